@@ -1,0 +1,72 @@
+"""What every check is: a pure function of two windows and its own previous finding.
+
+A check never sees languages: the engine splits windows by ``by: lang`` and calls the check once a segment, so breakdown,
+minimum sample and the sharing of the error budget are written once.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, Literal
+
+from driftwatch.plugins import Kind
+from driftwatch.schedule import Duration, Schedule, duration
+from driftwatch.types import Finding, Verdict, Window
+
+LEARNING = "the baseline is not full yet"
+
+
+class Check(Kind):
+    """The settings that every check has."""
+
+    room: ClassVar[str] = "checks"
+    needs: ClassVar[Literal["runs", "sample", "tallies"]]
+    """Which part of a window the check reads; the engine fills only that."""
+    family: ClassVar[str]
+    """canaries | scores | rates | mix | volume."""
+    pools: ClassVar[bool] = True
+    """False for a check whose question is about the segments together (mix): it is called once, on everything."""
+
+    name: str
+    """How the check is called in alerts, on the command line and in `depends` of others."""
+    source: str
+    """The source whose observations it judges."""
+    by: Literal["lang"] | None = None
+    """`lang` judges each language by itself and the rest of the traffic together."""
+    every: Schedule | None = None
+    """How often to look. Default: as often as the source is read for canaries, else hourly."""
+    window: Duration = duration("24h")
+    """How much recorded time one look judges."""
+    severity: Literal["page", "warn"] = "page"
+    """`warn` never pages: what fails is a warning."""
+
+    @abstractmethod
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        """Judge ``current`` against ``reference``; pure.
+
+        ``reference`` is None while the baseline is being learnt: absolute floors still judge, everything else is
+        ``self.learning(current)``. Never raises for thin or odd data: that is ``unknown`` with the reason.
+        """
+
+    def finding(self, current: Window, verdict: Verdict, message: str, **more: Any) -> Finding:
+        """A finding of this check about ``current``."""
+        if verdict == "fail" and self.severity == "warn":
+            verdict = "warn"
+        return Finding(
+            check=self.name,
+            segment=current.segment,
+            at=current.end,
+            verdict=verdict,
+            message=message,
+            kind=self.kind,
+            family=self.family,
+            **more,
+        )
+
+    def unknown(self, current: Window, why: str, **more: Any) -> Finding:
+        """Unknown is a verdict: ``why`` is the sentence the alert will show."""
+        return self.finding(current, "unknown", why, **more)
+
+    def learning(self, current: Window, **more: Any) -> Finding:
+        """Unknown because there is nothing to compare with yet; the engine adds how many days are in."""
+        return self.finding(current, "unknown", LEARNING, learning=True, **more)

@@ -1,0 +1,88 @@
+"""Everything driftwatch raises on purpose.
+
+::
+
+    DriftwatchError                 one sentence for a person, and what to do about it
+    ├── ConfigError                 a file the user wrote is wrong: file, line, value, remedy
+    ├── SourceError                 canaries or a log that cannot be read at all
+    ├── RetrieverError              the watched service could not be asked; the reason is the message
+    ├── EmbedError                  the model cannot be loaded, or does not fit what it is used with
+    ├── StoreError                  the database refuses, is newer than the code, or is in use
+    │   └── LeaderElsewhere         another driftwatch already writes to this database
+    ├── DeliveryError               a receiver did not take a message; it will be tried again
+    │   └── MessageRefused          the receiver read the message and will never take it as it is
+    └── MissingExtra                an optional package is not installed
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class DriftwatchError(Exception):
+    """One sentence that says what is wrong, and a remedy."""
+
+    def __init__(self, problem: str, *, remedy: str = "") -> None:
+        self.problem = problem
+        self.remedy = remedy
+        super().__init__(f"{problem} {remedy}".strip())
+
+
+class ConfigError(DriftwatchError):
+    """A file the user wrote is wrong.
+
+    ``str(error)`` reads ``checks/canaries.yaml:4: Canary has no setting 'mesure'. Did you mean 'measure'?``
+    """
+
+    def __init__(
+        self, problem: str, *, file: str | Path | None = None, line: int | None = None, remedy: str = ""
+    ) -> None:
+        self.file = str(file) if file is not None else None
+        self.line = line
+        place = ":".join(str(part) for part in (self.file, line) if part is not None)
+        super().__init__(f"{place}: {problem}" if place else problem, remedy=remedy)
+
+
+class SourceError(DriftwatchError):
+    """Canaries or a log that cannot be read at all."""
+
+
+class RetrieverError(DriftwatchError):
+    """The watched service could not be asked."""
+
+
+class EmbedError(DriftwatchError):
+    """The embedding model cannot be loaded, or does not fit what it is used with."""
+
+
+class StoreError(DriftwatchError):
+    """The database refuses, is newer than the code, or cannot be reached."""
+
+
+class LeaderElsewhere(StoreError):
+    """Another driftwatch already writes to this database."""
+
+
+class DeliveryError(DriftwatchError):
+    """A receiver did not take a message; it stays in the outbox and is tried again.
+
+    ``retry_after`` is what the receiver asked for, in seconds; None when it did not say.
+    """
+
+    def __init__(self, problem: str, *, retry_after: float | None = None, remedy: str = "") -> None:
+        self.retry_after = retry_after
+        super().__init__(problem, remedy=remedy)
+
+
+class MessageRefused(DeliveryError):
+    """The receiver read the message and will never take it as it is (for example, it is too long)."""
+
+
+class MissingExtra(DriftwatchError):
+    """An optional package is not installed."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed.",
+            remedy=f"pip install 'driftwatch-rag[{extra}]'",
+        )

@@ -1,0 +1,39 @@
+"""Who is told, and how."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+from driftwatch.plugins import Kind
+from driftwatch.types import Event, Notice
+
+
+class Notifier(Kind):
+    """The settings that every receiver has."""
+
+    room: ClassVar[str] = "notify"
+
+    name: str = ""
+    """How the receiver is called in logs and in the outbox. Default: its kind, numbered when there are several."""
+    tell: tuple[Event | Literal["report"], ...] = ("firing", "resolved", "blind", "sighted", "reminded", "acknowledged")
+    """Which events it is told; `report` joins when there is a weekly report."""
+
+    @abstractmethod
+    def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:
+        """Send one notice; returns what this receiver calls the incident's message (Slack: channel and ts).
+
+        ``thread`` is what an earlier delivery about the same incident returned. ``repeat`` is True when an earlier
+        attempt at this very notice may have arrived without our learning of it.
+
+        Raises:
+            DeliveryError: not taken; try again, after ``retry_after`` seconds when the receiver said so.
+            MessageRefused: never to be taken as it is.
+        """
+
+    def reach(self) -> str:
+        """Check address and credentials without telling anybody anything; for `validate`. Raises DeliveryError."""
+        return "not checked"
+
+    def close(self) -> None:
+        """Let go of connections."""
