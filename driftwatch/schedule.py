@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
@@ -149,7 +150,7 @@ class Schedule:
         if self.period is not None:
             return self.period
         runs = self.next_runs(moment, 15)
-        return min(later - earlier for earlier, later in zip(runs, runs[1:], strict=False))
+        return min(later - earlier for earlier, later in pairwise(runs))
 
     @cached_property
     def trigger(self) -> Any:

@@ -387,7 +387,7 @@ class Embedder(Protocol):
         """Names the model, revision, library versions, dtype, prompts and dimension: equal means equal vectors."""
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """shape (n, dimension)."""
+        """Shape (n, dimension)."""
 
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """shape (n, dimension)."""
+        """Shape (n, dimension)."""

@@ -1,7 +1,7 @@
 """What every check is: a pure function of two windows and its own previous finding.
 
-A check never sees languages: the engine splits windows by ``by: lang`` and calls the check once a segment, so breakdown,
-minimum sample and the sharing of the error budget are written once.
+A check never sees languages: the engine splits windows by ``by: lang`` and calls the check once a segment, so
+breakdown, minimum sample and the sharing of the error budget are written once.
 """
 
 from __future__ import annotations
