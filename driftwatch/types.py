@@ -207,7 +207,7 @@ class Sample:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Window:
     """What a check judges: a stretch of time in one segment. Only what the check ``needs`` is filled."""
 
@@ -325,6 +325,8 @@ class Baseline:
     reason: str
     author: str
     set_at: datetime
+    source: str = "*"
+    """The source it was learnt from; ``*`` when a person set it for all of them."""
 
 
 # --- what is done --------------------------------------------------------------------------------------------------
