@@ -4,6 +4,7 @@
 
     DriftwatchError                 one sentence for a person, and what to do about it
     ├── ConfigError                 a file the user wrote is wrong: file, line, value, remedy
+    │   └── ConfigErrors            everything that is wrong with the configuration, at once
     ├── SourceError                 canaries or a log that cannot be read at all
     ├── RetrieverError              the watched service could not be asked; the reason is the message
     ├── EmbedError                  the model cannot be loaded, or does not fit what it is used with
@@ -16,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -41,6 +43,15 @@ class ConfigError(DriftwatchError):
         self.line = line
         place = ":".join(str(part) for part in (self.file, line) if part is not None)
         super().__init__(f"{place}: {problem}" if place else problem, remedy=remedy)
+
+
+class ConfigErrors(ConfigError):
+    """Everything that is wrong with the configuration, by file and line; ``str`` has one problem a line."""
+
+    def __init__(self, errors: Iterable[ConfigError]) -> None:
+        different = {str(error): error for error in errors}
+        self.errors = tuple(sorted(different.values(), key=lambda error: (error.file or "", error.line or 0)))
+        super().__init__("\n".join(str(error) for error in self.errors))
 
 
 class SourceError(DriftwatchError):

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationInfo, model_validator
 
 from driftwatch.errors import ConfigError, DriftwatchError
 
@@ -24,50 +24,85 @@ ROOMS = {"checks": "Check", "sources": "Source", "retrievers": "Retriever", "not
 """Room -> the name of its base class, which ``driftwatch.<room>`` exports."""
 
 
-class Kind(BaseModel):
-    """The settings of one plug-in; unknown settings are errors, and a loaded object never changes."""
+class Settings(BaseModel):
+    """A block of settings; unknown settings are errors, and a loaded object never changes.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, arbitrary_types_allowed=True)
+    Files are relative to the YAML file that names them: validation takes its directory as the context ``base``. A field
+    of the type ``Path`` is made absolute by it.
+    """
 
-    room: ClassVar[str] = ""
-    kind: str
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        validate_default=True,
+        arbitrary_types_allowed=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def read_secret_files(cls, settings: Any) -> Any:
+    def read_files(cls, settings: Any, info: ValidationInfo) -> Any:
         """``token_file: /run/secrets/slack`` stands for ``token:`` with the file's text, stripped."""
         if not isinstance(settings, dict):
             return settings
+        base = (info.context or {}).get("base", Path())
         settings = dict(settings)
         for name in secret_fields(cls):
             if (given := settings.pop(f"{name}_file", None)) is None:
                 continue
             if settings.get(name) is not None:
                 raise ValueError(f"'{name}' and '{name}_file' are both set. Keep one of them.")
-            settings[name] = read_secret(Path(str(given)), f"{name}_file")
+            settings[name] = read_secret(base, str(given), f"{name}_file")
+        for name in path_fields(cls):
+            if isinstance(given := settings.get(name), str) and given:
+                settings[name] = below(base, given)
         return settings
+
+
+class Kind(Settings):
+    """The settings of one plug-in."""
+
+    room: ClassVar[str] = ""
+    kind: str
 
 
 def secret_fields(cls: type[BaseModel]) -> list[str]:
     """The fields that hold a secret, each of which may also be given as ``<name>_file``."""
+    return _fields_of(cls, SecretStr)
+
+
+def path_fields(cls: type[BaseModel]) -> list[str]:
+    """The fields that hold one path."""
+    return _fields_of(cls, Path)
+
+
+def _fields_of(cls: type[BaseModel], wanted: type) -> list[str]:
+    """Names of the fields annotated ``wanted`` or ``wanted | None``."""
     return [
         name
         for name, field in cls.model_fields.items()
-        if field.annotation is SecretStr or SecretStr in get_args(field.annotation)
+        if field.annotation is wanted or set(get_args(field.annotation)) == {wanted, type(None)}
     ]
 
 
-def read_secret(path: Path, setting: str) -> str:
+def below(base: Path, given: str) -> Path:
+    """``given`` as an absolute path or below ``base``; ``~/`` is the home directory."""
+    return base / (Path.home() / given[2:] if given.startswith("~/") else given)
+
+
+def read_secret(base: Path, given: str, setting: str) -> str:
     """The text of a secret file without surrounding blanks; an empty or unreadable file is a ``ValueError``."""
     try:
-        secret = path.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        secret = below(base, given).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ValueError(
-            f"'{setting}' names {path}, which cannot be read: {reason}. Check the path and its owner."
+            f"'{setting}' names {given}, which cannot be read: {reason}. Check its path and owner."
         ) from None
     if not secret:
-        raise ValueError(f"'{setting}' names {path}, which is empty. Write the secret into it.")
+        raise ValueError(f"'{setting}' names {given}, which is empty. Write the secret into it.")
     return secret
 
 
@@ -121,12 +156,14 @@ def _class_in(room: str, module: Any) -> type[Kind]:
 def _dotted_kind(room: str, kind: str) -> type[Kind]:
     module_name, _, class_name = kind.partition(":")
     try:
+        if not all(part.isidentifier() for part in module_name.split(".")):
+            raise ImportError(f"'{module_name}' is not the name of a module")
         module = importlib.import_module(module_name)
         cls = getattr(module, class_name) if class_name else _class_in(room, module)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # noqa: BLE001 - a module of the user's may raise anything; a person reads it here
         raise ConfigError(
-            f"the kind '{kind}' cannot be imported: {error}.",
-            remedy="Write package.module:Class, importable from here.",
+            f"the kind '{kind}' cannot be imported: {type(error).__name__}: {error}".rstrip(".") + ".",
+            remedy="Write package.module:Class, importable from where driftwatch runs.",
         ) from None
     if not (inspect.isclass(cls) and issubclass(cls, _base(room))):
         raise ConfigError(f"the kind '{kind}' is not a driftwatch.{room}.{ROOMS[room]}.", remedy="Derive it from that.")
