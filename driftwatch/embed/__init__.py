@@ -1,0 +1,173 @@
+"""Text to vectors with any sentence-transformers model: batched, cached on disk, named by a fingerprint.
+
+Everything heavy waits: the fingerprint and cached vectors need no model, so a repeated canary run loads none.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ByteSize, ConfigDict, Field
+
+from driftwatch.embed._batches import encode_in_batches
+from driftwatch.embed._cache import VectorCache, text_key
+from driftwatch.embed._model import Loaded, load, runs_on, vector_fingerprint
+from driftwatch.embed._weights import find_weights
+from driftwatch.errors import EmbedError
+
+__all__ = ["EmbedderSettings", "TextEmbedder"]
+
+Role = Literal["query", "document"]
+
+
+class EmbedderSettings(BaseModel):
+    """The `embedder:` section. Changing anything here but `device`, `batch_size` and the cache makes other vectors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+
+    model: str = Field(min_length=1)
+    """A name on the model hub, a folder, or `packaged:<module>` for a model that is installed as a Python package."""
+    revision: str | None = None
+    """A branch, tag or commit on the hub. Without one, the copy that was downloaded first stays in use."""
+    query_prompt: str | None = None
+    """Put before each query. Without one, the model's own prompt for queries, if it has one."""
+    document_prompt: str | None = None
+    """Put before each document. Without one, the model's own prompt for documents, if it has one."""
+    device: str = "auto"
+    """`auto` takes CUDA, else Apple's MPS, else the processor; or `cpu`, `cuda`, `cuda:1`, `mps`."""
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    """`auto` is float16 on a GPU and float32 on the processor."""
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    """`auto` starts from the free memory of the GPU (64 on the processor) and halves when memory runs out."""
+    max_length: int | None = Field(default=None, ge=8)
+    """Tokens of a text that are read; without it, what the model was made for."""
+    dimension: int | None = Field(default=None, ge=1)
+    """Keep only this many numbers of a vector (for models trained so); without it, all."""
+    cache: Path | None = None
+    """Folder of cached vectors; without it, `vectors` beside the database."""
+    cache_size: ByteSize = Field(default=ByteSize(2**30), ge=2**20)
+    """Most that the cache may take on disk; the longest unused vectors go first."""
+
+
+class TextEmbedder:
+    """A ``types.Embedder``. Safe to share between threads: one of them at a time has the model.
+
+    ``cache_dir`` is used where the settings name no cache; with neither, nothing is kept on disk. Every vector is
+    rounded to float16 and normalised again, so that a vector is the same whether it comes fresh or from the cache.
+
+    Raises:
+        EmbedError: (at first use) there is no such model, it is unsafe to load, or not even one text fits in memory.
+        MissingExtra: (at first use) sentence-transformers is not installed.
+    """
+
+    def __init__(self, settings: EmbedderSettings, cache_dir: Path | None = None) -> None:
+        self._settings = settings
+        self._directory = settings.cache or cache_dir
+        self._model_lock = threading.Lock()
+        self._loaded: Loaded | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Names the weights, library versions, dtype, prompts, length and dimension; needs no model in memory."""
+        return vector_fingerprint(self._settings, self._weights, self._place[1])
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """shape (n, dimension), float32, L2-normalised, in the order of ``texts``."""
+        return self._encode("query", texts)
+
+    def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """shape (n, dimension), float32, L2-normalised, in the order of ``texts``."""
+        return self._encode("document", texts)
+
+    def close(self) -> None:
+        """Let go of the model and the cache; both come back when they are needed."""
+        with self._model_lock:
+            self._loaded = None
+            self.__dict__.pop("_cache", None)
+
+    @cached_property
+    def _weights(self) -> Path:
+        return find_weights(self._settings.model, self._settings.revision)
+
+    @cached_property
+    def _place(self) -> tuple[str, str]:
+        """Device and dtype."""
+        return runs_on(self._settings.device, self._settings.dtype)
+
+    @cached_property
+    def _cache(self) -> VectorCache | None:
+        if self._directory is None:
+            return None
+        return VectorCache(self._directory, self.fingerprint, self._settings.cache_size)
+
+    def _encode(self, role: Role, texts: Sequence[str]) -> NDArray[np.float32]:
+        if isinstance(texts, str):
+            raise TypeError("encode takes a list of texts, not one text")
+        if not texts:
+            return np.empty((0, 0), np.float32)
+        keys = [text_key(role, text) for text in texts]
+        known = self._cache.get(keys) if self._cache else {}
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
+        if missing:
+            with self._model_lock:
+                known |= self._encode_fresh(role, missing)
+        return normalised(np.stack([known[key] for key in keys]))
+
+    def _encode_fresh(self, role: Role, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
+        """Ask the model, longest texts first, and write each finished batch to the cache."""
+        if self._loaded is None:
+            self._loaded = load(self._settings, self._weights, *self._place)
+        fresh: dict[bytes, NDArray[np.float16]] = {}
+        keys = sorted(missing, key=lambda key: len(missing[key]), reverse=True)
+        done = 0
+        for vectors in encode_in_batches(
+            lambda batch, size: self._ask_model(role, batch, size),
+            [missing[key] for key in keys],
+            self._loaded.batch_size,
+        ):
+            rows = keys[done : done + len(vectors)]
+            half = normalised(vectors).astype(np.float16)
+            fresh |= dict(zip(rows, half, strict=True))
+            if self._cache:
+                self._cache.add(rows, half)
+            done += len(vectors)
+        return fresh
+
+    def _ask_model(self, role: Role, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
+        assert self._loaded is not None
+        model: Any = self._loaded.model
+        encode = model.encode_query if role == "query" else model.encode_document
+        prompt = self._settings.query_prompt if role == "query" else self._settings.document_prompt
+        vectors = encode(
+            [_encodable(text) for text in texts],
+            prompt=prompt,
+            batch_size=batch_size,
+            show_progress_bar=False,
+            convert_to_numpy=True,
+        )
+        array = np.asarray(vectors, dtype=np.float32)
+        if not np.isfinite(array).all():
+            raise EmbedError(
+                f"the model '{self._settings.model}' answers with numbers that are not finite.",
+                remedy="In float16 some models overflow: set 'dtype: float32'.",
+            )
+        return array
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate, which JSON can carry, would stop the tokenizer."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def normalised(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows of length 1 as float32; a row of zeros stays one."""
+    rows = np.asarray(vectors, dtype=np.float32)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = rows / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
