@@ -1,0 +1,179 @@
+"""A sample of the traffic with exactly known weights, and what one reading of a source hands to the store.
+
+Every unit (a session, or a distinct query of a day) draws a stable pseudo-random priority in [0, 1). A row is kept when
+its priority is below the threshold of its stratum (day, language). When a day holds more rows than allowed, the
+threshold of its largest stratum falls to the largest priority in it, so small languages keep everything until the
+large ones have shrunk to their size. Thresholds only fall and never depend on the priorities of the rows that stay, so
+the weight of a kept row is 1 / threshold and weighted totals are unbiased: Ting (2021), *Simple, optimal algorithms
+for random sampling without replacement*; *Adaptive threshold sampling*, section 4 (substitutable thresholds).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush
+from types import MappingProxyType
+from typing import Any
+
+from driftwatch.types import Observation
+
+EVERYTHING = "*"
+"""The stratum of a source that is not stratified."""
+
+DAYS_OPEN = 3
+"""How many days before the newest one a sample may still change; older lines are counted and not sampled."""
+
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
+_STEP = 2.0**-53
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A line that could not be read, and why."""
+
+    file: str
+    offset: int
+    """Where the line begins, in bytes of the uncompressed file; the record's index for what was pushed."""
+    reason: str
+    line: str
+    """Its first 500 characters, invalid bytes replaced; empty when the privacy setting keeps no text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A row that enters the sample."""
+
+    priority: float
+    """In [0, 1); the row stays while this is below the threshold of its stratum."""
+    day: date
+    observation: Observation
+    stratum: str = EVERYTHING
+    """With ``day`` the key of its threshold: a language, or ``*``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction writes: all of it or nothing."""
+
+    source: str
+    cursor: Mapping[str, Any]
+    """JSON; where reading goes on."""
+    tallies: Mapping[tuple[int, str], Sequence[int]] = field(default_factory=dict)
+    """(hours since the epoch, language) -> counts in the order of ``types.TALLY_FIELDS``, to be added."""
+    kept: tuple[Kept, ...] = ()
+    thresholds: Mapping[tuple[date, str], float] = field(default_factory=dict)
+    """(day, stratum) -> new threshold; rows of that stratum whose priority is not below it leave the sample."""
+    rejects: tuple[Reject, ...] = ()
+    """The first of the rejected lines; ``rejected`` counts all of them."""
+    lines: int = 0
+    """Lines read, the rejected ones among them."""
+    rejected: int = 0
+    notes: Mapping[str, int] = field(default_factory=dict)
+    """What was understood with a reservation (times without an offset, say) -> how many lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """One day of one language as the store remembers it."""
+
+    threshold: float
+    priorities: tuple[float, ...]
+
+
+class OpenStratum:
+    """One day of one language while its sample may still change."""
+
+    __slots__ = ("_heap", "_held", "_sampler", "day", "lang", "salt", "threshold")
+
+    def __init__(self, sampler: Sampler, day: date, lang: str, threshold: float, priorities: Sequence[float]) -> None:
+        self._sampler = sampler
+        self.day = day
+        self.lang = lang
+        self.threshold = threshold
+        self.salt = f"{day.isoformat()}\x1f{lang}\x1f".encode()
+        self._held = {priority for priority in priorities if priority < threshold}
+        self._heap = [-priority for priority in self._held]
+        heapify(self._heap)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def priority(self, unit: str) -> float:
+        """A multiple of 2**-53 in [0, 1), the same for the same unit of the same day and language on any machine."""
+        digest = blake2b(self.salt + unit.encode("utf-8", "replace"), digest_size=8).digest()
+        return (int.from_bytes(digest, "big") >> 11) * _STEP
+
+    def offer(self, priority: float) -> bool:
+        """Keep this row? A unit has one row, its first: a priority that is already held says no."""
+        if priority >= self.threshold or priority in self._held:
+            return False
+        self._held.add(priority)
+        heappush(self._heap, -priority)
+        self._sampler.make_room(self.day)
+        return priority < self.threshold
+
+    def lower(self) -> None:
+        """Let go of the row with the largest priority, which becomes the threshold."""
+        self.threshold = -heappop(self._heap)
+        self._held.discard(self.threshold)
+
+
+class Sampler:
+    """Keeps at most ``keep_per_day`` rows a day of one source, shared fairly between its strata.
+
+    It changes as rows are offered, before they are stored: when a batch was not committed, build a new sampler from the
+    store. ``strata`` must reach back ``DAYS_OPEN`` days from the newest day that the store holds of the source.
+    """
+
+    def __init__(self, keep_per_day: int, strata: Mapping[tuple[date, str], Stratum] = _NOTHING) -> None:
+        self.keep_per_day = keep_per_day
+        self._days: dict[date, dict[str, OpenStratum]] = {}
+        self._changed: set[OpenStratum] = set()
+        self._oldest = date.min
+        for (day, lang), stratum in sorted(strata.items()):
+            if (layer := self._open(day, lang, stratum)) is not None:
+                self._changed.discard(layer)
+
+    def stratum(self, day: date, lang: str) -> OpenStratum | None:
+        """The stratum that rows of this day and language are offered to; None when the day is too old to change."""
+        if (layer := self._days.get(day, _NOTHING).get(lang)) is not None:
+            return layer
+        return self._open(day, lang, Stratum(1.0, ()))
+
+    def priority(self, day: date, lang: str, unit: str) -> float:
+        """The stable priority of a unit; 1, which nothing keeps, when the day is too old to change."""
+        layer = self.stratum(day, lang)
+        return 1.0 if layer is None else layer.priority(unit)
+
+    def offer(self, day: date, lang: str, priority: float) -> bool:
+        """Keep this row? One row a unit; never a row of a day that is too old to change."""
+        layer = self.stratum(day, lang)
+        return layer is not None and layer.offer(priority)
+
+    def drain(self) -> dict[tuple[date, str], float]:
+        """The thresholds that changed since the last call, new strata (threshold 1) among them."""
+        changed = {(layer.day, layer.lang): layer.threshold for layer in self._changed}
+        self._changed.clear()
+        return changed
+
+    def make_room(self, day: date) -> None:
+        """Lower the thresholds of the day's largest strata until its rows fit."""
+        layers = self._days[day].values()
+        for _ in range(sum(map(len, layers)) - self.keep_per_day):
+            largest = max(layers, key=lambda layer: (len(layer), layer.lang))
+            largest.lower()
+            self._changed.add(largest)
+
+    def _open(self, day: date, lang: str, known: Stratum) -> OpenStratum | None:
+        if day < self._oldest:
+            return None
+        layer = OpenStratum(self, day, lang, known.threshold, known.priorities)
+        self._days.setdefault(day, {})[lang] = layer
+        self._changed.add(layer)
+        self._oldest = max(self._oldest, max(self._days) - timedelta(days=DAYS_OPEN))
+        for old in [held for held in self._days if held < self._oldest]:
+            del self._days[old]
+        return layer
