@@ -376,6 +376,8 @@ class Notice:
     """query_id -> text, already redacted by the privacy setting; hostile all the same."""
     url: str = ""
     """Where a person reads more; empty when driftwatch serves no pages."""
+    finding: Finding | None = None
+    """What was found when it happened (``incident`` holds what is found now); None when that is no longer kept."""
 
 
 # --- what is plugged in --------------------------------------------------------------------------------------------
