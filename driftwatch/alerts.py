@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
@@ -49,7 +49,7 @@ class AlertPolicy(BaseModel):
     def override(
         self, *, after: int | None = None, until: int | None = None, blind_after: int | None = None
     ) -> AlertPolicy:
-        """This policy with what one check says for itself."""
+        """The policy of a check that says something for itself."""
         own = {"after": after, "until": until, "blind_after": blind_after}
         return self.model_copy(update={name: looks for name, looks in own.items() if looks is not None})
 
@@ -59,12 +59,12 @@ def advance(
 ) -> tuple[Alert, Transition | None]:
     """What ``alert`` becomes after one more look.
 
-    A learning finding changes nothing; `warn` is as bad as `fail`. ``incident`` is the incident to join should one be
-    opened (see ``incident_for``); an alert that already has one keeps it.
+    A learning finding changes nothing; `warn` is as bad as `fail`. ``incident`` is the incident to join if the alert
+    opens now; one that it already has is kept.
     """
     if finding.learning:
         return alert, None
-    counted = _count(alert, finding, policy)
+    counted = _count(alert, finding)
     state, event = _next(counted, finding, policy)
     if state == alert.state:
         return counted, None
@@ -74,7 +74,7 @@ def advance(
     return entered, _transition(alert, entered, event, now, family=finding.family)
 
 
-def _count(alert: Alert, finding: Finding, policy: AlertPolicy) -> Alert:
+def _count(alert: Alert, finding: Finding) -> Alert:
     """The looks in a row, with this one."""
     if finding.verdict == "unknown":
         return replace(alert, unknown=alert.unknown + 1, good=0)
@@ -133,7 +133,17 @@ def acknowledge(alert: Alert, actor: str, now: datetime, *, family: str = "") ->
     return known, _transition(alert, known, "acknowledged", now, family=family, actor=actor)
 
 
-def _transition(before: Alert, after: Alert, event: Event, now: datetime, *, family: str, actor: str = "") -> Transition:
+def retire(alert: Alert, now: datetime) -> tuple[Alert, Transition | None]:
+    """End the alert of a check that is watched no longer; a resolution only where somebody was told."""
+    ended = _enter(replace(alert, bad=0, good=0, unknown=0), "ok", now, "")
+    if alert.state not in OPEN:
+        return ended, None
+    return ended, _transition(alert, ended, "resolved", now, family="", actor="configuration")
+
+
+def _transition(
+    before: Alert, after: Alert, event: Event, now: datetime, *, family: str, actor: str = ""
+) -> Transition:
     incident = after.incident or before.incident
     # Who acknowledged is no part of the key: the same moment of the same alert is the same change.
     named = (before.check, before.segment, event, now.astimezone(UTC).isoformat(), incident)
@@ -180,19 +190,6 @@ def incident_key(family: str, segment: str, opened_at: datetime) -> str:
 def _slug(text: str) -> str:
     """Lower-case letters and digits of ``text``, for a command line."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:16].strip("-") or "x"
-
-
-def incident_for(
-    family: str, segment: str, alerts: Iterable[Alert], families: Mapping[str, str], now: datetime
-) -> str:
-    """The open incident of a family and segment, else the name of a new one.
-
-    ``families``: check name -> its family.
-    """
-    for alert in alerts:
-        if alert.incident and alert.segment == segment and families.get(alert.check) == family:
-            return alert.incident
-    return incident_key(family, segment, now)
 
 
 # --- silences ------------------------------------------------------------------------------------------------------

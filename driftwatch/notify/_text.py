@@ -12,16 +12,18 @@ _JOINERS = "\u200c\u200d"
 _MARKS_IN_A_ROW = 4
 _LINKED = re.compile(r"(?<=\S)([.:@/])(?=\S)")
 _ACTIVE = re.compile(r"([.:@/#!*_~`|])")
-_ESCAPE_SEQUENCE = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b.?")
+_ESCAPE_SEQUENCE = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|(?:\x1b\]|\x9d)[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?|\x1b.?"
+)
 
 
 def clean(text: str, limit: int) -> str:
-    """One line of visible text, at most ``limit`` UTF-16 units long (Slack counts in those).
+    r"""One line of visible text, at most ``limit`` UTF-16 units long (Slack counts in those).
 
     Terminal sequences, control characters, bidi overrides, zero-width characters and stray surrogates are gone, blanks
     are single, and towers of combining marks are cut. Joiners stay inside words that need them (Persian, Hindi, emoji).
 
-    >>> clean("a\\x1b[31m b\\u202e\\n c", 80)
+    >>> clean("a\x1b[31m b\u202e\n c", 80)
     'a b c'
     """
     kept: list[str] = []
