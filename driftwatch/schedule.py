@@ -27,6 +27,7 @@ _UNITS = {
     "day": 86400,
     "w": 604800,
     "week": 604800,
+    "year": 31536000,
 }
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
@@ -136,6 +137,16 @@ class Schedule:
             raise ValueError(f"'{self.text}' never comes due.")
         next_due: datetime = due.astimezone(UTC)
         return next_due
+
+    def latest(self, moment: datetime, since: datetime) -> datetime | None:
+        """The last time in ``(since, moment]`` at which this was due."""
+        if self.period is not None:
+            due = _MONDAY + ((moment - _MONDAY) // self.period) * self.period
+            return due if due > since else None
+        found, due = None, self.next_after(since)
+        while due <= moment:
+            found, due = due, self.next_after(due)
+        return found
 
     def next_runs(self, moment: datetime, count: int = 3) -> list[datetime]:
         """The next ``count`` times after ``moment``."""

@@ -1,0 +1,242 @@
+"""The HTTP side: health for the orchestrator, metrics for Prometheus, pushed queries, and pages for a person.
+
+Bound to 127.0.0.1 unless told otherwise. Everything that a query, a document or a client wrote is hostile: pages are
+escaped by their templates and carry a policy that runs no script at all.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import socket
+import threading
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from pydantic import SecretStr
+from starlette.concurrency import run_in_threadpool
+
+from driftwatch.config import Api
+from driftwatch.errors import DriftwatchError, SourceError
+from driftwatch.metrics import exposition
+from driftwatch.pages import render_incident, render_overview
+from driftwatch.show import as_json
+from driftwatch.sources import Source
+
+if TYPE_CHECKING:
+    from driftwatch.daemon import Daemon
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/v1/queries"})
+"""Reached without the API token; /v1/queries has the token of its source."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
+
+
+def create_app(daemon: Daemon, settings: Api) -> FastAPI:
+    """The application of one daemon."""
+    app = FastAPI(title="driftwatch", docs_url=None, redoc_url=None, openapi_url=None)
+    app.middleware("http")(_guard(settings))
+    _add_health(app, daemon)
+    _add_views(app, daemon)
+    _add_push(app, daemon)
+    return app
+
+
+def _guard(settings: Api) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        if is_loopback(settings.host) and _host_name(request) not in LOCAL_NAMES:
+            # A web page can make a browser call 127.0.0.1 under a name of its own (DNS rebinding).
+            return problem(421, "this server answers to localhost only")
+        if request.url.path not in OPEN_PATHS and not bearer_is(request, settings.token):
+            return problem(401, "send the API token as 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"})
+        response = await call_next(request)
+        response.headers.update(HEADERS)
+        return response
+
+    return guard
+
+
+def _host_name(request: Request) -> str:
+    host = request.headers.get("host", "")
+    return host if host.endswith("]") else host.rpartition(":")[0] or host
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def bearer_is(request: Request, secret: SecretStr | None) -> bool:
+    """Whether the request carries ``secret``, compared in constant time; without a secret everybody may."""
+    if secret is None:
+        return True
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").encode()
+    return hmac.compare_digest(given, secret.get_secret_value().encode())
+
+
+def problem(status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> Response:
+    """An error answer: JSON with one sentence."""
+    body = orjson.dumps({"error": message, **more})
+    return Response(body, status, headers={**HEADERS, **(headers or {})}, media_type="application/json")
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(as_json(content), status, media_type="application/json")
+
+
+def _add_health(app: FastAPI, daemon: Daemon) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        health = daemon.health()
+        return _json(health, 503 if health["dead"] else 200)
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        daemon.store.decisions.last_runs()
+        return _json({"ready": True})
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(exposition(daemon), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_views(app: FastAPI, daemon: Daemon) -> None:
+    @app.get("/")
+    def overview() -> Response:
+        return Response(render_overview(daemon.watch, daemon.store, datetime.now(UTC)), media_type="text/html")
+
+    @app.get("/incidents/{incident_id}")
+    def incident_page(incident_id: str) -> Response:
+        incident = daemon.store.decisions.incident(incident_id)
+        if incident is None:
+            return problem(404, "there is no such incident")
+        return Response(render_incident(daemon.watch, daemon.store, incident), media_type="text/html")
+
+    @app.get("/v1/alerts")
+    def alerts() -> Response:
+        return _json({"alerts": list(daemon.store.decisions.alerts().values())})
+
+    @app.get("/v1/findings")
+    def findings() -> Response:
+        return _json({"findings": list(daemon.store.decisions.last_findings().values())})
+
+    @app.get("/v1/incidents/{incident_id}")
+    def incident(incident_id: str) -> Response:
+        found = daemon.store.decisions.incident(incident_id)
+        return _json(found) if found else problem(404, "there is no such incident")
+
+
+def _add_push(app: FastAPI, daemon: Daemon) -> None:
+    waiting: dict[str, int] = {}
+
+    @app.post("/v1/queries")
+    async def queries(request: Request, source: str = "") -> Response:
+        target = _push_source(daemon, source)
+        if target is None:
+            return problem(404, "there is no source of kind 'push' of that name", sources=sorted(_push_sources(daemon)))
+        if not bearer_is(request, target.token):
+            return problem(
+                401, "send the token of this source as 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"}
+            )
+        if not request.headers.get("content-type", "").startswith(("application/json", "application/x-ndjson")):
+            return problem(415, "send application/json (one list) or application/x-ndjson (one object a line)")
+        if waiting.get(target.name, 0) >= target.max_waiting:
+            return problem(503, "too many requests are waiting to be stored", {"Retry-After": "1"})
+        waiting[target.name] = waiting.get(target.name, 0) + 1
+        try:
+            return await _store(daemon, target, request)
+        finally:
+            waiting[target.name] -= 1
+
+
+async def _store(daemon: Daemon, target: Any, request: Request) -> Response:
+    """Count and sample the posted queries; 200 is said only after they are in the database."""
+    body = await _body(request, target.max_body)
+    if body is None:
+        return problem(413, f"the body is larger than {target.max_body:,} bytes; send fewer queries at once")
+    try:
+        records = _records(body, request.headers["content-type"])
+        batch = await run_in_threadpool(daemon.engine.observer.push, target.name, records, datetime.now(UTC))
+    except orjson.JSONDecodeError as error:
+        return problem(400, f"the body is not JSON: {error}")
+    except SourceError as error:
+        return problem(422, str(error))
+    return _json({"stored": batch.lines})
+
+
+async def _body(request: Request, limit: int) -> bytes | None:
+    """The body, or None as soon as it is larger than ``limit`` bytes, whatever Content-Length says."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _records(body: bytes, content_type: str) -> list[Any]:
+    if content_type.startswith("application/x-ndjson"):
+        return [orjson.loads(line) for line in body.splitlines() if line.strip()]
+    parsed = orjson.loads(body)
+    return parsed if isinstance(parsed, list) else [parsed]
+
+
+def _push_sources(daemon: Daemon) -> dict[str, Source]:
+    return {name: source for name, source in daemon.watch.sources.items() if hasattr(source, "batch")}
+
+
+def _push_source(daemon: Daemon, name: str) -> Any:
+    sources = _push_sources(daemon)
+    return sources.get(name) if name else next(iter(sources.values()), None)
+
+
+def start_server(daemon: Daemon, settings: Api) -> Callable[[], None]:
+    """Serve in a thread; returns how to stop. ``daemon.address`` is where it listens.
+
+    Raises:
+        DriftwatchError: the address cannot be bound.
+    """
+    listener = _bind(settings.host, settings.port)
+    daemon.address = "http://{}:{}".format(*listener.getsockname()[:2])
+    config = uvicorn.Config(
+        create_app(daemon, settings), log_level="warning", access_log=False, limit_concurrency=64, timeout_keep_alive=5
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
+    thread.start()
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(2)
+
+    return stop
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise DriftwatchError(
+            f"the API cannot listen on {host}:{port}: {error.strerror}.",
+            remedy="Set another `api: {port: …}`, or `api: off`.",
+        ) from None
+    return listener

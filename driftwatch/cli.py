@@ -1,0 +1,232 @@
+"""The verbs. What a verb needs is imported when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from driftwatch import __version__
+from driftwatch.errors import DriftwatchError
+
+EXIT_ERROR = 3
+
+app = typer.Typer(
+    name="driftwatch",
+    help="Notices when retrieval rots, finds out why, and tells the right person once.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+baseline_app = typer.Typer(help="What 'normal' is.", no_args_is_help=True)
+alerts_app = typer.Typer(help="What is wrong now; acknowledge or silence it.", invoke_without_command=True)
+notify_app = typer.Typer(help="Who is told.", no_args_is_help=True)
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(notify_app, name="notify")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="DRIFTWATCH_CONFIG", help="The configuration file.", show_default=True)
+]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of a table.")]
+HERE = Path("driftwatch.yaml")
+
+
+@app.callback()
+def common(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Set up logging on standard error."""
+    if version:
+        typer.echo(f"driftwatch {__version__}")
+        raise typer.Exit
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("apscheduler", "httpx", "httpcore", "alembic", "slack_sdk", "urllib3", "sentence_transformers"):
+        logging.getLogger(noisy).setLevel(logging.DEBUG if verbose else logging.WARNING)
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Where to write.")] = Path(),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+) -> None:
+    """Write a commented driftwatch.yaml, checks/ and three canaries."""
+    from driftwatch.commands import project
+
+    project.init(directory, force=force)
+
+
+@app.command()
+def validate(
+    config: Config = HERE,
+    offline: Annotated[bool, typer.Option("--offline", help="Read everything, reach nothing.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Read everything, reach everything, change nothing; show the next three runs of each job."""
+    from driftwatch.commands import project
+
+    raise typer.Exit(project.validate(config, offline=offline, json=json))
+
+
+@app.command()
+def kinds(kind: Annotated[str, typer.Argument(help="One kind, such as 'canary'.")] = "", json: AsJson = False) -> None:
+    """Every kind and its settings, from the classes themselves."""
+    from driftwatch.commands import project
+
+    project.kinds(kind, json=json)
+
+
+@app.command()
+def run(config: Config = HERE) -> None:
+    """Watch, until told to stop."""
+    from driftwatch.daemon import serve
+
+    raise typer.Exit(serve(config))
+
+
+@app.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these checks.")] = None,
+    config: Config = HERE,
+    record: Annotated[
+        bool, typer.Option("--record", help="Read the sources, record, and tell, as the daemon would.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Look once, now. Exit code: 0 ok, 1 fail, 2 warn, 3 unknown or error."""
+    from driftwatch.commands import watching
+
+    raise typer.Exit(watching.check(config, tuple(names or ()), record=record, json=json))
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path | None, typer.Option("--state", help="Keep the demo's state here.")] = None,
+    days: Annotated[int, typer.Option(help="How many days to play.", min=1, max=30)] = 30,
+    json: AsJson = False,
+) -> None:
+    """Play a month of the help-centre example in time lapse."""
+    from driftwatch.demo import run_demo
+
+    raise typer.Exit(run_demo(directory, days=days, json=json))
+
+
+@app.command()
+def explain(
+    alert: Annotated[str, typer.Argument(help="An incident, or a check, or check:segment.")],
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """The evidence behind an alert and the queries to look at first."""
+    from driftwatch.commands import judging
+
+    judging.explain(config, alert, json=json)
+
+
+@app.command()
+def healthcheck(
+    config: Config = HERE,
+    url: Annotated[str, typer.Option(help="Where the daemon listens; default: as configured.")] = "",
+) -> None:
+    """Ask the running daemon whether it is well; exit code 0 or 1. For Docker's HEALTHCHECK."""
+    from driftwatch.commands import watching
+
+    raise typer.Exit(watching.healthcheck(config, url))
+
+
+@baseline_app.command("show")
+def baseline_show(config: Config = HERE, json: AsJson = False) -> None:
+    """The stretch of time that each source is compared with, and how it came about."""
+    from driftwatch.commands import judging
+
+    judging.baseline_show(config, json=json)
+
+
+@baseline_app.command("set")
+def baseline_set(
+    reason: Annotated[str, typer.Option(help="Why; it is kept and shown.")],
+    start: Annotated[str, typer.Option("--from", help="First day or time (UTC), such as 2026-05-04.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Last day or time (UTC); default: now.")] = "",
+    source: Annotated[str, typer.Option(help="Only this source.")] = "*",
+    author: Annotated[str, typer.Option(help="Who decides.", envvar="USER")] = "",
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """Move the baseline by hand: what happened in this stretch is normal from now on."""
+    from driftwatch.commands import judging
+
+    judging.baseline_set(config, start, end, source, reason, author, json=json)
+
+
+@alerts_app.callback()
+def alerts(context: typer.Context, config: Config = HERE, json: AsJson = False) -> None:
+    """Every alert that is not ok."""
+    if context.invoked_subcommand is None:
+        from driftwatch.commands import judging
+
+        judging.alerts(config, json=json)
+
+
+@alerts_app.command("ack")
+def alerts_ack(
+    alert: Annotated[str, typer.Argument(help="An incident, or a check, or check:segment.")],
+    author: Annotated[str, typer.Option(help="Who looks after it.", envvar="USER")] = "",
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """Say that you look after it: no more reminders."""
+    from driftwatch.commands import judging
+
+    judging.acknowledge(config, alert, author, json=json)
+
+
+@alerts_app.command("silence")
+def alerts_silence(
+    check: Annotated[str, typer.Argument(help="A check's name, or '*'.")],
+    length: Annotated[str, typer.Option("--for", help="How long, such as 2h.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept and shown.")],
+    segment: Annotated[str, typer.Option(help="A language, 'all', or '*'.")] = "*",
+    author: Annotated[str, typer.Option(help="Who silences.", envvar="USER")] = "",
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """Tell nobody about matching alerts for a while; they are recorded all the same."""
+    from driftwatch.commands import judging
+
+    judging.silence(config, check, segment, length, reason, author, json=json)
+
+
+@notify_app.command("test")
+def notify_test(
+    names: Annotated[list[str] | None, typer.Argument(help="Only these receivers.")] = None,
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """Send a sample incident to every receiver."""
+    from driftwatch.commands import project
+
+    raise typer.Exit(project.notify_test(config, tuple(names or ()), json=json))
+
+
+def main() -> None:
+    """The entry point: an error on purpose is one message and exit code 3, never a traceback."""
+    try:
+        app()
+    except DriftwatchError as error:
+        typer.echo(f"driftwatch: {error}", err=True)
+        sys.exit(EXIT_ERROR)
+    except BrokenPipeError:
+        sys.exit(EXIT_ERROR)
+
+
+if __name__ == "__main__":
+    main()

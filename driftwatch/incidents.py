@@ -1,0 +1,80 @@
+"""What one tick decides: every finding moves its alert, and alerts of one family and segment share an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from driftwatch.alerts import OPEN, AlertPolicy, advance, incident_for, remind, retire, silenced_until
+from driftwatch.types import POOLED, Alert, Finding, Silence, Transition
+
+Alerts = Mapping[tuple[str, str], Alert]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The alerts that changed in any way, and what of it is news."""
+
+    alerts: tuple[Alert, ...]
+    transitions: tuple[Transition, ...]
+
+
+def decide(
+    findings: Sequence[Finding],
+    alerts: Alerts,
+    policy: Callable[[str], AlertPolicy],
+    families: Mapping[str, str],
+    now: datetime,
+) -> Decision:
+    """Advance the alert of every finding; pure.
+
+    A segment's alert joins the pooled segment's incident when that one is bad too: the cause is not in the segment.
+    """
+    everywhere = {found.check for found in findings if found.segment == POOLED and found.verdict in ("fail", "warn")}
+    current = dict(alerts)
+    transitions: list[Transition] = []
+    for finding in findings:
+        key = (finding.check, finding.segment)
+        place = POOLED if finding.check in everywhere else finding.segment
+        incident = incident_for(finding.family, place, current.values(), families, now)
+        alert = current.get(key) or Alert(*key)
+        current[key], transition = advance(alert, finding, policy(finding.check), now, incident=incident)
+        if transition is not None:
+            transitions.append(transition)
+    changed = tuple(alert for key, alert in current.items() if alert != alerts.get(key))
+    return Decision(changed, tuple(transitions))
+
+
+def reminders(
+    alerts: Alerts,
+    policy: Callable[[str], AlertPolicy],
+    families: Mapping[str, str],
+    silences: Sequence[Silence],
+    now: datetime,
+) -> Decision:
+    """What has been open for long enough to be said again, and is not silenced."""
+    moved = [
+        remind(alert, policy(alert.check), now, family=families.get(alert.check, ""))
+        for alert in alerts.values()
+        if alert.state in OPEN and silenced_until(silences, alert.check, alert.segment, now) is None
+    ]
+    return _told(moved)
+
+
+def retired(alerts: Alerts, families: Mapping[str, str], now: datetime) -> Decision:
+    """Resolve what belongs to checks that are watched no longer (``families``: check name -> family)."""
+    gone = [alert for alert in alerts.values() if alert.state != "ok" and alert.check not in families]
+    moved = [retire(alert, now) for alert in gone]
+    return Decision(tuple(alert for alert, _ in moved), _told(moved).transitions)
+
+
+def held_back(transitions: Iterable[Transition], silences: Sequence[Silence], now: datetime) -> dict[str, datetime]:
+    """Transition key -> not before, for what a silence covers."""
+    ends = {each.key: silenced_until(silences, each.check, each.segment, now) for each in transitions}
+    return {key: end for key, end in ends.items() if end is not None}
+
+
+def _told(moved: Sequence[tuple[Alert, Transition | None]]) -> Decision:
+    told = [(alert, transition) for alert, transition in moved if transition is not None]
+    return Decision(tuple(alert for alert, _ in told), tuple(transition for _, transition in told))

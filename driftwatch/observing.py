@@ -1,0 +1,200 @@
+"""What happened: canaries are asked, logs are read, pushed records are counted; all of it goes to the store."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any, cast
+
+from driftwatch.config import Watch
+from driftwatch.errors import DriftwatchError, RetrieverError
+from driftwatch.language import Detector
+from driftwatch.sampling import Batch, Sampler
+from driftwatch.sources import Source
+from driftwatch.store import Store
+from driftwatch.types import Embedder, Observation, Query, Reply, Run, ScoreKind
+
+log = logging.getLogger(__name__)
+
+ASKED_AT_ONCE = 1024
+"""Canaries between two looks at whether the daemon is being stopped."""
+
+SAMPLER_DAYS = timedelta(days=3)
+"""How far back the sample of a day may still change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """What one reading of one source brought."""
+
+    source: str
+    count: int = 0
+    """Log lines read, or canaries asked."""
+    failed: int = 0
+    """Lines rejected, or canaries that could not be asked."""
+    trouble: str = ""
+    """Why the source gave nothing, in words; empty when it did."""
+
+
+class Observer:
+    """Reads the sources of one watched service into the store."""
+
+    def __init__(self, watch: Watch, store: Store, embedder: Embedder | None, stopping: Callable[[], bool]) -> None:
+        self.watch = watch
+        self.store = store
+        self.embedder = embedder
+        self.stopping = stopping
+        self.trouble: dict[str, str] = {}
+        self._samplers: dict[str, Sampler] = {}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def observe(self, name: str, now: datetime) -> Observed:
+        """Read one source once; what went wrong is said in the result and kept as the source's trouble."""
+        source = self.watch.sources[name]
+        with self._locks[name]:
+            try:
+                observed = self._ask(source, now) if source.gives == "runs" else self._follow(source, now)
+            except DriftwatchError as error:
+                log.warning("source %s: %s", name, error)
+                observed = Observed(name, trouble=str(error))
+        self.trouble[name] = observed.trouble
+        return observed
+
+    def run_of(self, name: str, now: datetime) -> Run | None:
+        """Ask every canary of a source once; None when stopped on the way. Stores nothing."""
+        source = cast("Any", self.watch.sources[name])
+        suite = source.load(self.watch.base)
+        observations: list[Observation] = []
+        for attempt in range(source.repeat):
+            replies = self._search(suite.queries)
+            if replies is None:
+                return None
+            observations += [
+                _canary_observation(name, now, query, reply, attempt, self._score_kind)
+                for query, reply in zip(suite.queries, replies, strict=True)
+            ]
+        relevant = sorted({doc_id for query in suite.queries for doc_id in query.relevant})
+        gone = self.watch.retriever.missing(relevant) if self.watch.retriever else frozenset()
+        return Run(f"{name}:{now.isoformat()}", name, now, suite.digest, tuple(observations), gone)
+
+    def push(self, name: str, records: Sequence[Any], now: datetime) -> Batch:
+        """Count and sample records that a client posted; they are stored when this returns."""
+        source = cast("Any", self.watch.sources[name])
+        with self._locks[name], self._sampling(name, now) as sampler:
+            batch: Batch = source.batch(records, sampler, self.reading, now)
+            self.store.traffic.ingest(batch)
+            return batch
+
+    def _ask(self, source: Source, now: datetime) -> Observed:
+        run = self.run_of(source.name, now)
+        if run is None:
+            return Observed(source.name, trouble="stopped before every canary was asked")
+        self.store.canaries.add(run)
+        failed = [seen.error for seen in run.observations if seen.error]
+        trouble = ""
+        if failed and len(failed) == len(run.observations):
+            trouble = f"no canary could be asked: {failed[0]}"
+        return Observed(source.name, len(run.observations), len(failed), trouble)
+
+    def _search(self, queries: Sequence[Query]) -> list[Reply] | None:
+        retriever = self.watch.retriever
+        if retriever is None:
+            raise RetrieverError("there is no retriever to ask.", remedy="Add a `retriever:` section.")
+        replies: list[Reply] = []
+        for start in range(0, len(queries), ASKED_AT_ONCE):
+            if self.stopping():
+                return None
+            asked = queries[start : start + ASKED_AT_ONCE]
+            try:
+                replies += retriever.search(asked, self.embedder)
+            except DriftwatchError as error:
+                replies += [Reply(None, error=str(error))] * len(asked)
+        return replies
+
+    def _follow(self, source: Source, now: datetime) -> Observed:
+        lines = rejected = 0
+        cursor = self.store.traffic.cursor(source.name)
+        with self._sampling(source.name, now) as sampler:
+            for batch in cast("Any", source).read(self.watch.base, cursor, sampler, self.reading, now=now):
+                self.store.traffic.ingest(self._asked_again(source, batch))
+                lines += batch.lines
+                rejected += len(batch.rejects)
+                if self.stopping():
+                    break
+        return Observed(source.name, lines, rejected)
+
+    def _asked_again(self, source: Source, batch: Batch) -> Batch:
+        """Where the log has no results, the sampled queries are asked through the retriever."""
+        if not getattr(source, "ask_again", False) or self.watch.retriever is None:
+            return batch
+        silent = [kept for kept in batch.kept if kept.observation.hits is None and kept.observation.text]
+        queries = [Query(k.observation.query_id, k.observation.text, k.observation.lang) for k in silent]
+        replies = self._search(queries)
+        if not replies:
+            return batch
+        answered = {
+            id(kept): replace(
+                kept,
+                observation=replace(
+                    kept.observation,
+                    hits=reply.hits,
+                    error=reply.error,
+                    score_kind=self.watch.retriever.score_kind,
+                    versions={**reply.versions, **kept.observation.versions},
+                ),
+            )
+            for kept, reply in zip(silent, replies, strict=True)
+        }
+        return replace(batch, kept=tuple(answered.get(id(kept), kept) for kept in batch.kept))
+
+    @contextmanager
+    def _sampling(self, name: str, now: datetime) -> Iterator[Sampler]:
+        """The sampler of a source; after an error it is built again from what the store holds."""
+        sampler = self._samplers.pop(name, None)
+        if sampler is None:
+            source = cast("Any", self.watch.sources[name])
+            sampler = Sampler(source.keep_per_day, self.store.traffic.strata(name, (now - SAMPLER_DAYS).date()))
+        yield sampler
+        self._samplers[name] = sampler
+
+    @property
+    def _score_kind(self) -> ScoreKind:
+        return self.watch.retriever.score_kind if self.watch.retriever else "similarity"
+
+    @cached_property
+    def reading(self) -> Reading:
+        """How a log line is understood: languages, abstentions, privacy."""
+        languages = self.watch.languages
+        return Reading(
+            languages=languages,
+            detect=Detector(languages) if languages else None,
+            abstained=Abstention.shipped(),
+            keep_text=self.watch.privacy.keep_text,
+        )
+
+
+def _canary_observation(
+    source: str, run_at: datetime, query: Query, reply: Reply, attempt: int, kind: ScoreKind
+) -> Observation:
+    return Observation(
+        at=run_at,
+        source=source,
+        query_id=query.query_id,
+        text=query.text,
+        lang=query.lang,
+        hits=reply.hits,
+        score_kind=kind,
+        relevant=query.relevant,
+        expect_empty=query.expect_empty,
+        abstained=reply.abstained,
+        versions=reply.versions,
+        error=reply.error,
+        digest=query.digest,
+        attempt=attempt,
+    )

@@ -1,0 +1,85 @@
+"""One look of one check: each language by itself, and the rest of the traffic together.
+
+The rest is what no failing language explains, so that one broken language is one alert that names it. When most
+languages fail at once, none of them is the explanation: the rest is then everything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from driftwatch.checks import Check
+from driftwatch.types import POOLED, UNDETERMINED, Finding, Window
+from driftwatch.windows import Pair, Windows
+
+log = logging.getLogger(__name__)
+
+BAD = frozenset({"fail", "warn"})
+
+
+def look(
+    check: Check,
+    pair: Pair,
+    windows: Windows,
+    *,
+    previous: Mapping[tuple[str, str], Finding],
+    alpha: Callable[[int], float],
+    followed: Collection[str] = (),
+) -> list[Finding]:
+    """Judge every segment of ``check``, the pooled one last.
+
+    ``alpha`` gives the error budget of one segment when there are so many; ``followed`` are segments that must be
+    judged whatever their size, because an alert about them is open.
+    """
+
+    def judge(current: Window, reference: Window | None) -> Finding:
+        return _judge(check, current, reference, previous.get((check.name, current.segment)), pair.progress)
+
+    if not check.by or not check.pools:
+        share = alpha(0)
+        return [judge(replace(pair.current, alpha=share), pair.reference)]
+    langs = sorted(thick_enough(check, pair) | (set(followed) - {POOLED}))
+    share = alpha(len(langs))
+    findings = []
+    for lang in langs:
+        reference = windows.segment(pair.reference, lang, share) if pair.reference else None
+        findings.append(judge(windows.segment(pair.current, lang, share), reference))
+    failing = [finding.segment for finding in findings if finding.verdict in BAD]
+    explained = failing if 2 * len(failing) <= len(langs) else []
+    reference = windows.rest(pair.reference, explained, share) if pair.reference else None
+    findings.append(judge(windows.rest(pair.current, explained, share), reference))
+    return findings
+
+
+def thick_enough(check: Check, pair: Pair) -> set[str]:
+    """The languages with enough queries to be judged by themselves; the others are in the pooled segment only."""
+    needed = getattr(check, "min_queries", None) or getattr(check, "min_n", 1)
+    if check.needs == "runs":
+        newest = pair.current.runs[-1:]
+        counts: dict[str, float] = {}
+        for run in newest:
+            for seen in run.observations:
+                counts[seen.lang] = counts.get(seen.lang, 0) + (seen.attempt == 0)
+    else:
+        normal = pair.reference or pair.current
+        scale = _hours(pair.current) / max(len(set(normal.tallies.hour.tolist())), 1)
+        counts = {lang: n * scale for lang, n in normal.tallies.by_lang("queries").items()}
+    return {lang for lang, n in counts.items() if n >= needed and lang != UNDETERMINED}
+
+
+def _hours(window: Window) -> float:
+    return (window.end - window.start).total_seconds() / 3600
+
+
+def _judge(check: Check, current: Window, reference: Window | None, previous: Finding | None, progress: str) -> Finding:
+    try:
+        finding = check.judge(current, reference, previous)
+    except Exception as error:
+        # A broken check must not take the others with it, and must be seen: it is unknown, and soon blind.
+        log.exception("check %r broke in segment %r", check.name, current.segment)
+        return check.unknown(current, f"this check broke: {type(error).__name__}: {error}")
+    if finding.learning and progress:
+        finding = replace(finding, message=f"{finding.message}: {progress}")
+    return finding

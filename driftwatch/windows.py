@@ -1,0 +1,220 @@
+"""Which recorded time a check judges, what it is compared with, and how both are split into segments."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.checks import Check
+from driftwatch.config import Watch
+from driftwatch.store import Store
+from driftwatch.types import POOLED, Baseline, Run, Window
+
+HOUR = timedelta(hours=1)
+WEEK = timedelta(days=7)
+MOST_KEPT = 16
+"""Reference windows held in memory between looks; the least recently used one goes first."""
+
+NEARLY = 0.9
+"""The share of its own first days that a new canary must have been asked for before it is compared."""
+
+JUST_AFTER = timedelta(microseconds=1)
+"""Windows are half open; a run at the very moment of the look belongs to it."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """The baseline is not full yet."""
+
+    done: timedelta
+    needed: timedelta
+
+    def __str__(self) -> str:
+        return f"{max(self.done, timedelta(0)) / timedelta(days=1):.0f} of {self.needed / timedelta(days=1):g} days"
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What one look of one check compares, over all segments."""
+
+    current: Window
+    reference: Window | None
+    progress: str
+    """How far the baseline is, while ``reference`` is None."""
+
+
+class Windows:
+    """Builds windows from the store; what the baseline holds is read once and kept."""
+
+    def __init__(self, store: Store, watch: Watch, *, learns: bool = True) -> None:
+        self.learns = learns
+        self.store = store
+        self.watch = watch
+        self._kept: OrderedDict[Hashable, object] = OrderedDict()
+        self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
+
+    def pair(self, check: Check, now: datetime, fresh: Run | None = None) -> Pair:
+        """The window of ``check`` that ends now, and the same hours of the week of the baseline.
+
+        ``fresh`` is a canary run that is not in the store, and is the newest one.
+        """
+        current = self._current_runs(check, now, fresh) if check.needs == "runs" else self._current_hours(check, now)
+        baseline = self.baseline(check.source, check.needs, now)
+        if isinstance(baseline, Learning):
+            return Pair(current, None, str(baseline))
+        return Pair(current, self._reference(check, current, baseline), "")
+
+    def _current_hours(self, check: Check, now: datetime) -> Window:
+        end = floor_hour(now)
+        return self._read(check, end - check.window, end)
+
+    def _current_runs(self, check: Check, now: datetime, fresh: Run | None) -> Window:
+        """Only runs recent enough to speak of now: a source that stopped running must become unknown."""
+        gap = self.watch.sources[check.source].every.shortest_gap(now)
+        start = now - max(min(check.window, 3 * gap), 1.5 * gap)
+        runs = (fresh,) if fresh else self.store.canaries.runs(check.source, start, now + JUST_AFTER)
+        return Window(start, now, runs=runs)
+
+    def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
+        """What normal is for ``source``: set by hand, given in the YAML, or learnt once from its first days."""
+        for known in reversed(self.store.decisions.baselines()):
+            if known.source in ("*", source):
+                return known
+        settings = self.watch.baseline
+        if settings.start is not None and settings.end is not None:
+            given = Baseline(settings.start, settings.end, "given in the configuration", "configuration", now)
+            return given if now >= given.end else Learning(now - given.start, given.end - given.start)
+        assert settings.length is not None
+        first = self.store.canaries.first_run(source) if needs == "runs" else self.store.traffic.first_hour(source)
+        if first is None or now - first < settings.length:
+            return Learning(now - first if first else timedelta(0), settings.length)
+        learnt = Baseline(first, first + settings.length, "learnt once, at the start", "driftwatch", now, source)
+        if self.learns:
+            self.store.decisions.set_baseline(learnt)
+        return learnt
+
+    def segment(self, window: Window, lang: str, alpha: float) -> Window:
+        """The part of ``window`` in one language."""
+        return self._part(window, (lang,), alpha, lang, inside=True)
+
+    def rest(self, window: Window, without: Collection[str], alpha: float) -> Window:
+        """Everything of ``window`` but the languages in ``without``."""
+        return self._part(window, tuple(sorted(without)), alpha, POOLED, inside=False)
+
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, or what it gave for the same key before."""
+        if key not in self._kept:
+            self._kept[key] = make()
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]  # type: ignore[return-value]
+
+    def _part(self, window: Window, langs: tuple[str, ...], alpha: float, name: str, *, inside: bool) -> Window:
+        parts = self._parts.setdefault(window, {})
+        key = (name, langs, alpha)
+        if key not in parts:
+            parts[key] = Window(
+                window.start,
+                window.end,
+                name,
+                alpha,
+                tuple(_run_part(run, langs, inside) for run in window.runs),
+                window.sample.keep(np.isin(window.sample.lang, langs, invert=not inside)),
+                window.tallies.keep(np.isin(window.tallies.lang, langs, invert=not inside)),
+            )
+        return parts[key]
+
+    def _reference(self, check: Check, current: Window, baseline: Baseline) -> Window:
+        key = (check.source, check.needs, baseline.start, baseline.end)
+        if check.needs == "runs":
+            newest = canaries_of(current.runs[-1]) if current.runs else frozenset()
+            return self.cached((*key, newest), lambda: self._canary_reference(check, baseline, newest))
+        whole = self.cached(key, lambda: self._read(check, baseline.start, baseline.end))
+        if check.window >= WEEK:
+            return whole
+        wanted = matching_hours(current.start, current.end, baseline)
+        return self.cached((*key, wanted), lambda: _only_hours(whole, wanted))
+
+    def _canary_reference(self, check: Check, baseline: Baseline, newest: Collection[tuple[str, str]]) -> Window:
+        """The baseline's runs, and for canaries that came later the runs of their own first days."""
+        runs = self.store.canaries.runs(check.source, baseline.start, baseline.end)
+        length = baseline.end - baseline.start
+        first_seen = self.store.canaries.first_seen(check.source)
+        later: dict[datetime, set[tuple[str, str]]] = {}
+        for canary in newest:
+            if (first := first_seen.get(canary)) is not None and first >= baseline.end:
+                later.setdefault(first, set()).add(canary)
+        for first, canaries in sorted(later.items()):
+            own = self.store.canaries.runs(check.source, first, first + length)
+            if own and own[-1].at - first >= length * NEARLY:
+                runs += tuple(_only_canaries(run, canaries) for run in own)
+        return Window(baseline.start, baseline.end, runs=runs)
+
+    def _read(self, check: Check, start: datetime, end: datetime) -> Window:
+        match check.needs:
+            case "runs":
+                return Window(start, end, runs=self.store.canaries.runs(check.source, start, end))
+            case "sample":
+                sample = self.store.traffic.sample(check.source, start, end)
+                return Window(start, end, sample=sample, tallies=self.store.traffic.tallies(check.source, start, end))
+            case "tallies":
+                return Window(start, end, tallies=self.store.traffic.tallies(check.source, start, end))
+
+
+def floor_hour(moment: datetime) -> datetime:
+    """The whole hour at or before ``moment``: tallies are kept by the hour."""
+    return moment.replace(minute=0, second=0, microsecond=0)
+
+
+def hour_of_week(hours: NDArray[np.datetime64]) -> NDArray[np.int64]:
+    """0 for Monday 00:00 UTC to 167, of times at any precision."""
+    since_epoch: NDArray[np.int64] = hours.astype("datetime64[h]").astype(np.int64)
+    return (since_epoch + 72) % 168  # 1970 began on a Thursday
+
+
+def matching_hours(start: datetime, end: datetime, baseline: Baseline) -> frozenset[int]:
+    """The hours of the week of ``[start, end)``; of the day, where the baseline never saw that hour of the week."""
+    wanted = _hours_of_week(start, end)
+    seen = _hours_of_week(baseline.start, baseline.end)
+    if wanted <= seen:
+        return wanted
+    hours_of_day = {hour % 24 for hour in wanted}
+    return frozenset(hour for hour in seen if hour % 24 in hours_of_day)
+
+
+def _hours_of_week(start: datetime, end: datetime) -> frozenset[int]:
+    first, last = (np.datetime64(moment.replace(tzinfo=None), "h") for moment in (floor_hour(start), floor_hour(end)))
+    return frozenset(hour_of_week(np.arange(first, last)).tolist())
+
+
+def _only_hours(whole: Window, wanted: frozenset[int]) -> Window:
+    hours = np.array(sorted(wanted))
+    return Window(
+        whole.start,
+        whole.end,
+        sample=whole.sample.keep(np.isin(hour_of_week(whole.sample.at), hours)),
+        tallies=whole.tallies.keep(np.isin(hour_of_week(whole.tallies.hour), hours)),
+    )
+
+
+def canaries_of(run: Run) -> frozenset[tuple[str, str]]:
+    """(query_id, digest) of every canary of a run."""
+    return frozenset((seen.query_id, seen.digest) for seen in run.observations)
+
+
+def _only_canaries(run: Run, canaries: Collection[tuple[str, str]]) -> Run:
+    return replace(run, observations=tuple(o for o in run.observations if (o.query_id, o.digest) in canaries))
+
+
+def _run_part(run: Run, langs: tuple[str, ...], inside: bool) -> Run:
+    return replace(run, observations=tuple(o for o in run.observations if (o.lang in langs) == inside))
