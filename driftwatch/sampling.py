@@ -84,7 +84,7 @@ class Stratum:
 
 
 class OpenStratum:
-    """One day of one language while its sample may still change."""
+    """One day of one language while its sample may still change; with a threshold of 0 it is closed for good."""
 
     __slots__ = ("_heap", "_held", "_sampler", "day", "lang", "salt", "threshold")
 
@@ -132,31 +132,30 @@ class Sampler:
         self.keep_per_day = keep_per_day
         self._days: dict[date, dict[str, OpenStratum]] = {}
         self._changed: set[OpenStratum] = set()
+        self._final: dict[tuple[date, str], float] = {}
         self._oldest = date.min
-        for (day, lang), stratum in sorted(strata.items()):
-            if (layer := self._open(day, lang, stratum)) is not None:
-                self._changed.discard(layer)
+        for day, lang in sorted(strata):
+            self._open(day, lang, strata[day, lang])
+        self.drain()
 
-    def stratum(self, day: date, lang: str) -> OpenStratum | None:
-        """The stratum that rows of this day and language are offered to; None when the day is too old to change."""
-        if (layer := self._days.get(day, _NOTHING).get(lang)) is not None:
-            return layer
-        return self._open(day, lang, Stratum(1.0, ()))
+    def stratum(self, day: date, lang: str) -> OpenStratum:
+        """The stratum that rows of this day and language are offered to; a closed one when the day is too old."""
+        layer = self._days.get(day, _NOTHING).get(lang)
+        return layer if layer is not None else self._open(day, lang, Stratum(1.0, ()))
 
     def priority(self, day: date, lang: str, unit: str) -> float:
-        """The stable priority of a unit; 1, which nothing keeps, when the day is too old to change."""
-        layer = self.stratum(day, lang)
-        return 1.0 if layer is None else layer.priority(unit)
+        """The stable priority of a unit in [0, 1)."""
+        return self.stratum(day, lang).priority(unit)
 
     def offer(self, day: date, lang: str, priority: float) -> bool:
         """Keep this row? One row a unit; never a row of a day that is too old to change."""
-        layer = self.stratum(day, lang)
-        return layer is not None and layer.offer(priority)
+        return self.stratum(day, lang).offer(priority)
 
     def drain(self) -> dict[tuple[date, str], float]:
         """The thresholds that changed since the last call, new strata (threshold 1) among them."""
-        changed = {(layer.day, layer.lang): layer.threshold for layer in self._changed}
+        changed = self._final | {(layer.day, layer.lang): layer.threshold for layer in self._changed}
         self._changed.clear()
+        self._final.clear()
         return changed
 
     def make_room(self, day: date) -> None:
@@ -167,13 +166,21 @@ class Sampler:
             largest.lower()
             self._changed.add(largest)
 
-    def _open(self, day: date, lang: str, known: Stratum) -> OpenStratum | None:
+    def _open(self, day: date, lang: str, known: Stratum) -> OpenStratum:
         if day < self._oldest:
-            return None
+            return OpenStratum(self, day, lang, 0.0, ())
         layer = OpenStratum(self, day, lang, known.threshold, known.priorities)
         self._days.setdefault(day, {})[lang] = layer
         self._changed.add(layer)
-        self._oldest = max(self._oldest, max(self._days) - timedelta(days=DAYS_OPEN))
+        self._oldest = max(self._oldest, day - timedelta(days=DAYS_OPEN))
         for old in [held for held in self._days if held < self._oldest]:
-            del self._days[old]
+            self._close(old)
         return layer
+
+    def _close(self, day: date) -> None:
+        """Forget a day; readers that still hold its strata find them closed."""
+        for layer in self._days.pop(day).values():
+            if layer in self._changed:
+                self._changed.discard(layer)
+                self._final[day, layer.lang] = layer.threshold
+            layer.threshold = 0.0
