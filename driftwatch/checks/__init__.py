@@ -9,6 +9,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from driftwatch.plugins import Kind
 from driftwatch.schedule import Duration, Schedule, duration
 from driftwatch.types import Finding, Verdict, Window
@@ -39,6 +41,12 @@ class Check(Kind):
     """How much recorded time one look judges."""
     severity: Literal["page", "warn"] = "page"
     """`warn` never pages: what fails is a warning."""
+    after: int | None = Field(default=None, ge=1, le=1000)
+    """How many bad looks in a row make it fire. Default: `alerts.after`."""
+    until: int | None = Field(default=None, ge=1, le=1000)
+    """How many good looks in a row resolve it. Default: `alerts.until`."""
+    blind_after: int | None = Field(default=None, ge=1, le=1000)
+    """How many looks in a row may be unknown before it is blind. Default: `alerts.blind_after`."""
 
     @abstractmethod
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:

@@ -1,0 +1,242 @@
+"""Canary runs as numbers: what each canary measured, what it usually measures, and whether today is worse."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.stats.ir import Measure, first_rank
+from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
+from driftwatch.types import Observation, Run, Window
+
+Key = tuple[str, str]
+"""(query_id, digest): a canary that was rewritten is another canary."""
+
+FLIPS_KEPT = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one canary measured in one run."""
+
+    value: float
+    """In [0, 1]; 0 when nothing came back."""
+    rank: int | None
+    """Of the first relevant document, from 1; None when none came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One run, read: every canary is in exactly one of the first three."""
+
+    outcomes: Mapping[Key, Outcome]
+    rotten: tuple[str, ...]
+    """query_ids whose relevant documents have all left the index."""
+    errors: Counter[str]
+    """Reason -> how many canaries could not be asked because of it."""
+    noise: float | None
+    """Mean absolute difference between two askings of the same canary; None when each was asked once."""
+
+    @property
+    def total(self) -> int:
+        return len(self.outcomes) + len(self.rotten) + self.errors.total()
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What one canary measured over the reference runs."""
+
+    mean: float
+    variance: float
+    typical: float
+    """The median run's value."""
+    rank: int | None
+    """The median run's rank; None when it typically does not find its document."""
+    down: float
+    """Share of runs below ``typical``: how flaky it is."""
+    days: int
+    """On how many days it was asked: runs of one day are hardly independent."""
+
+    @property
+    def reliability(self) -> float:
+        """1 for a canary that never varies, 0 for one that is found every other time."""
+        return max(0.0, 1 - 4 * self.variance)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Today's run against what each canary usually measures, over the canaries that have both."""
+
+    n: int
+    value: float
+    reference: float
+    interval: tuple[float, float]
+    """Of value - reference, 95 %, paired bootstrap."""
+    p_value: float
+    smallest_p: float
+    """What ``p_value`` would be if every canary lost its document: above the error budget, nothing can be seen."""
+    lost: int
+    """Canaries that typically find a document and now do not."""
+    gained: int
+    lower: int
+    """Canaries below their typical value, the lost ones among them."""
+    details: Mapping[str, Any]
+
+    @property
+    def effect(self) -> float:
+        return self.value - self.reference
+
+
+def read(run: Run, measure: Measure) -> Asked:
+    """Measure every canary of a run."""
+    outcomes: dict[Key, Outcome] = {}
+    again: dict[Key, Outcome] = {}
+    rotten: list[str] = []
+    errors: Counter[str] = Counter()
+    for seen in run.observations:
+        if seen.attempt:
+            if seen.hits is not None and not seen.error:
+                again[seen.query_id, seen.digest] = _outcome(seen, measure)
+        elif seen.hits is None or seen.error:
+            errors[seen.error or "the retriever gave no answer"] += 1
+        elif _is_rotten(seen, run.gone):
+            rotten.append(seen.query_id)
+        else:
+            outcomes[seen.query_id, seen.digest] = _outcome(seen, measure)
+    both = [abs(outcomes[key].value - again[key].value) for key in outcomes.keys() & again.keys()]
+    return Asked(outcomes, tuple(rotten), errors, float(np.mean(both)) if both else None)
+
+
+_USUAL: WeakKeyDictionary[Window, dict[Measure, dict[Key, Usual]]] = WeakKeyDictionary()
+
+
+def usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
+    """What each canary of the reference runs usually measures; remembered as long as the window lives."""
+    known = _USUAL.setdefault(reference, {})
+    if measure not in known:
+        known[measure] = _usual(reference, measure)
+    return known[measure]
+
+
+def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
+    """Pair each canary with its own baseline; None when no canary has one.
+
+    Two exact one-sided tests, the better of them doubled (Bonferroni):
+
+    - sign flips of the differences from the canary's mean, unsteady canaries weighing less. When no canary ever
+      varied before, each difference is 0, -1 or +1 and this is the exact McNemar test;
+    - the number of canaries below their typical value, against how often each of them was before (Poisson-binomial).
+      It keeps its power when there are few canaries, and does not take flaky ones for a drop.
+    """
+    keys = sorted(asked.outcomes.keys() & baseline.keys())
+    if not keys:
+        return None
+    values = np.array([asked.outcomes[key].value for key in keys])
+    means = np.array([baseline[key].mean for key in keys])
+    typical = np.array([baseline[key].typical for key in keys])
+    differences = values - means
+    weights = np.array([baseline[key].reliability for key in keys])
+    can_fall = typical > 0
+    rates = _down_rates([baseline[key] for key, can in zip(keys, can_fall, strict=True) if can])
+    lower = int((values < typical - 1e-9).sum())
+    lost, gained = int((can_fall & (values == 0)).sum()), int((~can_fall & (values > 0)).sum())
+    p_flip = sign_flip(np.round(weights * differences, 12), side="less")
+    p_down = poisson_binomial_tail(lower, rates)
+    smallest = min(0.5 ** int((weights * means > 0).sum()), poisson_binomial_tail(len(rates), rates))
+    return Change(
+        n=len(keys),
+        value=float(values.mean()),
+        reference=float(means.mean()),
+        interval=paired_bootstrap(differences),
+        p_value=min(1.0, 2 * min(p_flip, p_down)),
+        smallest_p=min(1.0, 2 * smallest) if len(rates) else 1.0,
+        lost=lost,
+        gained=gained,
+        lower=lower,
+        details={
+            "flips": _flips(keys, asked, baseline, weights),
+            "lost": lost,
+            "gained": gained,
+            "lower": lower,
+            "mcnemar_p": mcnemar_exact(lost, gained),
+            "sign_flip_p": p_flip,
+            "own_rate_p": p_down,
+            "flaky": int((weights < 0.9).sum()),
+            "learning": len(asked.outcomes) - len(keys),
+            "never_found": int((~can_fall).sum()),
+            "baseline_days": max(baseline[key].days for key in keys),
+        },
+    )
+
+
+def _outcome(seen: Observation, measure: Measure) -> Outcome:
+    hits = seen.hits or ()
+    if seen.expect_empty:
+        return Outcome(0.0 if hits else 1.0, None)
+    ranking = [hit.doc_id for hit in hits]
+    return Outcome(measure(ranking, seen.relevant), first_rank(ranking, seen.relevant))
+
+
+def _is_rotten(seen: Observation, gone: frozenset[str]) -> bool:
+    if not gone or seen.expect_empty:
+        return False
+    positives = [doc_id for doc_id, relevance in seen.relevant.items() if relevance > 0]
+    return bool(positives) and gone.issuperset(positives)
+
+
+def _usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
+    history: defaultdict[Key, list[Outcome]] = defaultdict(list)
+    days: defaultdict[Key, set[int]] = defaultdict(set)
+    for run in reference.runs:
+        day = run.at.toordinal()
+        for key, outcome in read(run, measure).outcomes.items():
+            history[key].append(outcome)
+            days[key].add(day)
+    return {key: _summary(outcomes, len(days[key])) for key, outcomes in history.items()}
+
+
+def _summary(outcomes: list[Outcome], days: int) -> Usual:
+    values = sorted(outcome.value for outcome in outcomes)
+    mean = sum(values) / len(values)
+    typical = values[len(values) // 2]
+    ranks = sorted(outcome.rank for outcome in outcomes if outcome.rank is not None)
+    return Usual(
+        mean=mean,
+        variance=sum((value - mean) ** 2 for value in values) / len(values),
+        typical=typical,
+        rank=ranks[len(ranks) // 2] if 2 * len(ranks) >= len(values) else None,
+        down=sum(value < typical - 1e-9 for value in values) / len(values),
+        days=days,
+    )
+
+
+def _down_rates(canaries: list[Usual]) -> NDArray[np.float64]:
+    """How likely each canary is below its typical value in a run without any change.
+
+    Its own share of baseline runs, counted as days and drawn towards the suite's rate as if by one more day, but never
+    below the suite's: a fortnight without a miss does not show that a canary never misses.
+    """
+    down = np.array([canary.down for canary in canaries])
+    days = np.array([canary.days for canary in canaries], dtype=np.float64)
+    pooled = (float((down * days).sum()) + 1) / (float(days.sum()) + 1)
+    return np.maximum((down * days + pooled) / (days + 1), pooled)
+
+
+def _flips(
+    keys: list[Key], asked: Asked, baseline: Mapping[Key, Usual], weights: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Canaries that are not what they typically are: hardest losses of the steadiest canaries first."""
+    moved = []
+    for key, weight in zip(keys, weights.tolist(), strict=True):
+        now, before = asked.outcomes[key], baseline[key]
+        change = now.value - before.typical
+        if abs(change) > 1e-9:
+            flip = {"query_id": key[0], "old_rank": before.rank, "new_rank": now.rank, "change": round(change, 4)}
+            moved.append((change * weight, before.rank or 0, key, flip))
+    return [flip for *_, flip in sorted(moved, key=lambda row: row[:3])][:FLIPS_KEPT]

@@ -1,0 +1,64 @@
+"""How findings put numbers into sentences."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from driftwatch.types import Tallies
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+
+
+def count(number: float) -> str:
+    """``28,431``."""
+    return f"{round(number):,}"
+
+
+def things(number: int, noun: str) -> str:
+    """``1 canary``, ``27 canaries``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage with two digits that matter.
+
+    >>> percent(0.0213), percent(0.5), percent(0.0), percent(0.996)
+    ('2.1%', '50%', '0%', '99.6%')
+    """
+    value = 100 * share
+    if 0 < abs(value) < 0.095:
+        return f"{value:.1g}%"
+    if abs(value) < 9.95 or 99 < abs(value) < 100:
+        return f"{value:.1f}%".replace(".0%", "%")
+    return f"{value:.0f}%"
+
+
+def score(value: float) -> str:
+    """A score with three digits that matter."""
+    return np.format_float_positional(value, precision=3, fractional=False, trim="-")
+
+
+def language(code: str) -> str:
+    """A language as the log wrote it, if that is a BCP 47 code: what a log says is not to be repeated to a person."""
+    return code if _LANGUAGE.fullmatch(code) else "an unreadable language"
+
+
+def shorten(text: str, limit: int = 160) -> str:
+    """One line of at most ``limit`` characters, without a final stop, to be set inside a sentence."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split()).rstrip(".")
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def detected(tallies: Tallies) -> tuple[dict[str, Any], str]:
+    """The share of queries whose language driftwatch guessed: for the details, and as a remark when it is large."""
+    queries = tallies.total("queries")
+    if not queries:
+        return {}, ""
+    share = tallies.total("detected") / queries
+    remark = f" (language detected by driftwatch for {percent(share)} of them)" if share > 0.2 else ""
+    return {"detected_share": round(share, 4)}, remark

@@ -1,0 +1,159 @@
+"""Do more queries end empty, in an abstention, in a thumbs-down?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from driftwatch.checks import Check
+from driftwatch.checks._blocks import by_day, day_dispersion
+from driftwatch.checks._words import count, detected, percent
+from driftwatch.stats.proportion import newcombe, two_proportions, wilson
+from driftwatch.types import Finding, Tallies, Window
+
+Outcome = Literal["empty", "abstained", "negative_feedback", "no_click"]
+
+_NOUN = {
+    "empty": "queries without results",
+    "abstained": "abstentions",
+    "negative_feedback": "negative feedback",
+    "no_click": "queries without a click",
+}
+_COLUMNS = {
+    "empty": ("results_known", "empty"),
+    "abstained": ("abstention_known", "abstained"),
+    "negative_feedback": ("feedback_known", "down"),
+    "no_click": ("feedback_known", "click", "accepted"),
+}
+_SILENT = {
+    "empty": "what was retrieved (results)",
+    "abstained": "whether the assistant abstained (abstained, or answer)",
+    "negative_feedback": "what people made of the answer (feedback)",
+    "no_click": "what people made of the answer (feedback)",
+}
+
+
+class Rate(Check):
+    """The share of queries that end badly, counted over everything and not over a sample.
+
+    Effect: change of the rate, window minus baseline.
+    """
+
+    kind: Literal["rate"] = "rate"
+    needs: ClassVar[Literal["runs", "sample", "tallies"]] = "tallies"
+    family: ClassVar[str] = "rates"
+
+    of: Outcome
+    """Which rate: of queries without results, of abstentions, of thumbs-downs, of queries without a click."""
+    side: Literal["up", "down", "both"] = "up"
+    """Which change is bad."""
+    min_effect: float = Field(default=0.01, ge=0, le=1)
+    """A change smaller than this never fails, however certain it is."""
+    min_ratio: float = Field(default=0.5, ge=0)
+    """Nor does one smaller than this share of the baseline's rate: 0.5 lets 2 % become 3 %."""
+    at_most: float | None = Field(default=None, ge=0, le=1)
+    """Fails above this rate whatever the baseline says."""
+    min_n: int = Field(default=100, ge=1)
+    """With fewer queries than this in the window, or in the baseline, nothing is said."""
+
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        """Judge the counts of the window."""
+        del previous
+        queries = current.tallies.total("queries")
+        x, n = self._counted(current.tallies)
+        if queries == 0:
+            return self.unknown(current, "no queries in this window")
+        if n == 0:
+            why = f"the log of '{self.source}' does not say {_SILENT[self.of]} for any of {count(queries)} queries"
+            return self.unknown(current, why)
+        details, remark = detected(current.tallies)
+        details |= {"of": self.of, "count": x, "known": n, "known_share": round(min(1.0, n / queries), 4)}
+        facts: dict[str, Any] = {"n": n, "value": x / n, "details": details}
+        if n < self.min_n:
+            why = f"{_only(n)} with known outcome in this window; {count(self.min_n)} are needed to judge{remark}"
+            return self.unknown(current, why, **facts)
+        if reference is None or not (known := self._counted(reference.tallies)[1]):
+            return self._by_ceiling(current, reference, facts, remark)
+        if known < self.min_n:
+            why = f"{_only(known)} in the same hours of the baseline; {count(self.min_n)} are needed to compare"
+            return self._breach(current, facts, remark) or self.unknown(current, why, **facts)
+        return self._by_change(current, reference, facts, remark)
+
+    def _by_ceiling(self, current: Window, reference: Window | None, facts: dict[str, Any], remark: str) -> Finding:
+        """Without a baseline only the ceiling judges."""
+        if breach := self._breach(current, facts, remark):
+            return breach
+        if self.at_most is not None:
+            message = f"{self._said(facts)}, within the ceiling of {percent(self.at_most)}{remark}"
+            return self.finding(current, "ok", message, **facts)
+        if reference is None:
+            return self.learning(current, **facts)
+        why = f"the baseline of '{self.source}' does not say {_SILENT[self.of]}, so there is nothing to compare with"
+        return self.unknown(current, why, **facts)
+
+    def _breach(self, current: Window, facts: dict[str, Any], remark: str) -> Finding | None:
+        if self.at_most is None or facts["value"] <= self.at_most:
+            return None
+        message = f"{self._said(facts)}, above the ceiling of {percent(self.at_most)}{remark}"
+        return self.finding(current, "fail", message, **facts)
+
+    def _by_change(self, current: Window, reference: Window, facts: dict[str, Any], remark: str) -> Finding:
+        (x, n), (x0, n0) = self._counted(current.tallies), self._counted(reference.tallies)
+        vary = day_dispersion(self._days(reference.tallies))
+        # Counts that vary `vary` times more than coins carry as much evidence as so many times fewer coins.
+        m, m0 = max(1, round(n / vary)), max(1, round(n0 / vary))
+        p_value = two_proportions(round(x / n * m), m, round(x0 / n0 * m0), m0, self.side)
+        effect = x / n - x0 / n0
+        facts |= {
+            "reference": x0 / n0,
+            "effect": effect,
+            "interval": newcombe(x / n * m, m, x0 / n0 * m0, m0),
+            "statistic": float(x),
+            "p_value": p_value,
+            "details": {
+                **facts["details"],
+                "reference_count": x0,
+                "reference_known": n0,
+                "day_dispersion": round(vary, 3),
+                "interval_of_value": list(wilson(x / n * m, m)),
+            },
+        }
+        floor = max(self.min_effect, self.min_ratio * x0 / n0)
+        wrong_way = {"up": effect, "down": -effect, "both": abs(effect)}[self.side]
+        if p_value < current.alpha and wrong_way >= floor - 1e-12:
+            return self.finding(current, "fail", self._change_message(facts) + remark, **facts)
+        if breach := self._breach(current, facts, remark):
+            return breach
+        message = f"{self._said(facts)}, {percent(x0 / n0)} in the same hours of the baseline{remark}"
+        return self.finding(current, "ok", message, **facts)
+
+    def _change_message(self, facts: dict[str, Any]) -> str:
+        low, high = (100 * bound for bound in facts["interval"])
+        verb = "rose" if facts["effect"] > 0 else "fell"
+        return (
+            f"{_NOUN[self.of]} {verb} from {percent(facts['reference'])} to {percent(facts['value'])} "
+            f"({100 * facts['effect']:+.1f} points, {low:+.1f} to {high:+.1f}): "
+            f"{count(facts['details']['count'])} of {count(facts['n'])} queries"
+        )
+
+    def _said(self, facts: dict[str, Any]) -> str:
+        return f"{_NOUN[self.of]} are at {percent(facts['value'])} of {count(facts['n'])} queries"
+
+    def _counted(self, tallies: Tallies) -> tuple[int, int]:
+        """How many ended badly, and of how many that is known."""
+        known, *parts = (tallies.total(column) for column in _COLUMNS[self.of])
+        hits = known - sum(parts) if self.of == "no_click" else parts[0]
+        return min(max(hits, 0), known), known
+
+    def _days(self, tallies: Tallies) -> NDArray[np.float64]:
+        """Shape (days, 2): ended badly and did not."""
+        days = by_day(tallies, _COLUMNS[self.of])
+        known, marked = days[:, 0], days[:, 1:].sum(axis=1)
+        return np.stack([marked, np.maximum(known - marked, 0)], axis=1)
+
+
+def _only(n: int) -> str:
+    return "only 1 query" if n == 1 else f"only {count(n)} queries"

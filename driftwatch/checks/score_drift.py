@@ -1,0 +1,139 @@
+"""Have the retrieval scores changed shape?"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from driftwatch.checks import Check
+from driftwatch.checks._scores import Normal, Score, Units, normal, units
+from driftwatch.checks._words import count, detected, percent, score
+from driftwatch.stats.twosample import KS, Weighted, ks, ks_p_value, smallest_d, wasserstein
+from driftwatch.types import Finding, Window
+
+_WORDS = {"top1": "top-1 scores", "topk_mean": "mean top-k scores"}
+
+
+class ScoreDrift(Check):
+    """The distribution of retrieval scores against the baseline's, one query a session.
+
+    Effect: D of the two-sample Kolmogorov-Smirnov test, the largest gap between the two distributions, in [0, 1].
+    """
+
+    kind: Literal["score_drift"] = "score_drift"
+    needs: ClassVar[Literal["runs", "sample", "tallies"]] = "sample"
+    family: ClassVar[str] = "scores"
+
+    score: Score = "top1"
+    """`top1`: the score of the best document. `topk_mean`: the mean over all documents returned."""
+    min_effect: float = Field(default=0.1, gt=0, le=1)
+    """A gap D smaller than this never fails, however certain it is."""
+    min_n: int = Field(default=50, ge=2)
+    """With fewer sessions than this in the window, or in the baseline, nothing is said."""
+
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        """Judge the sampled queries of the window."""
+        del previous
+        found = units(current.sample, self.score)
+        details, remark = detected(current.tallies)
+        facts: dict[str, Any] = {"n": len(found.values), "details": details}
+        if not len(current.sample):
+            return self.unknown(current, "no queries in this window", **facts)
+        if not len(found.values):
+            queries = count(len(current.sample))
+            why = f"the log of '{self.source}' has no scores for any of {queries} sampled queries"
+            return self.unknown(current, why, **facts)
+        now = Weighted.of(found.values, found.weights)
+        facts |= {"value": now.quantile(0.5), "details": {**details, "current": _shape(now)}}
+        if reference is None:
+            if now.n < self.min_n:
+                return self.unknown(current, f"{self._thin(now.n)}; {self.min_n} are needed", **facts)
+            return self.learning(current, **facts)
+        usual = normal(reference, self.score)
+        if usual.units is None:
+            why = f"the baseline of '{self.source}' has no scores, so there is nothing to compare with"
+            return self.unknown(current, why, **facts)
+        return self._compare(current, found, now, usual, usual.units, facts, remark)
+
+    def _compare(
+        self,
+        current: Window,
+        found: Units,
+        now: Weighted,
+        usual: Normal,
+        before: Weighted,
+        facts: dict[str, Any],
+        remark: str,
+    ) -> Finding:
+        test = ks(now, before)
+        # Days differ by more than chance even when nothing changed: that much less is each unit worth as evidence.
+        n = test.n / usual.day_factor**2
+        p_value = ks_p_value(test.d, n)
+        blind_below = smallest_d(current.alpha, n)
+        larger = sum(test.d > d for d in usual.day_distances)
+        spread = 1.358 / float(np.sqrt(n))
+        facts |= {
+            "reference": before.quantile(0.5),
+            "effect": test.d,
+            "interval": (max(0.0, test.d - spread), min(1.0, test.d + spread)),
+            "statistic": test.d,
+            "p_value": p_value,
+            "details": {
+                **facts["details"],
+                "reference": _shape(before),
+                "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
+                "wasserstein": wasserstein(now, before),
+                "day_factor": round(usual.day_factor, 3),
+                "larger_than_days": [larger, len(usual.day_distances)],
+                "blind_below": round(blind_below, 4),
+                "effective_n": round(now.n, 1),
+                "reference_n": usual.rows,
+            },
+        }
+        fewest = min(now.n, before.n)
+        if fewest < self.min_n or blind_below >= 1:
+            where = "" if now.n <= before.n else " in the same hours of the baseline"
+            why = f"{self._thin(fewest)}{where}: blind below an effect of D = {blind_below:.2f}"
+            return self.unknown(current, why, **facts)
+        if p_value < current.alpha and test.d >= self.min_effect:
+            message = self._change_message(test, now, before, usual, larger) + remark
+            return self.finding(current, "fail", message, examples=_examples(found, test), **facts)
+        message = (
+            f"{_WORDS[self.score]} are distributed as in the baseline (KS D = {test.d:.2f}, "
+            f"median {score(now.quantile(0.5))}, over {count(len(found.values))} queries)"
+        )
+        return self.finding(current, "ok", message + remark, **facts)
+
+    def _change_message(self, test: KS, now: Weighted, before: Weighted, usual: Normal, larger: int) -> str:
+        verb = "fell" if test.direction == "lower" else "rose"
+        gap = percent(test.d)
+        side = "more" if test.direction == "lower" else "fewer"
+        message = (
+            f"{_WORDS[self.score]} {verb}: median {score(before.quantile(0.5))} to {score(now.quantile(0.5))}, "
+            f"{gap} {side} of {count(len(now.values))} queries lie below {score(test.at)} (KS D = {test.d:.2f})"
+        )
+        if not (days := len(usual.day_distances)):
+            return message
+        return f"{message}, farther off than {'any' if larger == days else larger} of {days} baseline days"
+
+    def _thin(self, n: float) -> str:
+        return f"only {count(max(n, 1))} scored {'query' if round(n) <= 1 else 'queries'}"
+
+
+def _shape(sample: Weighted) -> dict[str, float]:
+    return {
+        "mean": sample.mean(),
+        "median": sample.quantile(0.5),
+        "p05": sample.quantile(0.05),
+        "p95": sample.quantile(0.95),
+    }
+
+
+def _examples(found: Units, test: KS) -> tuple[str, ...]:
+    """The queries farthest on the side that grew: look at these first."""
+    order = np.argsort(found.values, kind="stable")
+    if test.direction == "higher":
+        order = order[::-1]
+    return tuple(str(query_id) for query_id in found.query_id[order[:10]])

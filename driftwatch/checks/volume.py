@@ -1,0 +1,198 @@
+"""Are queries still arriving?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from driftwatch.checks import Check
+from driftwatch.checks._words import count, detected
+from driftwatch.stats.proportion import poisson_ratio, ratio_interval
+from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
+
+Hours = NDArray[np.int64]
+"""Hours since the epoch."""
+WEEK = 168
+PRIOR_DAYS, PRIOR_VARIATION = 4, 0.1
+"""Before the baseline has shown how much days of the same weekday vary, they are taken to vary by a tenth."""
+
+
+class Volume(Check):
+    """The number of queries against the same hours of the week of the baseline.
+
+    Effect: ratio of the count to what those hours usually bring; 1 is as usual.
+    """
+
+    kind: Literal["volume"] = "volume"
+    needs: ClassVar[Literal["runs", "sample", "tallies"]] = "tallies"
+    family: ClassVar[str] = "volume"
+
+    at_least_ratio: float = Field(default=0.5, ge=0, le=1)
+    """Fails below this ratio to the same hours of the week."""
+    at_most_ratio: float = Field(default=3.0, ge=1)
+    """Fails above this ratio."""
+    at_least: int | None = Field(default=None, ge=1)
+    """Fails with fewer queries than this in the window, whatever the baseline says."""
+    min_n: int = Field(default=20, ge=1)
+    """Hours that usually bring fewer queries than this together are too quiet to judge."""
+
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        """Judge the counts of the window's whole hours."""
+        hours = _whole_hours(current.start, current.end)
+        counts = _counts(current.tallies, hours)
+        total = int(counts.sum())
+        last = _last_seen(hours, counts, previous)
+        details, remark = detected(current.tallies)
+        facts: dict[str, Any] = {
+            "n": total,
+            "value": float(total),
+            "details": {**details, "hours": len(hours)},
+            "state": {} if last is None else {"last_hour": float(last)},
+        }
+        if self.at_least is not None and len(hours) and total < self.at_least:
+            said = _silence(last) if not total else f"only {count(total)} queries in {len(hours)} hours"
+            message = f"{said}, and at least {count(self.at_least)} are expected{remark}"
+            return self.finding(current, "fail", message, **facts)
+        if reference is None:
+            if total and self.at_least is not None:
+                message = f"{count(total)} queries in {len(hours)} hours, above the floor of {count(self.at_least)}"
+                return self.finding(current, "ok", message + remark, **facts)
+            return self.learning(current, **facts)
+        usual = _usual(reference, hours)
+        if usual is None or not usual.seen:
+            why = "the baseline has no queries in these hours of the week, so there is nothing to compare with"
+            return self.unknown(current, why, **facts)
+        return self._compare(current, counts, usual, last, facts, remark)
+
+    def _compare(
+        self,
+        current: Window,
+        counts: NDArray[np.int64],
+        usual: Usual,
+        last: int | None,
+        facts: dict[str, Any],
+        remark: str,
+    ) -> Finding:
+        counts = counts[usual.known]
+        total, expected = int(counts.sum()), float(usual.expected.sum())
+        ratio = total / expected
+        x, e, seen = (number / usual.dispersion for number in (total, expected, usual.seen))
+        p_value = poisson_ratio(x, e, seen)
+        silent = _silent_tail(counts)
+        missed = float(usual.expected[len(counts) - silent :].sum())
+        p_silent = poisson_ratio(0.0, missed / usual.dispersion, seen, "down") if silent else 1.0
+        facts |= {
+            "reference": expected,
+            "effect": ratio,
+            "interval": ratio_interval(x, e, seen),
+            "statistic": float(total),
+            "p_value": p_value,
+            "details": {
+                **facts["details"],
+                "day_dispersion": round(usual.dispersion, 3),
+                "silent_hours": silent,
+                "silent_expected": round(missed, 1),
+                "silent_p": p_silent,
+                "compared_hours": len(counts),
+            },
+        }
+        # Two looks at one window, the whole and its silent end: half of the error budget each.
+        alpha = current.alpha / 2
+        if silent and missed >= self.min_n and p_silent < alpha:
+            stretch = "an hour like this" if silent == 1 else f"{silent} hours like these"
+            message = f"{_silence(last)}, where {stretch} usually bring{'s' * (silent == 1)} {count(missed)}"
+            return self.finding(current, "fail", message + remark, **facts)
+        if expected < self.min_n:
+            why = f"too quiet to judge: these hours usually bring {count(expected)} queries, {self.min_n} are needed"
+            return self.unknown(current, why, **facts)
+        wrong = ratio < self.at_least_ratio or ratio > self.at_most_ratio
+        said = f"{count(total)} queries where {count(expected)} are usual ({ratio:.2f} times) in {len(counts)} hours"
+        if wrong and p_value < alpha:
+            return self.finding(current, "fail", f"traffic {'fell' if ratio < 1 else 'rose'}: {said}{remark}", **facts)
+        if not total:
+            return self.unknown(current, f"{_silence(last)}, but that could be chance in hours this quiet", **facts)
+        return self.finding(current, "ok", f"traffic is as usual: {said}{remark}", **facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What the hours of a window usually bring."""
+
+    known: NDArray[np.bool_]
+    """shape (hours of the window,): whether the baseline has that hour of the week at all."""
+    expected: NDArray[np.float64]
+    """shape (known hours,)."""
+    seen: float
+    """Queries in all hours of the baseline that these are compared with."""
+    dispersion: float
+    """How many times more than Poisson the days of the baseline vary; at least 1."""
+
+
+def _whole_hours(start: datetime, end: datetime) -> Hours:
+    first, last = -int(-start.timestamp() // 3600), int(end.timestamp() // 3600)
+    return np.arange(first, max(first, last), dtype=np.int64)
+
+
+def _counts(tallies: Tallies, hours: Hours) -> NDArray[np.int64]:
+    """Queries in each of ``hours``, a consecutive run; an hour without a row had none."""
+    place = tallies.hour.astype("datetime64[h]").astype(np.int64) - (hours[0] if len(hours) else 0)
+    inside = (place >= 0) & (place < len(hours))
+    counts = np.zeros(len(hours), dtype=np.int64)
+    np.add.at(counts, place[inside], tallies.counts[inside, TALLY_FIELDS.index("queries")])
+    return counts
+
+
+def _usual(reference: Window, hours: Hours) -> Usual | None:
+    """Mean count of each hour of the week over the baseline; None when no hour can be compared."""
+    past = _whole_hours(reference.start, reference.end)
+    wanted = np.isin(past % WEEK, hours % WEEK)
+    past, counts = past[wanted], _counts(reference.tallies, past)[wanted]
+    if not len(past):
+        return None
+    times = np.bincount(past % WEEK, minlength=WEEK)
+    means = np.bincount(past % WEEK, weights=counts, minlength=WEEK) / np.maximum(times, 1)
+    known = times[hours % WEEK] > 0
+    return Usual(known, means[hours[known] % WEEK], float(counts.sum()), _dispersion(past, counts, means))
+
+
+def _dispersion(past: Hours, counts: NDArray[np.int64], means: NDArray[np.float64]) -> float:
+    """Pearson's chi-square of the days' totals around what their hours usually bring, per degree of freedom.
+
+    A short baseline has few days of the same weekday, so it counts as if there were ``PRIOR_DAYS`` more of them.
+    """
+    _, day = np.unique(past // 24, return_inverse=True)
+    expected = np.bincount(day, weights=means[past % WEEK])
+    totals = np.bincount(day, weights=counts)[expected > 0]
+    expected = expected[expected > 0]
+    if not len(expected):
+        return 1.0
+    weekdays = np.unique(past[means[past % WEEK] > 0] % WEEK // 24)
+    chi_square = float(((totals - expected) ** 2 / expected).sum())
+    prior = PRIOR_DAYS * PRIOR_VARIATION**2 * float(expected.mean())
+    return max(1.0, (chi_square + prior) / (len(totals) - len(weekdays) + PRIOR_DAYS))
+
+
+def _silent_tail(counts: NDArray[np.int64]) -> int:
+    """How many hours at the end of the window are without a query."""
+    busy = np.flatnonzero(counts)
+    return len(counts) - (int(busy[-1]) + 1 if len(busy) else 0)
+
+
+def _last_seen(hours: Hours, counts: NDArray[np.int64], previous: Finding | None) -> int | None:
+    """The last hour with a query, in this window or, by the previous finding, before it."""
+    busy = hours[counts > 0]
+    if len(busy):
+        return int(busy[-1])
+    known = previous.state.get("last_hour") if previous else None
+    return int(known) if known is not None else None
+
+
+def _silence(last: int | None) -> str:
+    if last is None:
+        return "no queries in this window"
+    return f"no queries since {datetime.fromtimestamp((last + 1) * 3600, UTC):%Y-%m-%d %H:%M} UTC"

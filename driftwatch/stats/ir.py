@@ -1,0 +1,131 @@
+"""Retrieval measures, per query, as TREC names them.
+
+Equal to what ``trec_eval`` computes (and to MS MARCO's evaluation for ``RR@k``), with one deliberate difference:
+``trec_eval`` sorts by score and breaks ties by document id, we take the ranking as the service gave it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log2
+
+_FORM = re.compile(r"(nDCG|RR|AP|P|R|Success)(?:@([1-9]\d{0,5}))?")
+_EXAMPLES = ("R@10", "RR@10", "RR", "nDCG@10", "P@5", "Success@5", "AP", "AP@100")
+_WORDS = {"R": "recall", "RR": "reciprocal rank", "P": "precision", "AP": "average precision", "Success": "success"}
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure: text, value, hash and function at once.
+
+    >>> Measure.parse("RR@10")(["d3", "d7"], {"d7": 1})
+    0.5
+    >>> str(Measure.parse("nDCG@10"))
+    'nDCG@10'
+    """
+
+    name: str
+    cutoff: int | None = None
+    """How many documents count; None: all that were returned."""
+
+    @classmethod
+    def parse(cls, text: str | Measure) -> Measure:
+        """Read ``R@10``, ``RR@10``, ``RR``, ``nDCG@10``, ``P@5``, ``Success@5``, ``AP`` or ``AP@100``.
+
+        Raises:
+            ValueError: none of these, with the nearest one.
+        """
+        if isinstance(text, Measure):
+            return text
+        form = _FORM.fullmatch(str(text).strip())
+        if form is None:
+            raise ValueError(f"{text!r} is not a measure. {_suggestion(str(text))}")
+        name, cutoff = form.groups()
+        if cutoff is None and name in ("R", "P", "Success"):
+            raise ValueError(f"{text!r} needs a cutoff. Write {name}@10.")
+        return cls(name, int(cutoff) if cutoff else None)
+
+    def __call__(self, ranking: Sequence[str], relevant: Mapping[str, int]) -> float:
+        """The measure of one ranking, in [0, 1].
+
+        ``ranking``: doc_ids, best first; a repeated id counts at its first place only. ``relevant``: doc_id ->
+        relevance; what is not above 0, or not judged at all, is not relevant. A query without relevant documents, or
+        without results, measures 0.
+        """
+        ideal = sorted((relevance for relevance in relevant.values() if relevance > 0), reverse=True)
+        if not ideal or not ranking:
+            return 0.0
+        gains = [max(relevant.get(doc_id, 0), 0) for doc_id in list(dict.fromkeys(ranking))[: self.cutoff]]
+        return _FORMULAS[self.name](gains, ideal, self.cutoff)
+
+    @property
+    def words(self) -> str:
+        """How a sentence calls it: ``recall R@10``."""
+        return f"{_WORDS[self.name]} {self}" if self.name in _WORDS else str(self)
+
+    def __str__(self) -> str:
+        return self.name if self.cutoff is None else f"{self.name}@{self.cutoff}"
+
+
+def first_rank(ranking: Sequence[str], relevant: Mapping[str, int]) -> int | None:
+    """The rank, from 1, of the first relevant document; None when there is none."""
+    for rank, doc_id in enumerate(dict.fromkeys(ranking), 1):
+        if relevant.get(doc_id, 0) > 0:
+            return rank
+    return None
+
+
+def _suggestion(text: str) -> str:
+    name, _, cutoff = text.strip().lower().replace("recall", "R").replace("mrr", "RR").partition("@")
+    names = {known.lower(): known for known in ("R", "RR", "nDCG", "P", "Success", "AP")}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
+    if near and (cutoff.isdigit() or not cutoff):
+        return f"Did you mean '{names[near[0]]}@{cutoff or 10}'?"
+    return f"Write one of {', '.join(_EXAMPLES)}."
+
+
+def _recall(gains: list[int], ideal: list[int], _cutoff: int | None) -> float:
+    return sum(gain > 0 for gain in gains) / len(ideal)
+
+
+def _precision(gains: list[int], _ideal: list[int], cutoff: int | None) -> float:
+    return sum(gain > 0 for gain in gains) / (cutoff or len(gains))
+
+
+def _success(gains: list[int], _ideal: list[int], _cutoff: int | None) -> float:
+    return float(any(gains))
+
+
+def _reciprocal_rank(gains: list[int], _ideal: list[int], _cutoff: int | None) -> float:
+    return next((1 / rank for rank, gain in enumerate(gains, 1) if gain), 0.0)
+
+
+def _average_precision(gains: list[int], ideal: list[int], _cutoff: int | None) -> float:
+    found, total = 0, 0.0
+    for rank, gain in enumerate(gains, 1):
+        if gain:
+            found += 1
+            total += found / rank
+    return total / len(ideal)
+
+
+def _ndcg(gains: list[int], ideal: list[int], cutoff: int | None) -> float:
+    """Linear gains, logarithm of base 2 (Järvelin and Kekäläinen 2002, as trec_eval computes it)."""
+    return _dcg(gains) / _dcg(ideal[:cutoff])
+
+
+def _dcg(gains: list[int]) -> float:
+    return sum(gain / log2(rank + 1) for rank, gain in enumerate(gains, 1) if gain)
+
+
+_FORMULAS: dict[str, Callable[[list[int], list[int], int | None], float]] = {
+    "R": _recall,
+    "P": _precision,
+    "Success": _success,
+    "RR": _reciprocal_rank,
+    "AP": _average_precision,
+    "nDCG": _ndcg,
+}

@@ -1,0 +1,153 @@
+"""Counts and shares: exact tests, intervals, and how much more than a coin they vary."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Side = Literal["up", "down", "both"]
+
+
+def binomial_test(x: int, n: int, p: float, side: Side = "both") -> float:
+    """Exact p-value of ``x`` hits in ``n`` when each has the chance ``p``; both sides = twice the smaller tail."""
+    from scipy.special import bdtr, bdtrc
+
+    if n <= 0:
+        return 1.0
+    up = 1.0 if x <= 0 else float(bdtrc(x - 1, n, p))
+    down = 1.0 if x >= n else float(bdtr(x, n, p))
+    return _sided(up, down, side)
+
+
+def two_proportions(x1: int, n1: int, x2: int, n2: int, side: Side = "both") -> float:
+    """Exact p-value that sample 1 has a higher (``up``) or lower (``down``) share than sample 2.
+
+    Fisher's (1934) test: given all hits of both samples, how many fall into sample 1 is hypergeometric. Its tail is
+    summed from logarithms of gamma functions, so counts of millions and tails of 1e-200 are fine. Both sides = twice
+    the smaller tail. Never too small: at level a it rejects at most a share a of the time, whatever the true rate.
+    """
+    if n1 <= 0 or n2 <= 0:
+        return 1.0
+    hits = x1 + x2
+    lowest, highest = max(0, hits - n2), min(n1, hits)
+    up = _hypergeometric_sum(x1, highest, n1, n2, hits)
+    down = _hypergeometric_sum(lowest, x1, n1, n2, hits)
+    return _sided(up, down, side)
+
+
+def poisson_ratio(x: float, expected: float, seen: float, side: Side = "both") -> float:
+    """P-value that a count ``x`` fits ``expected``, which was itself estimated from a count of ``seen``.
+
+    The conditional test of two Poisson counts (Przyborowski and Wilenski 1940): given their sum, ``x`` is binomial with
+    the chance expected / (expected + seen). Counts need not be whole: divided by their dispersion they are not.
+    """
+    from scipy.special import betainc
+
+    if expected <= 0:
+        return 1.0
+    chance = expected / (expected + seen)
+    down = float(betainc(seen, x + 1, 1 - chance)) if seen > 0 else 1.0
+    up = float(betainc(x, seen + 1, chance)) if x > 0 else 1.0
+    return _sided(up, down, side)
+
+
+def ratio_interval(x: float, expected: float, seen: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of x / expected, by Clopper and Pearson (1934) on the conditional share of ``poisson_ratio``."""
+    from scipy.special import betaincinv
+
+    tail = (1 - level) / 2
+    low = float(betaincinv(x, seen + 1, tail)) if x > 0 else 0.0
+    high = float(betaincinv(x + 1, seen, 1 - tail)) if seen > 0 else 1.0
+    # share = ratio * expected / (ratio * expected + seen), solved for the ratio
+    return low / (1 - low) * seen / expected, min(1e12, high / max(1 - high, 1e-12) * seen / expected)
+
+
+def wilson(x: float, n: float, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927); (0, 1) when n is 0."""
+    from scipy.special import ndtri
+
+    if n <= 0:
+        return 0.0, 1.0
+    z = float(ndtri((1 + level) / 2))
+    share = float(x / n)
+    centre = share + z * z / (2 * n)
+    half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
+
+
+def newcombe(x1: float, n1: float, x2: float, n2: float, level: float = 0.95) -> tuple[float, float]:
+    """Interval of share 1 minus share 2 (Newcombe 1998, method 10)."""
+    share1, share2 = x1 / n1, x2 / n2
+    (low1, high1), (low2, high2) = wilson(x1, n1, level), wilson(x2, n2, level)
+    difference = share1 - share2
+    below = float(np.hypot(share1 - low1, high2 - share2))
+    above = float(np.hypot(high1 - share1, share2 - low2))
+    return max(-1.0, difference - below), min(1.0, difference + above)
+
+
+def total_variation(current: ArrayLike, reference: ArrayLike) -> float:
+    """Half the sum of the absolute differences of shares, in [0, 1]; both: counts of shape (k,), same order."""
+    left, right = np.asarray(current, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    return float(0.5 * np.abs(left / left.sum() - right / right.sum()).sum())
+
+
+def g_test(current: ArrayLike, reference: ArrayLike, dispersion: float = 1.0) -> tuple[float, float]:
+    """G and p of the likelihood-ratio test that two sets of counts, shape (k,), have the same shares (Wilks 1938).
+
+    ``dispersion``: how many times more than multinomial the counts vary; G is divided by it.
+    """
+    from scipy.special import gammaincc, xlogy
+
+    table = np.asarray([current, reference], dtype=np.float64)
+    table = table[:, table.sum(axis=0) > 0]
+    if table.shape[1] < 2 or (table.sum(axis=1) == 0).any():
+        return 0.0, 1.0
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    g = max(0.0, float(2 * xlogy(table, table / expected).sum()))
+    return g, float(gammaincc((table.shape[1] - 1) / 2, g / dispersion / 2))
+
+
+def dispersion(counts: ArrayLike) -> float:
+    """How many times more than multinomial the rows of ``counts`` (shape (blocks, categories)) vary; at least 1.
+
+    Pearson's chi-square over its degrees of freedom (McCullagh and Nelder 1989, section 4.5). Real counts come in
+    bursts, sessions and days; a test that takes them for coins cries wolf.
+    """
+    table: NDArray[np.float64] = np.asarray(counts, dtype=np.float64)
+    table = table[table.sum(axis=1) > 0]
+    table = table[:, table.sum(axis=0) > 0]
+    if table.shape[0] < 2 or table.shape[1] < 2:
+        return 1.0
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    chi_square = float(((table - expected) ** 2 / expected).sum())
+    return max(1.0, chi_square / float((table.shape[0] - 1) * (table.shape[1] - 1)))
+
+
+def _sided(up: float, down: float, side: Side) -> float:
+    p = {"up": up, "down": down, "both": 2 * min(up, down)}[side]
+    return float(min(1.0, max(0.0, p)))
+
+
+def _hypergeometric_sum(first: int, last: int, n1: int, n2: int, hits: int) -> float:
+    """P(first <= X <= last) where X is the number of hits that fall into sample 1."""
+    mean = n1 * hits / (n1 + n2)
+    reach = 200 + int(80 * np.sqrt(mean))  # what lies farther from the mean, or farther out than the tail, is nothing
+    if first >= mean:
+        last = min(last, first + reach)
+    elif last <= mean:
+        first = max(first, last - reach)
+    else:
+        first, last = max(first, int(mean) - reach), min(last, int(mean) + reach)
+    return float(np.exp(_log_hypergeometric(np.arange(first, last + 1), n1, n2, hits)).sum())
+
+
+def _log_hypergeometric(x: NDArray[np.int64], n1: int, n2: int, hits: int) -> NDArray[np.float64]:
+    return _log_choose(n1, x) + _log_choose(n2, hits - x) - _log_choose(n1 + n2, np.asarray(hits))
+
+
+def _log_choose(n: int, k: NDArray[np.int64]) -> NDArray[np.float64]:
+    from scipy.special import gammaln
+
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
