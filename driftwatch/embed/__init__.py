@@ -13,23 +13,25 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ByteSize, ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from driftwatch.embed._batches import encode_in_batches
 from driftwatch.embed._cache import VectorCache, text_key
 from driftwatch.embed._model import Loaded, load, runs_on, vector_fingerprint
 from driftwatch.embed._weights import find_weights
 from driftwatch.errors import EmbedError
+from driftwatch.plugins import Settings, below
+from driftwatch.sizes import Size
 
 __all__ = ["EmbedderSettings", "TextEmbedder"]
 
 Role = Literal["query", "document"]
 
 
-class EmbedderSettings(BaseModel):
+class EmbedderSettings(Settings):
     """The `embedder:` section. Changing anything here but `device`, `batch_size` and the cache makes other vectors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, protected_namespaces=())
+    model_config = ConfigDict(protected_namespaces=())
 
     model: str = Field(min_length=1)
     """A name on the model hub, a folder, or `packaged:<module>` for a model that is installed as a Python package."""
@@ -51,8 +53,14 @@ class EmbedderSettings(BaseModel):
     """Keep only this many numbers of a vector (for models trained so); without it, all."""
     cache: Path | None = None
     """Folder of cached vectors; without it, `vectors` beside the database."""
-    cache_size: ByteSize = Field(default=ByteSize(2**30), ge=2**20)
+    cache_size: Size = 1_000_000_000
     """Most that the cache may take on disk; the longest unused vectors go first."""
+
+    @field_validator("model")
+    @classmethod
+    def _folder_below_the_yaml(cls, model: str, info: ValidationInfo) -> str:
+        folder = below((info.context or {}).get("base", Path()), model)
+        return str(folder) if model.startswith((".", "~/")) or folder.is_dir() else model
 
 
 class TextEmbedder:

@@ -96,10 +96,10 @@ def load(settings: EmbedderSettings, weights: Path, device: str, dtype: str) -> 
     try:
         import torch
         from sentence_transformers import SentenceTransformer
-        from transformers.utils.logging import disable_progress_bar
+        from transformers.utils import logging as transformers_logging
     except ImportError as error:
         raise MissingExtra(error.name or "sentence-transformers", "embed", "The embedder") from None
-    disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call,unused-ignore]
     try:
         model = SentenceTransformer(
             os.fspath(weights),
