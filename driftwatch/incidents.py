@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from driftwatch.alerts import OPEN, AlertPolicy, advance, incident_for, remind, retire, silenced_until
+from driftwatch.alerts import OPEN, AlertPolicy, advance, incident_key, remind, retire, silenced_until
 from driftwatch.types import POOLED, Alert, Finding, Silence, Transition
 
 Alerts = Mapping[tuple[str, str], Alert]
@@ -44,6 +44,14 @@ def decide(
             transitions.append(transition)
     changed = tuple(alert for key, alert in current.items() if alert != alerts.get(key))
     return Decision(changed, tuple(transitions))
+
+
+def incident_for(family: str, segment: str, alerts: Iterable[Alert], families: Mapping[str, str], now: datetime) -> str:
+    """The open incident of a family and segment, else the name of a new one."""
+    for alert in alerts:
+        if alert.incident and alert.segment == segment and families.get(alert.check) == family:
+            return alert.incident
+    return incident_key(family, segment, now)
 
 
 def reminders(
