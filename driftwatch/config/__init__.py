@@ -1,0 +1,43 @@
+"""The whole YAML as one object.
+
+``load_watch(path)`` reads the file, its check files, the environment and the secret files, and reports everything that
+is wrong with them at once; ``problems(watch)`` says what loads and still cannot work, or hardly.
+"""
+
+from driftwatch.config.crosschecks import Problem, problems
+from driftwatch.config.loading import load_watch, read_watch
+from driftwatch.config.sections import (
+    Api,
+    BaselineSettings,
+    Budget,
+    Expected,
+    Gate,
+    Heartbeat,
+    Privacy,
+    Report,
+    Retention,
+    Retrain,
+)
+from driftwatch.config.upcoming import agenda, schedule_of
+from driftwatch.config.watch import Origin, Watch
+
+__all__ = [
+    "Api",
+    "BaselineSettings",
+    "Budget",
+    "Expected",
+    "Gate",
+    "Heartbeat",
+    "Origin",
+    "Privacy",
+    "Problem",
+    "Report",
+    "Retention",
+    "Retrain",
+    "Watch",
+    "agenda",
+    "load_watch",
+    "problems",
+    "read_watch",
+    "schedule_of",
+]

@@ -1,0 +1,235 @@
+"""What loads and still cannot work, or hardly: found by comparing the parts of a ``Watch`` with each other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from driftwatch.checks import Check
+from driftwatch.config.sentences import nearest
+from driftwatch.config.upcoming import schedule_of
+from driftwatch.config.watch import Watch
+from driftwatch.schedule import show_duration
+from driftwatch.sources import Source
+
+HOUR = timedelta(hours=1)
+WEEK = timedelta(weeks=1)
+
+_MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+"""Any Monday: gaps between runs are measured from here, so that the answer does not depend on the day."""
+
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """``error``: it cannot work. ``warning``: it works, and hardly as it was meant."""
+
+    severity: Severity
+    message: str
+    file: str
+    line: int
+
+
+Finding = tuple[Severity, str, str, str]
+"""Severity, message, origin (``checks.0``, or empty for the file itself) and setting."""
+
+
+def problems(watch: Watch) -> list[Problem]:
+    """Everything that the comparison shows, by file and line."""
+    found = [_located(watch, *finding) for rule in _RULES for finding in rule(watch)]
+    return sorted(dict.fromkeys(found), key=lambda problem: (problem.file, problem.line, problem.severity))
+
+
+def _located(watch: Watch, severity: Severity, message: str, origin: str, setting: str) -> Problem:
+    known = watch.origins.get(origin)
+    if known is not None:
+        file, line = known.place(setting)
+    else:
+        documents = [each.document for each in watch.origins.values() if each.document.file == str(watch.path)]
+        file, line = str(watch.path), documents[0].line((setting,)) if documents and setting else 1
+    return Problem(severity, message, file, line)
+
+
+def _checks(watch: Watch) -> Iterator[tuple[str, Check, Source | None]]:
+    """(origin, check, its source)."""
+    for index, check in enumerate(watch.checks):
+        yield f"checks.{index}", check, watch.sources.get(check.source)
+
+
+def _unknown_sources(watch: Watch) -> Iterator[Finding]:
+    for origin, check, source in _checks(watch):
+        if source is None:
+            remedy = nearest(check.source, watch.sources) or "There is none yet: add it below 'sources'."
+            yield (
+                "error",
+                f"check '{check.name}' judges the source '{check.source}', which there is not. {remedy}",
+                origin,
+                "source",
+            )
+
+
+def _wrong_sources(watch: Watch) -> Iterator[Finding]:
+    """A check of canary runs on a log, or the reverse."""
+    for origin, check, source in _checks(watch):
+        if source is None or (check.needs == "runs") == (source.gives == "runs"):
+            continue
+        needed, given = ("canary runs", "traffic") if check.needs == "runs" else ("traffic", "canary runs")
+        fitting = [name for name, each in watch.sources.items() if each.gives != source.gives]
+        remedy = f"Name {' or '.join(fitting)}." if fitting else f"Add a source that gives {needed}."
+        message = f"check '{check.name}' ({check.kind}) judges {needed}, but '{check.source}' gives {given}. {remedy}"
+        yield "error", message, origin, "source"
+
+
+def _equal_names(watch: Watch) -> Iterator[Finding]:
+    first: dict[str, str] = {}
+    for origin, check, _ in _checks(watch):
+        if not check.name.strip() or not check.name.isprintable() or len(check.name) > 100:
+            yield "error", "the name of a check is one line of at most 100 characters.", origin, "name"
+        elif check.name in first:
+            file, line = watch.origins[first[check.name]].place() if first[check.name] in watch.origins else ("", 0)
+            message = f"a check called '{check.name}' is there already ({file}:{line}). Give each check its own name."
+            yield "error", message, origin, "name"
+        first.setdefault(check.name, origin)
+
+
+def _short_windows(watch: Watch) -> Iterator[Finding]:
+    """A window must hold something each time it is looked at."""
+    for origin, check, source in _checks(watch):
+        window = show_duration(check.window)
+        if source is not None and (gap := source.every.shortest_gap(_MONDAY)) > check.window:
+            message = f"check '{check.name}' looks at the last {window}, but '{check.source}' is read every"
+            yield "error", f"{message} {show_duration(gap)}. Make the window at least that long.", origin, "window"
+        if check.needs != "runs" and (check.window < HOUR or check.window % HOUR):
+            message = f"check '{check.name}' looks at the last {window}, but traffic is counted by the hour."
+            severity: Severity = "error" if check.window < HOUR else "warning"
+            yield severity, f"{message} Make the window whole hours.", origin, "window"
+        if check.needs != "runs" and (gap := schedule_of(check, watch).shortest_gap(_MONDAY)) > check.window:
+            message = (
+                f"check '{check.name}' looks every {show_duration(gap)} at the last {window}: the rest is not judged."
+            )
+            yield "warning", f"{message} Look more often, or widen the window.", origin, "every"
+
+
+def _short_memory(watch: Watch) -> Iterator[Finding]:
+    """What is compared must be kept, and the baseline must hold a window."""
+    length = _baseline_length(watch)
+    for origin, check, _ in _checks(watch):
+        setting = "tallies" if check.needs == "tallies" else "observations"
+        kept = getattr(watch.retention, setting)
+        if check.window > kept:
+            message = (
+                f"check '{check.name}' looks at the last {show_duration(check.window)}, but 'retention: {setting}'"
+            )
+            yield "error", f"{message} keeps {show_duration(kept)}. Keep more, or look at less.", origin, "window"
+        if length < check.window:
+            message = (
+                f"check '{check.name}' looks at the last {show_duration(check.window)}, but the baseline holds only"
+            )
+            yield "error", f"{message} {show_duration(length)}. Lengthen the baseline.", origin, "window"
+    if length > watch.retention.observations:
+        message = f"the baseline is {show_duration(length)} long, but 'retention: observations' keeps"
+        yield "error", f"{message} {show_duration(watch.retention.observations)}. Keep more.", "", "baseline"
+    if watch.checks and length < WEEK:
+        message = f"a baseline of {show_duration(length)} does not hold every hour of the week."
+        yield "warning", f"{message} Seven days are the least that weekends can be compared with.", "", "baseline"
+
+
+def _baseline_length(watch: Watch) -> timedelta:
+    given = watch.baseline
+    if given.length is not None:
+        return given.length
+    assert given.start is not None
+    assert given.end is not None
+    return given.end - given.start
+
+
+def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
+    """Canaries need a retriever, and some retrievers an embedder."""
+    for name, source in watch.sources.items():
+        asks_again = getattr(source, "ask_again", False)
+        if watch.retriever is None and (source.gives == "runs" or asks_again):
+            message = f"the queries of '{name}' are asked, but there is no 'retriever' to ask. Add one."
+            yield "error", message, f"sources.{name}", "ask_again" if asks_again else ""
+    if watch.retriever is not None and watch.retriever.needs_embedder and watch.embedder is None:
+        message = f"the retriever '{watch.retriever.kind}' embeds the queries itself and needs an 'embedder'. Add one."
+        yield "error", message, "retriever", ""
+
+
+def _idle_parts(watch: Watch) -> Iterator[Finding]:
+    judged = {check.source for check in watch.checks}
+    if not watch.checks:
+        yield "warning", "there are no checks, so nothing is ever found. Write 'checks: checks/*.yaml'.", "", "checks"
+    for name in watch.sources if watch.checks else ():
+        if name not in judged:
+            yield "warning", f"no check judges the source '{name}'.", f"sources.{name}", ""
+    if not watch.notify:
+        message = "nobody is told: alerts stay in the database. Write 'notify: [{kind: console}]' at least."
+        yield "warning", message, "", "notify"
+    for index, receiver in enumerate(watch.notify):
+        if not receiver.tell:
+            yield "warning", f"'{receiver.name}' is told nothing. Name events in 'tell'.", f"notify.{index}", "tell"
+
+
+def _twins(watch: Watch) -> Iterator[Finding]:
+    """Receivers and logs that are there twice: everything would be told, or counted, twice."""
+    for index, receiver in enumerate(watch.notify):
+        for earlier in watch.notify[:index]:
+            if earlier.name == receiver.name:
+                yield "error", f"two receivers are called '{receiver.name}'. Rename one.", f"notify.{index}", "name"
+            elif _but_name(earlier) == _but_name(receiver):
+                message = f"'{receiver.name}' is the same as '{earlier.name}': everything is told twice. Remove one."
+                yield "warning", message, f"notify.{index}", ""
+    paths: defaultdict[str, list[str]] = defaultdict(list)
+    for name, source in watch.sources.items():
+        if source.gives == "traffic" and getattr(source, "path", None):
+            paths[str(getattr(source, "path", None))].append(name)
+    for names in paths.values():
+        for name in names[1:]:
+            yield "warning", f"'{name}' reads the same files as '{names[0]}'.", f"sources.{name}", "path"
+
+
+def _but_name(receiver: Any) -> dict[str, Any]:
+    return {name: getattr(receiver, name) for name in type(receiver).model_fields if name != "name"}
+
+
+def _open_doors(watch: Watch) -> Iterator[Finding]:
+    """What other machines can reach needs a token, and what is pushed needs somewhere to arrive."""
+    for name, source in watch.sources.items():
+        if source.kind != "push":
+            continue
+        if watch.api is None:
+            message = f"clients push to '{name}' through the API, which is off. Remove 'api: off'."
+            yield "error", message, f"sources.{name}", "kind"
+        elif watch.api.is_open and getattr(source, "token", None) is None and watch.api.token is None:
+            message = f"'{watch.api.host}' lets other machines push to '{name}'. Give the source a 'token'."
+            yield "error", message, f"sources.{name}", "token"
+    if watch.api is not None and watch.api.is_open and watch.api.token is None:
+        message = f"the pages are open to everybody who can reach '{watch.api.host}'. Set 'api: token'."
+        yield "warning", message, "", "api"
+
+
+def _unheard_events(watch: Watch) -> Iterator[Finding]:
+    names = [check.name for check in watch.checks]
+    for name in watch.retrain.when if watch.retrain else ():
+        if name not in names:
+            message = f"'retrain: when' names the check '{name}', which there is not. {nearest(name, names)}".strip()
+            yield "error", message, "", "retrain"
+
+
+_RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
+    _unknown_sources,
+    _wrong_sources,
+    _equal_names,
+    _short_windows,
+    _short_memory,
+    _nobody_to_ask,
+    _idle_parts,
+    _twins,
+    _open_doors,
+    _unheard_events,
+)

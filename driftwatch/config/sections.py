@@ -1,0 +1,158 @@
+"""The sections of ``driftwatch.yaml`` that are no kinds: fields are the YAML, their texts the documentation."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
+
+from driftwatch.config.texts import budget, first_moment, last_moment, loopback, period
+from driftwatch.plugins import Settings
+from driftwatch.schedule import Duration, Schedule, duration
+from driftwatch.sizes import Size
+
+
+class Budget(Settings):
+    """How many false pages are accepted: `1 per 90 days`."""
+
+    count: float = Field(gt=0)
+    """False pages ..."""
+    per: Duration
+    """... in so much time, over all checks and languages together."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_text(cls, given: Any) -> Any:
+        """``1 per 90 days``."""
+        return given if isinstance(given, dict) else budget(given)
+
+    def __str__(self) -> str:
+        return f"{self.count:g} per {self.per / timedelta(days=1):g} days"
+
+
+class BaselineSettings(Settings):
+    """What normal is: the first stretch of recorded time (`14 days`), or `2026-05-04 .. 2026-05-17`."""
+
+    length: Duration | None = None
+    """Learnt once, from the first recorded moment on, for so long."""
+    start: datetime | None = None
+    """The first moment of a baseline given by date, UTC."""
+    end: datetime | None = None
+    """The moment after its last one, UTC."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_text(cls, given: Any) -> Any:
+        """``14 days``, or two dates, both inclusive."""
+        return given if isinstance(given, dict) else period(given)
+
+
+class Privacy(Settings):
+    """What is kept of the texts that people wrote."""
+
+    keep_text: Literal["full", "redacted", "hash"] = "full"
+    """What the database keeps of a query: the text, the text without addresses and numbers, or only its hash."""
+    show_queries: bool = True
+    """Whether notices and pages show example queries (redacted in any case)."""
+
+
+class Api(Settings):
+    """The pages, the metrics and the push endpoint; `api: off` serves none of them."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on."""
+    port: int = Field(default=9464, ge=0, le=65535)
+    """The port; 0 takes any free one."""
+    token: SecretStr | None = None
+    """A bearer token that is then asked for everywhere but at `/healthz`."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether other machines can reach it."""
+        return not loopback(self.host)
+
+
+class Heartbeat(Settings):
+    """A dead-man's switch that is called as long as driftwatch lives."""
+
+    url: SecretStr
+    """Called with GET. A secret: who knows it can keep the switch quiet."""
+    every: Schedule = Schedule.parse("1m")
+    """How often."""
+
+    @field_validator("url")
+    @classmethod
+    def is_http(cls, url: SecretStr) -> SecretStr:
+        """Only the scheme is checked here; `validate` calls nothing."""
+        if not re.match(r"https?://[^\s/]", url.get_secret_value()):
+            raise ValueError("it must be an address that begins with http:// or https://.")
+        return url
+
+
+class Retention(Settings):
+    """How long things are kept, and how much disk they may take."""
+
+    observations: Duration = duration("90 days")
+    """Sampled queries and canary runs."""
+    tallies: Duration = duration("2 years")
+    """Hourly counts."""
+    findings: Duration = duration("1 year")
+    """Findings, alerts and what was told about them."""
+    disk: Size = Field(default=2_000_000_000, ge=10_000_000)
+    """The most the database may take; the oldest observations go first."""
+
+
+class Report(Settings):
+    """The weekly report. Read and checked; written by a later version."""
+
+    every: Schedule = Schedule.parse("mon 08:00")
+    """When."""
+    keep: Duration = duration("52 weeks")
+    """How long reports are kept."""
+
+
+class Gate(Settings):
+    """What a new model must show before it is offered."""
+
+    measure: str = "nDCG@10"
+    """The measure of the held-out canaries."""
+    gain: float = Field(default=0.01, ge=0, le=1)
+    """The least gain over the model in use."""
+    no_language_loses: float = Field(default=0.02, ge=0, le=1)
+    """The most that any language may lose."""
+
+    @field_validator("measure")
+    @classmethod
+    def is_a_measure(cls, measure: str) -> str:
+        """Read by the same parser as the canary check's."""
+        from driftwatch.stats.ir import Measure
+
+        return str(Measure.parse(measure))
+
+
+class Retrain(Settings):
+    """When a better model is prepared. Read and checked; acted on by a later version."""
+
+    when: tuple[str, ...] = Field(min_length=1)
+    """The checks whose lasting failure asks for it."""
+    gate: Gate = Gate()
+
+
+class Expected(Settings):
+    """A stretch of time in which things are expected to be different."""
+
+    start: Annotated[datetime, BeforeValidator(first_moment)] = Field(alias="from")
+    """A date, or a date and time (UTC unless it says otherwise)."""
+    end: Annotated[datetime, BeforeValidator(last_moment)] = Field(alias="to")
+    """A date (its whole day belongs to it), or a date and time."""
+    reason: str = Field(min_length=1)
+    """Why; shown beside whatever happens in it."""
+
+    @model_validator(mode="after")
+    def ends_after_it_starts(self) -> Expected:
+        """Both ends are known here."""
+        if self.end <= self.start:
+            raise ValueError("'to' must be later than 'from'.")
+        return self

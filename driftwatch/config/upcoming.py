@@ -1,0 +1,28 @@
+"""What is due next, for a person to read."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from driftwatch.checks import Check
+from driftwatch.config.watch import Watch
+from driftwatch.schedule import Schedule
+
+HOURLY = Schedule.parse("1h")
+
+
+def schedule_of(check: Check, watch: Watch) -> Schedule:
+    """How often ``check`` looks: its own ``every``, else with each canary run, else hourly."""
+    if check.every is not None:
+        return check.every
+    source = watch.sources.get(check.source)
+    return source.every if source is not None and source.gives == "runs" else HOURLY
+
+
+def agenda(watch: Watch, now: datetime, count: int = 3) -> list[tuple[str, str, list[datetime]]]:
+    """(what is done, how often, the next ``count`` times) for every source and check, in the order of the file."""
+    jobs = [(f"source {name}", source.every) for name, source in watch.sources.items()]
+    jobs += [(check.name, schedule_of(check, watch)) for check in watch.checks]
+    if watch.heartbeat is not None:
+        jobs.append(("heartbeat", watch.heartbeat.every))
+    return [(name, str(schedule), schedule.next_runs(now, count)) for name, schedule in jobs]

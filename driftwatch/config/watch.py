@@ -1,0 +1,166 @@
+"""Watch: the whole of ``driftwatch.yaml``, frozen."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import zoneinfo
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializeAsAny,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from driftwatch.alerts import AlertPolicy
+from driftwatch.checks import Check
+from driftwatch.config.sections import (
+    Api,
+    BaselineSettings,
+    Budget,
+    Expected,
+    Heartbeat,
+    Privacy,
+    Report,
+    Retention,
+    Retrain,
+)
+from driftwatch.config.texts import database_url, language
+from driftwatch.embed import EmbedderSettings
+from driftwatch.notify import Notifier
+from driftwatch.plugins import Settings, read_secret
+from driftwatch.retrievers import Retriever
+from driftwatch.sources import Source
+from driftwatch.yamlfile import Document, Where
+
+NOT_SETTINGS = ("path", "origins")
+"""The fields of ``Watch`` that driftwatch fills in itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was written."""
+
+    document: Document
+    where: Where
+
+    def place(self, setting: str = "") -> tuple[str, int]:
+        """File and line of the whole, or of one of its settings."""
+        return self.document.file, self.document.line((*self.where, setting) if setting else self.where)
+
+
+class Watch(Settings):
+    """The whole of `driftwatch.yaml`."""
+
+    service: str = Field(min_length=1, max_length=100)
+    """How the watched service is called in everything that is told about it."""
+    database: Annotated[str, Field(repr=False)] = "sqlite:///driftwatch.db"
+    """Where driftwatch keeps what it knows: `sqlite:///file` or `postgresql://…`; or `database_file`."""
+    false_pages: Budget = Budget(count=1, per=timedelta(days=90))
+    """How many false pages are accepted over all checks and languages together."""
+    languages: tuple[Annotated[str, AfterValidator(language)], ...] = ()
+    """BCP 47 tags. Where a log does not name the language of a query, it is detected among these."""
+    timezone: str = "UTC"
+    """An IANA name such as `Europe/Berlin`; for display only, everything runs in UTC."""
+    retriever: SerializeAsAny[Retriever] | None = None
+    """The service under watch: how canaries are asked."""
+    sources: dict[str, SerializeAsAny[Source]] = Field(default_factory=dict)
+    """Where queries come from, by a name that checks refer to."""
+    embedder: EmbedderSettings | None = None
+    """The model; only a `faiss` retriever and embedding checks need one."""
+    baseline: BaselineSettings = BaselineSettings(length=timedelta(days=14))
+    """What normal is: learnt once (`14 days`) and then moved by hand, or given (`2026-05-04 .. 2026-05-17`)."""
+    checks: tuple[SerializeAsAny[Check], ...] = ()
+    """Files of checks (`checks/*.yaml`), checks, or a list of both."""
+    alerts: AlertPolicy = AlertPolicy()
+    """How many looks it takes to believe something."""
+    notify: tuple[SerializeAsAny[Notifier], ...] = ()
+    """Who is told."""
+    privacy: Privacy = Privacy()
+    """What is kept of the texts that people wrote."""
+    api: Api | None = Api()
+    """The pages, the metrics and the push endpoint; `off` serves none of them."""
+    heartbeat: Heartbeat | None = None
+    """A dead-man's switch; an address, or `url` and `every`."""
+    retention: Retention = Retention()
+    """How long things are kept, and how much disk they may take."""
+    report: Report | None = None
+    """The weekly report. Read and checked; written by a later version."""
+    retrain: Retrain | None = None
+    """When a better model is prepared. Read and checked; acted on by a later version."""
+    expected: tuple[Expected, ...] = ()
+    """Holidays, launches, announced changes."""
+    path: Path = Field(default=Path("driftwatch.yaml"), exclude=True)
+    """The file itself; not a setting."""
+    origins: Mapping[str, Origin] = Field(default_factory=dict, exclude=True, repr=False)
+    """`retriever`, `sources.live`, `checks.0`, `notify.1` -> where it was written; not a setting."""
+
+    @property
+    def base(self) -> Path:
+        """The directory that relative paths start from."""
+        return self.path.absolute().parent
+
+    @property
+    def zone(self) -> zoneinfo.ZoneInfo:
+        """The time zone for display."""
+        return zoneinfo.ZoneInfo(self.timezone)
+
+    def expects(self, moment: datetime) -> Expected | None:
+        """The window of expected difference that ``moment`` is in."""
+        return next((window for window in self.expected if window.start <= moment < window.end), None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def read_database_file(cls, given: Any, info: ValidationInfo) -> Any:
+        """``database_file`` holds the URL, as the files of secrets do."""
+        if not isinstance(given, dict) or given.get("database_file") is None:
+            return given
+        if given.get("database") is not None:
+            raise ValueError("'database' and 'database_file' are both set. Keep one of them.")
+        base = (info.context or {}).get("base", Path())
+        url = read_secret(base, str(given["database_file"]), "database_file")
+        return {name: value for name, value in given.items() if name != "database_file"} | {"database": url}
+
+    @field_validator("database")
+    @classmethod
+    def is_a_database(cls, url: str, info: ValidationInfo) -> str:
+        """A relative SQLite file is made absolute."""
+        return database_url(url, (info.context or {}).get("base", Path()))
+
+    @field_validator("timezone")
+    @classmethod
+    def is_a_zone(cls, name: str) -> str:
+        """Known to this machine."""
+        if name != "UTC" and name not in zoneinfo.available_timezones():
+            near = difflib.get_close_matches(name, zoneinfo.available_timezones(), n=1)
+            remedy = f"Did you mean '{near[0]}'?" if near else "Write it like 'Europe/Berlin'."
+            raise ValueError(f"'{name}' is not a time zone that this machine knows. {remedy}")
+        return name
+
+    @field_validator("api", mode="before")
+    @classmethod
+    def may_be_off(cls, given: Any) -> Any:
+        """``api: off`` is text in YAML 1.2."""
+        if given is False or (isinstance(given, str) and given.lower() == "off"):
+            return None
+        return {} if given is True or given == "on" else given
+
+    @field_validator("heartbeat", mode="before")
+    @classmethod
+    def may_be_an_address(cls, given: Any) -> Any:
+        """``heartbeat: https://…``."""
+        return {"url": given} if isinstance(given, str) else given
+
+    @field_serializer("database")
+    def without_password(self, url: str) -> str:
+        """Dumps carry no secrets."""
+        return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
