@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar, Literal
 
+from driftwatch.notify._sample import sample_notice as sample_notice
 from driftwatch.plugins import Kind
 from driftwatch.types import Event, Notice
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 from driftwatch.errors import DeliveryError
 from driftwatch.notify._text import clean
-
-TIMEOUT = 10.0
-"""Seconds to connect, and to wait for each piece of the answer."""
+from driftwatch.schedule import show_duration
 
 _READ_AT_MOST = 2000
 
@@ -32,9 +31,17 @@ class Answer:
 
 
 def request(
-    url: str, *, receiver: str, method: str = "POST", body: bytes = b"", headers: Mapping[str, str] | None = None
+    url: str,
+    *,
+    receiver: str,
+    timeout: timedelta,
+    method: str = "POST",
+    body: bytes = b"",
+    headers: Mapping[str, str] | None = None,
 ) -> Answer:
-    """Ask once; redirects are not followed, for a signature and a secret address are meant for one place only.
+    """Ask once, waiting ``timeout`` to connect and for each piece of the answer.
+
+    Redirects are not followed, for a signature and a secret address are meant for one place only.
 
     Raises:
         DeliveryError: no answer. The message never holds the address, which may be a secret.
@@ -44,12 +51,12 @@ def request(
     # httpx logs each address at INFO, and the address of a webhook is its password.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client:  # noqa: SIM117
+        with httpx.Client(timeout=timeout.total_seconds(), follow_redirects=False) as client:  # noqa: SIM117
             with client.stream(method, url, content=body, headers=dict(headers or {})) as response:
                 text = "" if response.is_success else _beginning(response)
                 return Answer(response.status_code, text, seconds(response.headers.get("retry-after")))
     except httpx.TimeoutException:
-        raise DeliveryError(f"{receiver} did not answer within {TIMEOUT:g} s.") from None
+        raise DeliveryError(f"{receiver} did not answer within {show_duration(timeout)}.") from None
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
         raise DeliveryError(f"{receiver} could not be reached: {clean(str(error), 200)}.") from None
 

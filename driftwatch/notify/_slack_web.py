@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from driftwatch.errors import DeliveryError, MessageRefused
-from driftwatch.notify._http import TIMEOUT, seconds
+from driftwatch.notify._http import seconds
 from driftwatch.notify._text import clean
+from driftwatch.schedule import show_duration
 
 _CHANNEL_ID = re.compile(r"[CGD][A-Z0-9]{7,}")
 _SKEW = 3600.0
@@ -58,11 +60,13 @@ class SlackSaid(DeliveryError):
 class SlackWeb:
     """Posts, updates and finds messages; nothing in here sleeps or tries again."""
 
-    def __init__(self, token: str, base_url: str) -> None:
+    def __init__(self, token: str, base_url: str, timeout: timedelta) -> None:
         from slack_sdk import WebClient
 
         # The outbox is the one place that retries: a retry in here would sleep with a claim in its hand.
-        self._client = WebClient(token, base_url=base_url, timeout=int(TIMEOUT), retry_handlers=[])
+        self._client = WebClient(token, base_url=base_url, retry_handlers=[])
+        self._client.timeout = timeout.total_seconds()  # type: ignore[assignment]  # its sockets take fractions as well
+        self._timeout = show_duration(timeout)
 
     def who_am_i(self) -> tuple[str, frozenset[str]]:
         """``bot 'driftwatch' in workspace 'Acme'``, and the scopes that the token says it has."""
@@ -156,10 +160,10 @@ class SlackWeb:
         except SlackApiError as error:
             raise _understood(error.response) from None
         except TimeoutError:
-            raise DeliveryError(f"Slack did not answer within {TIMEOUT:g} s.") from None
+            raise DeliveryError(f"Slack did not answer within {self._timeout}.") from None
         except (SlackClientError, HTTPException, OSError, ValueError) as error:
             if isinstance(getattr(error, "reason", None), TimeoutError):
-                raise DeliveryError(f"Slack could not be reached within {TIMEOUT:g} s.") from None
+                raise DeliveryError(f"Slack could not be reached within {self._timeout}.") from None
             raise DeliveryError(f"Slack could not be reached: {clean(str(error), 200)}.") from None
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
+from pydantic import PrivateAttr, SecretStr, field_validator, model_validator
 
 from driftwatch.errors import DeliveryError, MessageRefused
 from driftwatch.notify import Notifier
@@ -15,6 +15,7 @@ from driftwatch.notify._blocks import fallback, incident_blocks, news_blocks
 from driftwatch.notify._http import checked_url, request
 from driftwatch.notify._render import calls, message, news, pages
 from driftwatch.notify._slack_web import SlackWeb
+from driftwatch.schedule import Duration, duration
 from driftwatch.types import Notice
 
 EVENT_TYPE = "driftwatch_incident"
@@ -43,8 +44,10 @@ class Slack(Notifier):
     """Who is called when an incident pages: ids of users (U…), groups (S…), or `here`. Nothing else in it can."""
     show_queries: bool = True
     """Whether example questions are shown, as the privacy setting leaves them."""
-    base_url: str = Field(default="https://slack.com/api/")
+    base_url: str = "https://slack.com/api/"
     """Slack's Web API, or a proxy in front of it."""
+    timeout: Duration = duration("10s")
+    """How long to wait for an answer."""
 
     _web: SlackWeb | None = PrivateAttr(default=None)
     _heads: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -134,7 +137,7 @@ class Slack(Notifier):
     def _slack(self) -> SlackWeb:
         if self._web is None:
             assert self.token is not None
-            self._web = SlackWeb(self.token.get_secret_value().strip(), self.base_url)
+            self._web = SlackWeb(self.token.get_secret_value().strip(), self.base_url, self.timeout)
         return self._web
 
     # --- what is said ----------------------------------------------------------------------------------------------
@@ -180,6 +183,7 @@ class Slack(Notifier):
         answer = request(
             self.webhook_url.get_secret_value(),
             receiver="Slack's webhook",
+            timeout=self.timeout,
             body=json.dumps(body).encode("ascii"),
             headers={"Content-Type": "application/json"},
         )

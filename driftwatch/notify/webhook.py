@@ -19,6 +19,7 @@ from driftwatch.notify import Notifier
 from driftwatch.notify._http import checked_url, request
 from driftwatch.notify._render import figure, message, news
 from driftwatch.notify._text import clean
+from driftwatch.schedule import Duration, duration
 from driftwatch.types import Alert, Incident, Member, Notice
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -49,6 +50,8 @@ class Webhook(Notifier):
     """More headers to send, such as `Authorization`."""
     show_queries: bool = True
     """Whether example questions are sent, as the privacy setting leaves them."""
+    timeout: Duration = duration("10s")
+    """How long to wait for an answer."""
 
     @field_validator("url")
     @classmethod
@@ -84,7 +87,11 @@ class Webhook(Notifier):
 
     def reach(self) -> str:
         answer = request(
-            self.url.get_secret_value(), receiver="the webhook", method="OPTIONS", headers=self._own_headers()
+            self.url.get_secret_value(),
+            receiver="the webhook",
+            timeout=self.timeout,
+            method="OPTIONS",
+            headers=self._own_headers(),
         )
         return f"answers ({answer.status} to OPTIONS); whether it takes messages shows with the first one"
 
@@ -93,7 +100,11 @@ class Webhook(Notifier):
 
     def _post(self, content: bytes, headers: dict[str, str]) -> None:
         answer = request(
-            self.url.get_secret_value(), receiver="the webhook", body=content, headers=self._own_headers() | headers
+            self.url.get_secret_value(),
+            receiver="the webhook",
+            timeout=self.timeout,
+            body=content,
+            headers=self._own_headers() | headers,
         )
         if answer.taken:
             return
