@@ -56,6 +56,8 @@ class Loaded:
                 f"{self.index.d}.",
                 remedy="Set 'embedder: model' (and 'dimension') to what the index was built with.",
             )
+        if self.index.ntotal == 0:
+            return [()] * len(vectors)
         search = search_exactly if exact else _search_as_built
         scores, labels = search(self.index, np.ascontiguousarray(vectors, dtype=np.float32), top_k)
         names = self._names(labels)
@@ -194,7 +196,7 @@ def stored_labels(index: Any) -> NDArray[np.int64] | None:
 def _search_as_built(
     index: Any, vectors: NDArray[np.float32], top_k: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    scores, labels = index.search(vectors, min(top_k, max(1, index.ntotal)))
+    scores, labels = index.search(vectors, min(top_k, index.ntotal))
     return scores, labels
 
 
@@ -214,7 +216,7 @@ def search_exactly(
         inner = faiss.downcast_index(inner.index)
     if isinstance(inner, faiss.IndexFlat):
         return _search_as_built(index, vectors, top_k)
-    best = faiss.ResultHeap(len(vectors), min(top_k, max(1, inner.ntotal)), inner.metric_type == 0)
+    best = faiss.ResultHeap(len(vectors), min(top_k, inner.ntotal), inner.metric_type == 0)
     block = max(1, _BLOCK_BYTES // (4 * inner.d))
     for start in range(0, inner.ntotal, block):
         rows = _reconstructed(inner, start, min(block, inner.ntotal - start))

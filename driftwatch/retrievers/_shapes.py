@@ -109,13 +109,13 @@ def _member(holder: Any, name: str) -> Any:
 
 
 def _id_in(hit: Any) -> Any:
-    if isinstance(hit, str | Integral):
+    if isinstance(hit, str | Integral | UUID):
         return hit
     return _first(hit, IDS)
 
 
 def _score_in(hit: Any) -> Any:
-    return None if isinstance(hit, str | Integral) else _first(hit, SCORES)
+    return None if isinstance(hit, str | Integral | UUID) else _first(hit, SCORES)
 
 
 def _first(hit: Any, names: Sequence[str]) -> Any:
