@@ -1,0 +1,208 @@
+"""Tables of settings, from the classes themselves: for ``driftwatch kinds`` and for the documentation.
+
+``python -m driftwatch.settings_docs [DOCS]`` rewrites what stands between ``<!-- settings -->`` and
+``<!-- /settings -->`` in the pages of ``DOCS`` (default: ``docs``) and the whole of ``kinds.md``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import types
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ByteSize, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from driftwatch.plugins import ROOMS, find_kind, kind_names, secret_fields
+from driftwatch.schedule import Schedule, show_duration
+from driftwatch.sizes import show_size
+
+START, END = "<!-- settings -->", "<!-- /settings -->"
+
+_WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    Path: "path",
+    timedelta: "length of time",
+    datetime: "date or time",
+    date: "date",
+    Schedule: "schedule",
+    SecretStr: "secret",
+    ByteSize: "size",
+    Any: "anything",
+}
+_BOUNDS = {
+    "gt": "above {}",
+    "ge": "at least {}",
+    "lt": "below {}",
+    "le": "at most {}",
+    "min_length": "at least {} long",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One line of a table."""
+
+    name: str
+    type: str
+    default: str
+    about: str
+
+
+def settings_of(cls: type[BaseModel]) -> list[Setting]:
+    """The settings of a class, its own before those that every kind of its room has."""
+    fields = {name: field for name, field in cls.model_fields.items() if not field.exclude}
+    inherited = {name for base in cls.__mro__[1:] if issubclass(base, BaseModel) for name in base.model_fields}
+    own = [name for name in fields if name not in inherited]
+    ordered = [
+        *(["kind"] if "kind" in fields else []),
+        *own,
+        *(name for name in fields if name in inherited and name != "kind"),
+    ]
+    return [_setting(cls, name, fields[name]) for name in ordered]
+
+
+def table(cls: type[BaseModel]) -> str:
+    """The settings of a class as a Markdown table."""
+    rows = [f"| `{each.name}` | {each.type} | {each.default} | {each.about} |" for each in settings_of(cls)]
+    return "\n".join(["| setting | type | default | what it does |", "|---|---|---|---|", *rows]).replace("| |", "|  |")
+
+
+def in_page(page: str, cls: type[BaseModel]) -> str:
+    """``page`` with the table between its markers made new."""
+    before, start, rest = page.partition(START)
+    _, end, after = rest.partition(END)
+    return f"{before}{start}\n{table(cls)}\n{end}{after}" if start and end else page
+
+
+def kinds_page() -> str:
+    """``docs/kinds.md``: every kind that has no page of its own."""
+    parts = [
+        "# Sources, retrievers, receivers",
+        "Every kind and its settings, written by `python -m driftwatch.settings_docs` from the classes themselves.\n"
+        "The kinds of checks have [pages of their own](checks/).",
+    ]
+    for room in (room for room in ROOMS if room != "checks"):
+        parts.append(f"## {room}")
+        for kind in kind_names(room):
+            cls = find_kind(room, kind)
+            parts += [f"### {kind}", _literal_blocks(inspect.cleandoc(cls.__doc__ or "")), table(cls)]
+    return "\n\n".join(parts) + "\n"
+
+
+def pages(docs: Path) -> dict[Path, str]:
+    """Path -> what the page should hold, for every page with a generated part."""
+    from driftwatch.config import Watch
+
+    wanted = {docs / "kinds.md": kinds_page()}
+    for kind in kind_names("checks"):
+        page = docs / "checks" / f"{kind}.md"
+        if page.exists():
+            wanted[page] = in_page(page.read_text("utf-8"), find_kind("checks", kind))
+    page = docs / "configuration.md"
+    if page.exists():
+        wanted[page] = _sections(page.read_text("utf-8"), Watch)
+    return wanted
+
+
+def _sections(page: str, watch: type[BaseModel]) -> str:
+    """The page of the configuration has one table a section: ``<!-- settings retention -->``."""
+    from driftwatch.config.sections import Gate
+    from driftwatch.config.sentences import models_at
+
+    def made(found: re.Match[str]) -> str:
+        name = found[1].strip()
+        cls = {"": watch, "retrain.gate": Gate}.get(name) or models_at(watch, (name,))[0]
+        return f"<!-- settings{found[1]} -->\n{table(cls)}\n{END}"
+
+    return re.sub(rf"<!-- settings((?: [a-z.]+)?) -->.*?{END}", made, page, flags=re.DOTALL)
+
+
+def _setting(cls: type[BaseModel], name: str, field: FieldInfo) -> Setting:
+    about = " ".join((field.description or "").split()).replace("|", "\\|")
+    type_words = _type(field.annotation, tuple(field.metadata))
+    if name in secret_fields(cls):
+        type_words += f" (or `{name}_file`)"
+    return Setting(field.alias or name, type_words.replace("|", "\\|"), _default(field), about)
+
+
+def _type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    """An annotation in words."""
+    if get_origin(annotation) is Annotated:
+        inner, *more = get_args(annotation)
+        return _type(inner, (*more, *metadata))
+    words = _unbounded(annotation, metadata)
+    bounds = [
+        text.format(_plain(value)) for key, text in _BOUNDS.items() if (value := _bound(metadata, key)) is not None
+    ]
+    if bounds == ["at least 1 long"]:
+        bounds = ["not empty"]
+    return ", ".join([words, *bounds])
+
+
+def _unbounded(annotation: Any, metadata: tuple[Any, ...]) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if any("size" in getattr(getattr(each, "func", None), "__name__", "") for each in metadata):
+        return "size"
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(dict.fromkeys(_type(each) for each in arguments if each is not type(None)))
+    if origin in (tuple, list):
+        return f"list of {_type(arguments[0])}" if arguments else "list"
+    if origin is dict or annotation is dict:
+        return "block of settings"
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return "block of settings"
+    return _WORDS.get(annotation, getattr(annotation, "__name__", "text").lower())
+
+
+def _bound(metadata: tuple[Any, ...], key: str) -> Any:
+    return next((value for each in metadata if (value := getattr(each, key, None)) is not None), None)
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    value = field.get_default(call_default_factory=not field.default_factory_takes_validated_data)
+    if value in (None, "", (), {}) or value is PydanticUndefined:
+        return ""
+    if isinstance(value, BaseModel):
+        shown = str(value) if type(value).__str__ is not BaseModel.__str__ else ""
+        return f"`{shown}`" if shown else ""
+    if isinstance(value, tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    return f"`{show_size(value) if _unbounded(field.annotation, tuple(field.metadata)) == 'size' else _plain(value)}`"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, timedelta):
+        return show_duration(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _literal_blocks(doc: str) -> str:
+    """A docstring as Markdown: what ``::`` indents is code already, its double backticks become single ones."""
+    return doc.replace("``", "`").replace("::\n", ":\n")
+
+
+def main(docs: Path) -> None:
+    """Rewrite the pages."""
+    for path, text in pages(docs).items():
+        path.write_text(text, "utf-8")
+        print(path)  # noqa: T201 - a command
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "docs"))
