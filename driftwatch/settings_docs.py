@@ -17,11 +17,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ByteSize, SecretStr
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
 
 from driftwatch.plugins import ROOMS, find_kind, kind_names, secret_fields
 from driftwatch.schedule import Schedule, show_duration
 from driftwatch.sizes import show_size
+from driftwatch.sources import Source
 
 START, END = "<!-- settings -->", "<!-- /settings -->"
 
@@ -39,12 +39,14 @@ _WORDS: dict[Any, str] = {
     ByteSize: "size",
     Any: "anything",
 }
+_PLURALS = {"path": "paths", "block of settings": "blocks of settings"}
 _BOUNDS = {
     "gt": "above {}",
     "ge": "at least {}",
     "lt": "below {}",
     "le": "at most {}",
     "min_length": "at least {} long",
+    "max_length": "at most {} long",
 }
 
 
@@ -59,15 +61,12 @@ class Setting:
 
 
 def settings_of(cls: type[BaseModel]) -> list[Setting]:
-    """The settings of a class, its own before those that every kind of its room has."""
-    fields = {name: field for name, field in cls.model_fields.items() if not field.exclude}
+    """The settings of a class without its ``kind``, its own before those that every kind of its room has."""
+    elsewhere = {"kind", "name"} if issubclass(cls, Source) else {"kind"}
+    fields = {name: field for name, field in cls.model_fields.items() if not field.exclude and name not in elsewhere}
     inherited = {name for base in cls.__mro__[1:] if issubclass(base, BaseModel) for name in base.model_fields}
     own = [name for name in fields if name not in inherited]
-    ordered = [
-        *(["kind"] if "kind" in fields else []),
-        *own,
-        *(name for name in fields if name in inherited and name != "kind"),
-    ]
+    ordered = [*own, *(name for name in fields if name in inherited)]
     return [_setting(cls, name, fields[name]) for name in ordered]
 
 
@@ -144,9 +143,7 @@ def _type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     bounds = [
         text.format(_plain(value)) for key, text in _BOUNDS.items() if (value := _bound(metadata, key)) is not None
     ]
-    if bounds == ["at least 1 long"]:
-        bounds = ["not empty"]
-    return ", ".join([words, *bounds])
+    return ", ".join([words, *bounds]).replace("at least 1 long", "not empty")
 
 
 def _unbounded(annotation: Any, metadata: tuple[Any, ...]) -> str:
@@ -154,16 +151,22 @@ def _unbounded(annotation: Any, metadata: tuple[Any, ...]) -> str:
     if any("size" in getattr(getattr(each, "func", None), "__name__", "") for each in metadata):
         return "size"
     if origin is Literal:
-        return " or ".join(f"`{value}`" for value in arguments)
+        return _or([f"`{value}`" for value in arguments])
     if origin in (Union, types.UnionType):
-        return " or ".join(dict.fromkeys(_type(each) for each in arguments if each is not type(None)))
+        literals = [f"`{value}`" for each in arguments if get_origin(each) is Literal for value in get_args(each)]
+        others = [_type(each) for each in arguments if each is not type(None) and get_origin(each) is not Literal]
+        return _or(list(dict.fromkeys([*others, *literals])))
     if origin in (tuple, list):
-        return f"list of {_type(arguments[0])}" if arguments else "list"
+        return f"list of {_PLURALS.get(inner := _type(arguments[0]), inner)}"
     if origin is dict or annotation is dict:
         return "block of settings"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return "block of settings"
     return _WORDS.get(annotation, getattr(annotation, "__name__", "text").lower())
+
+
+def _or(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
 
 
 def _bound(metadata: tuple[Any, ...], key: str) -> Any:
@@ -173,8 +176,8 @@ def _bound(metadata: tuple[Any, ...], key: str) -> Any:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
-    value = field.get_default(call_default_factory=not field.default_factory_takes_validated_data)
-    if value in (None, "", (), {}) or value is PydanticUndefined:
+    value = field.default if field.default_factory is None else None
+    if value in (None, "", (), {}):
         return ""
     if isinstance(value, BaseModel):
         shown = str(value) if type(value).__str__ is not BaseModel.__str__ else ""
@@ -201,7 +204,7 @@ def main(docs: Path) -> None:
     """Rewrite the pages."""
     for path, text in pages(docs).items():
         path.write_text(text, "utf-8")
-        print(path)  # noqa: T201 - a command
+        print(path)
 
 
 if __name__ == "__main__":
