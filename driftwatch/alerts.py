@@ -35,7 +35,7 @@ Looks = Annotated[int, Field(ge=1)]
 class AlertPolicy(BaseModel):
     """How many looks it takes to believe something, and how often to repeat it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True)
 
     after: Looks = 2
     """Bad looks in a row before an alert fires."""

@@ -115,12 +115,11 @@ def pages(docs: Path) -> dict[Path, str]:
 
 def _sections(page: str, watch: type[BaseModel]) -> str:
     """The page of the configuration has one table a section: ``<!-- settings retention -->``."""
-    from driftwatch.config.sections import Gate
     from driftwatch.config.sentences import models_at
 
     def made(found: re.Match[str]) -> str:
         name = found[1].strip()
-        cls = {"": watch, "retrain.gate": Gate}.get(name) or models_at(watch, (name,))[0]
+        cls = models_at(watch, tuple(name.split(".")) if name else ())[0]
         return f"<!-- settings{found[1]} -->\n{table(cls)}\n{END}"
 
     return re.sub(rf"<!-- settings((?: [a-z.]+)?) -->.*?{END}", made, page, flags=re.DOTALL)
