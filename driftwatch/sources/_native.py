@@ -1,0 +1,137 @@
+"""Canaries as driftwatch writes them: JSON lines.
+
+``{"query_id": "refund-de", "text": "...", "lang": "de", "relevant": ["doc-7", {"id": "doc-9", "relevance": 2}]}``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from driftwatch.sources._canary_lines import Place, Problems, json_object, kind_of, lines, nearest, show
+from driftwatch.sources._suites import Entry, canary, language
+
+KEYS = ("query_id", "text", "lang", "relevant", "expect_empty", "tags")
+_MEANT = {
+    **dict.fromkeys(("id", "_id", "qid", "query-id"), "query_id"),
+    **dict.fromkeys(("query", "question"), "text"),
+    **dict.fromkeys(("language", "locale"), "lang"),
+    **dict.fromkeys(("relevant_docs", "docs", "doc_ids", "documents", "qrels", "positives"), "relevant"),
+}
+
+
+def read(path: Path, lang: str, problems: Problems) -> Iterator[Entry]:
+    """The canaries of one file; ``lang`` is that of those that name none."""
+    for place, line in lines(path, problems):
+        given = json_object(line, place, problems)
+        if given is not None:
+            before = (len(problems.shown), problems.more)
+            query = _query(given, lang, place, problems)
+            if (len(problems.shown), problems.more) == before:
+                yield Entry(query, place)
+
+
+def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -> Any:
+    """One canary; every setting that is wrong is a problem of its own."""
+    for key in given.keys() - set(KEYS):
+        problems.add(place, f"a canary has no '{key}'.", nearest(key, KEYS, _MEANT.get(key, "")))
+    expect_empty = given.get("expect_empty", False)
+    if not isinstance(expect_empty, bool):
+        problems.add(place, f"'expect_empty' is {show(expect_empty)}.", "Write true or false.")
+    relevant = _relevant(given, place, problems)
+    if expect_empty is True and relevant:
+        problem = "it has 'relevant' documents and expects to find nothing."
+        problems.add(place, problem, "Drop 'relevant' or 'expect_empty'.")
+    if expect_empty is False and relevant == {}:
+        remedy = 'Name the documents that answer it, or write "expect_empty": true.'
+        problems.add(place, "'relevant' is empty.", remedy)
+    return canary(
+        _query_id(given, place, problems),
+        _text(given, place, problems),
+        _language(given.get("lang"), lang, place, problems),
+        relevant or {},
+        expect_empty is True,
+        _tags(given, place, problems),
+    )
+
+
+def _query_id(given: dict[str, Any], place: Place, problems: Problems) -> str:
+    value = given.get("query_id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if "query_id" not in given:
+        problems.add(place, "'query_id' is missing.", "Give the canary a name that stays the same.")
+    else:
+        problems.add(place, f"'query_id' is {show(value)}.", "Write a text that stays the same.")
+    return ""
+
+
+def _text(given: dict[str, Any], place: Place, problems: Problems) -> str:
+    value = given.get("text")
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if "text" not in given:
+        problems.add(place, "'text' is missing.", "Write the question.")
+    elif isinstance(value, str):
+        problems.add(place, "'text' is empty.", "Write the question.")
+    else:
+        problems.add(place, f"'text' is {kind_of(value)}.", "Write the question as a text.")
+    return ""
+
+
+def _language(value: Any, otherwise: str, place: Place, problems: Problems) -> str:
+    if value is None or isinstance(value, str):
+        return language(value, otherwise, place, problems)
+    problems.add(place, f"'lang' is {show(value)}.", 'Write a BCP 47 language such as "de".')
+    return otherwise
+
+
+def _relevant(given: dict[str, Any], place: Place, problems: Problems) -> dict[str, int] | None:
+    """doc_id -> relevance; None when it is no list."""
+    value = given.get("relevant", [])
+    if not isinstance(value, list):
+        problems.add(place, f"'relevant' is {kind_of(value)}.", 'Write a list: ["doc-7"].')
+        return None
+    relevant: dict[str, int] = {}
+    for document in value:
+        doc_id, relevance = _document(document, place, problems)
+        if doc_id in relevant:
+            problems.add(place, f"the document '{doc_id}' is named twice in 'relevant'.", "Keep one of them.")
+        relevant[doc_id] = relevance
+    return relevant
+
+
+def _document(value: Any, place: Place, problems: Problems) -> tuple[str, int]:
+    """``"doc-7"`` or ``{"id": "doc-7", "relevance": 2}``."""
+    if isinstance(value, dict):
+        for key in value.keys() - {"id", "relevance"}:
+            meant = {"doc_id": "id", "_id": "id", "grade": "relevance", "score": "relevance"}.get(key, "")
+            problems.add(place, f"a relevant document has no '{key}'.", nearest(key, ("id", "relevance"), meant))
+        relevance = value.get("relevance", 1)
+        if not isinstance(relevance, int) or isinstance(relevance, bool):
+            remedy = "Write a whole number: 1 or more is relevant."
+            problems.add(place, f"the relevance {show(relevance)} is not an integer.", remedy)
+            relevance = 1
+        return _doc_id(value.get("id"), place, problems), relevance
+    return _doc_id(value, place, problems), 1
+
+
+def _doc_id(value: Any, place: Place, problems: Problems) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, str) and value.strip():
+        return value
+    remedy = 'Write "doc-7" or {"id": "doc-7", "relevance": 2}.'
+    problems.add(place, f"{show(value)} in 'relevant' is not the id of a document.", remedy)
+    return ""
+
+
+def _tags(given: dict[str, Any], place: Place, problems: Problems) -> tuple[str, ...]:
+    value = given.get("tags", [])
+    if isinstance(value, list) and all(isinstance(tag, str) and tag for tag in value):
+        return tuple(value)
+    problems.add(place, f"'tags' is {show(value)}.", 'Write a list of texts: ["billing"].')
+    return ()
