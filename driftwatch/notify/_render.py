@@ -164,10 +164,11 @@ def _verb(transition: Transition, incident: Incident) -> str:
         return f"can be judged again{_after(transition, incident, 'blind')} {back}".strip()
     if transition.event == "acknowledged":
         return f"is looked after by {clean(transition.actor, 60) or 'somebody'}"
-    state = "is failing" if transition.after == "firing" else "cannot be judged"
+    failing = transition.after == "firing"
     if transition.event == "reminded":
-        return f"still {state}, for {length(transition.at - incident.opened_at)} now"
-    return state
+        still = "is still failing" if failing else "still cannot be judged"
+        return f"{still}, for {length(transition.at - incident.opened_at)} now"
+    return "is failing" if failing else "cannot be judged"
 
 
 def _after(transition: Transition, incident: Incident, event: str) -> str:
