@@ -88,7 +88,7 @@ def kinds(kind: Annotated[str, typer.Argument(help="One kind, such as 'canary'."
 @app.command()
 def run(config: Config = HERE) -> None:
     """Watch, until told to stop."""
-    from driftwatch.daemon import serve
+    from driftwatch.service import serve
 
     raise typer.Exit(serve(config))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from driftwatch.privacy import redact
 from driftwatch.show import number
 
 if TYPE_CHECKING:
@@ -53,9 +52,9 @@ def evidence_of(finding: Finding, watch: Watch, store: Store) -> Evidence:
 
 
 def texts_of(finding: Finding, watch: Watch, store: Store) -> dict[str, str]:
-    """query_id -> text of the examples, as they may leave the machine."""
+    """query_id -> text of the examples, as it was kept."""
     seen = _observations(finding, watch, store)
-    return {query_id: redact(seen[query_id].text) for query_id in finding.examples if query_id in seen}
+    return {query_id: seen[query_id].text for query_id in finding.examples if query_id in seen and seen[query_id].text}
 
 
 def _observations(finding: Finding, watch: Watch, store: Store) -> Mapping[str, Observation]:
