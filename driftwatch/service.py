@@ -15,7 +15,7 @@ from typing import Any
 
 from driftwatch.agenda import Job
 from driftwatch.api import start_server
-from driftwatch.config import load_watch
+from driftwatch.config import Watch, load_watch
 from driftwatch.daemon import Daemon, open_embedder
 from driftwatch.delivery import deliver_one
 from driftwatch.errors import DriftwatchError
