@@ -1,0 +1,77 @@
+"""What the retriever answered to the canaries, run by run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import blake2b
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftwatch.store.database import Database
+from driftwatch.store.packing import Unpacker, pack
+from driftwatch.store.tables import canary_runs, first_seen
+from driftwatch.types import Run
+
+
+class Canaries:
+    """The runs of the sources that give runs."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, run: Run) -> None:
+        """Keep a run; the same ``run_id`` a second time changes nothing."""
+        statement = self._database.insert(canary_runs).on_conflict_do_nothing()
+        row = {"run_id": run.run_id, "source": run.source, "at": run.at, "suite": run.suite, "body": pack(run)}
+        with self._database.writing() as connection:
+            if connection.execute(statement.values(**row)).rowcount:
+                self._note_new(connection, run)
+
+    def runs(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:
+        """The runs of [start, end), oldest first. Equal answers of different runs are one object in memory."""
+        where = (canary_runs.c.source == source, canary_runs.c.at >= start, canary_runs.c.at < end)
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(canary_runs).where(*where).order_by(canary_runs.c.at))
+            unpacker = Unpacker()
+            return tuple(unpacker.run(*row) for row in rows)
+
+    def latest(self, source: str) -> Run | None:
+        """The newest run."""
+        query = sa.select(canary_runs).where(canary_runs.c.source == source)
+        with self._database.reading() as connection:
+            row = connection.execute(query.order_by(canary_runs.c.at.desc()).limit(1)).first()
+        return None if row is None else Unpacker().run(*row)
+
+    def first_run(self, source: str) -> datetime | None:
+        """When the source was first asked, as far as is known."""
+        query = sa.select(sa.func.min(canary_runs.c.at)).where(canary_runs.c.source == source)
+        with self._database.reading() as connection:
+            found: datetime | None = connection.execute(query).scalar()
+        return found
+
+    def first_seen(self, source: str) -> dict[tuple[str, str], datetime]:
+        """(query_id, digest) -> when this canary was first asked as it is."""
+        query = sa.select(first_seen.c.query_id, first_seen.c.digest, first_seen.c.at)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.where(first_seen.c.source == source))
+            return {(query_id, digest): at for query_id, digest, at in rows}
+
+    def _note_new(self, connection: Connection, run: Run) -> None:
+        canaries = {(seen.query_id, seen.digest) for seen in run.observations}
+        if not canaries:
+            return
+        statement = self._database.insert(first_seen)
+        earlier = statement.excluded.at < first_seen.c.at
+        statement = statement.on_conflict_do_update(
+            index_elements=["source", "canary"], set_={"at": statement.excluded.at}, where=earlier
+        )
+        rows = [
+            {"source": run.source, "canary": _hash(*canary), "query_id": canary[0], "digest": canary[1], "at": run.at}
+            for canary in sorted(canaries)
+        ]
+        connection.execute(statement, rows)
+
+
+def _hash(*parts: str) -> str:
+    return blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -1,0 +1,189 @@
+"""One SQLAlchemy engine for SQLite or Postgres, and the two ways to use it: reading and writing.
+
+SQLite is in WAL mode. Writers say ``BEGIN IMMEDIATE``: a transaction that begins by reading and then writes fails at
+once when another one wrote in between, however long it would wait. In one process writers queue at a lock, because
+SQLite's own waiting is by sleeping and is not fair.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from driftwatch.errors import MissingExtra, StoreError
+
+POSTGRES = "postgresql+psycopg"
+FORMS = (
+    "Write sqlite:///driftwatch.db, sqlite:////var/lib/driftwatch/driftwatch.db or "
+    "postgresql+psycopg://user:password@host/name."
+)
+WAIT = 10
+"""Seconds: how long a writer waits for another process, and how long a connection may take."""
+ALONE = "alone"
+
+
+class Database:
+    """Where the tables are. Any thread may use it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = read_url(url)
+        self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
+        self.engine = _engine(self.url)
+        self._writers = threading.Lock() if self.is_sqlite else nullcontext()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.get_backend_name() == "sqlite"
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.render_as_string(hide_password=True)!r})"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """One consistent view of the tables; nothing may be written.
+
+        Raises:
+            StoreError: the database cannot be reached, or refuses.
+        """
+        with self.errors(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[Connection]:
+        """One transaction: all of it or nothing.
+
+        A commit always survives the death of the process; with ``durable`` it also survives a power cut.
+
+        Raises:
+            StoreError: the database cannot be reached, or refuses; nothing was written.
+        """
+        options: dict[str, Any] = {"driftwatch_writes": "FULL" if durable else "NORMAL"}
+        with self.errors(), self._writers, self.engine.connect() as connection:
+            connection = connection.execution_options(**options)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """A connection outside any transaction, for what the database does to its own files."""
+        options = {"driftwatch_writes": ALONE} if self.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+        with self.errors(), self._writers, self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT that knows ON CONFLICT, in this database's dialect."""
+        if self.is_sqlite:
+            from sqlalchemy.dialects.sqlite import insert
+        else:
+            from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
+        return insert(table)
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """What the database says becomes one sentence and a remedy; never a password, never a row's content."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._explained(error.orig) from None
+        except SQLAlchemyError as error:
+            raise StoreError(f"the database {self.shown} failed: {type(error).__name__}: {error}.") from error
+
+    @property
+    def shown(self) -> str:
+        """The address as a person may read it."""
+        return str(self.path) if self.path is not None else self.url.render_as_string(hide_password=True)
+
+    def _explained(self, error: BaseException | None) -> StoreError:
+        reason = " ".join(str(error).split())
+        if self.url.password:
+            reason = reason.replace(str(self.url.password), "***")
+        known = _SQLITE if self.is_sqlite else _POSTGRES
+        remedy = next((what for sign, what in known if sign in reason.lower()), "")
+        return StoreError(f"the database {self.shown} refuses: {reason}.", remedy=remedy)
+
+
+_SQLITE = (
+    ("not a database", "It is no SQLite file, or it is damaged: move it away, or name another file."),
+    ("malformed", "The file is damaged: move it away and put a backup in its place."),
+    ("locked", "Another program has held it for too long: find it with `fuser` and end it."),
+    ("unable to open", "Check that its folder exists and that driftwatch may write there."),
+    ("readonly", "Check that driftwatch may write the file and its folder (it needs -wal and -shm beside it)."),
+    ("disk is full", "Make room, or lower `retention: disk`."),
+    ("disk i/o", "Check the disk; a network folder cannot hold a SQLite file."),
+)
+_POSTGRES = (
+    ("password authentication failed", "Check user and password in `database:`."),
+    ("no password supplied", "Write user and password into `database:`."),
+    ("does not exist", "Check the name in `database:`, and make the database or role first."),
+    ("permission denied", "Grant the role the right to make tables in its schema."),
+    ("could not translate host name", "Check the host name in `database:`."),
+    ("failed to resolve host", "Check the host name in `database:`."),
+    ("connection", "Check that the server runs and that host and port are right."),
+)
+
+
+def read_url(url: str) -> URL:
+    """The address of a database that driftwatch can use.
+
+    Raises:
+        StoreError: not an address, or of a database that driftwatch does not know.
+    """
+    try:
+        read = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise StoreError("the database's address cannot be read.", remedy=FORMS) from None
+    if read.drivername in ("postgres", "postgresql", POSTGRES):
+        return read.set(drivername=POSTGRES)
+    if read.drivername not in ("sqlite", "sqlite+pysqlite"):
+        raise StoreError(f"'{read.drivername}' names no database that driftwatch knows.", remedy=FORMS)
+    if not read.database or read.database == ":memory:" or read.database.startswith("file:"):
+        raise StoreError("a database in memory would be forgotten at the end.", remedy=FORMS)
+    return read
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": WAIT} | _timeout(url))
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return sa.create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": WAIT} | _timeout(url)
+        )
+    except ImportError:
+        raise MissingExtra("psycopg", "postgres", "a Postgres database") from None
+
+
+def _timeout(url: URL) -> dict[str, float]:
+    """``?timeout=2`` (SQLite) or ``?connect_timeout=2`` (Postgres) in the address, in seconds."""
+    name = "timeout" if url.get_backend_name() == "sqlite" else "connect_timeout"
+    try:
+        return {name: float(str(url.query[name]))} if name in url.query else {}
+    except ValueError:
+        raise StoreError(f"'{name}' in the database's address is not a number of seconds.", remedy=FORMS) from None
+
+
+def _prepare_sqlite(connection: Any, _record: ConnectionPoolEntry) -> None:
+    connection.isolation_level = None  # the driver's own BEGIN would come too late, and never before a read
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("driftwatch_writes")
+    if writes is None:
+        connection.exec_driver_sql("BEGIN")
+    elif writes != ALONE:
+        connection.exec_driver_sql(f"PRAGMA synchronous = {writes}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

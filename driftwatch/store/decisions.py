@@ -1,0 +1,231 @@
+"""What was decided: findings, alerts, transitions and incidents; and what people decided: silences and baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftwatch.store import incidents as incident_rows
+from driftwatch.store import outbox
+from driftwatch.store.database import Database
+from driftwatch.store.rows import CheckRun, alert_of, alert_row, finding_of, finding_row, transition_row
+from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
+from driftwatch.types import Alert, Baseline, Finding, Incident, Silence, Transition
+
+_SILENCE = tuple(each.name for each in fields(Silence))
+_BASELINE = tuple(each.name for each in fields(Baseline))
+
+
+class Decisions:
+    """Everything that is decided, and the work that was done for it. Writes survive a power cut."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # --- one tick --------------------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        *,
+        findings: Iterable[Finding],
+        alerts: Iterable[Alert],
+        transitions: Iterable[Transition],
+        receivers: Mapping[str, frozenset[str]],
+        held: Mapping[str, datetime] | None = None,
+        run: CheckRun | None = None,
+    ) -> bool:
+        """Write what one tick found and decided, with a delivery for every receiver that is told: all of it or nothing.
+
+        False, and nothing is written, when ``run`` was recorded before. A transition whose key is known is left out,
+        and so is a second finding of one check, segment and time. An ``acknowledged`` transition touches nothing of
+        its alert but who acknowledged, and is left out when that alert has left the incident.
+
+        Args:
+            findings: what the checks said.
+            alerts: the alerts that changed.
+            transitions: what of it is news, oldest first.
+            receivers: receiver -> the events it is told.
+            held: transition key -> not to be delivered before (a silence).
+            run: the scheduled work that this was.
+        """
+        news = list(transitions)
+        held = held or {}
+        insert = self._database.insert
+        with self._database.writing(durable=True) as connection:
+            if run is not None and not _add_run(connection, insert, run):
+                return False
+            _add_findings(connection, insert, list(findings))
+            _move_alerts(connection, insert, list(alerts), news)
+            possible = (each for each in news if _is_possible(connection, each))
+            new = [each for each in possible if _add_transition(connection, insert, each)]
+            incident_rows.follow(connection, insert, new)
+            outbox.post(connection, new, receivers, held)
+        return True
+
+    def alerts(self) -> dict[tuple[str, str], Alert]:
+        """(check, segment) -> its alert."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(alerts)).mappings()
+            return {(row["check"], row["segment"]): alert_of(row) for row in rows}
+
+    def last_findings(self) -> dict[tuple[str, str], Finding]:
+        """(check, segment) -> its newest finding."""
+        with self._database.reading() as connection:
+            return incident_rows.newest_findings(connection)
+
+    def findings(
+        self, check: str | None = None, segment: str | None = None, since: datetime | None = None, limit: int = 1000
+    ) -> list[Finding]:
+        """Findings, newest first."""
+        query = sa.select(findings).order_by(findings.c.at.desc(), findings.c.check, findings.c.segment).limit(limit)
+        if check is not None:
+            query = query.where(findings.c.check == check)
+        if segment is not None:
+            query = query.where(findings.c.segment == segment)
+        if since is not None:
+            query = query.where(findings.c.at >= since)
+        with self._database.reading() as connection:
+            return [finding_of(row) for row in connection.execute(query).mappings()]
+
+    # --- incidents -------------------------------------------------------------------------------------------------
+
+    def incident(self, incident_id: str) -> Incident | None:
+        """One incident with everything that is known of it."""
+        found = self._incidents(sa.select(incidents).where(incidents.c.incident_id == incident_id))
+        return found[0] if found else None
+
+    def open_incidents(self) -> list[Incident]:
+        """The incidents that are not resolved, newest first."""
+        query = sa.select(incidents).where(incidents.c.resolved_at.is_(None))
+        return self._incidents(query.order_by(incidents.c.opened_at.desc(), incidents.c.incident_id))
+
+    def recent_incidents(self, limit: int = 20) -> list[Incident]:
+        """Open and resolved incidents, newest first."""
+        query = sa.select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.incident_id)
+        return self._incidents(query.limit(limit))
+
+    def _incidents(self, query: sa.Select[Any]) -> list[Incident]:
+        with self._database.reading() as connection:
+            return incident_rows.read(connection, connection.execute(query).fetchall())
+
+    # --- silences --------------------------------------------------------------------------------------------------
+
+    def add_silence(self, silence: Silence) -> None:
+        """Hold back what is said about an alert from now on."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(self._database.insert(silences).on_conflict_do_nothing(), asdict(silence))
+
+    def silences(self, now: datetime) -> list[Silence]:
+        """The silences that hold now, the one that ends first first."""
+        with self._database.reading() as connection:
+            return _silences(connection, now)
+
+    def expire_silence(self, silence_id: str, now: datetime) -> bool:
+        """End a silence now and let go of what only it held back; False when no such silence holds."""
+        ended = (silences.c.silence_id == silence_id, silences.c.until > now)
+        with self._database.writing(durable=True) as connection:
+            if not connection.execute(sa.update(silences).where(*ended).values(until=now)).rowcount:
+                return False
+            outbox.hold_again(connection, _silences(connection, now), now)
+        return True
+
+    # --- baselines -------------------------------------------------------------------------------------------------
+
+    def set_baseline(self, baseline: Baseline) -> None:
+        """Make this the baseline of its source; the ones before it are kept as history."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(sa.insert(baselines), asdict(baseline))
+
+    def baseline(self) -> Baseline | None:
+        """The baseline that was set last."""
+        known = self.baselines()
+        return known[-1] if known else None
+
+    def baselines(self) -> list[Baseline]:
+        """Every baseline that was ever set, oldest first."""
+        with self._database.reading() as connection:
+            rows = connection.execute(sa.select(baselines).order_by(baselines.c.number)).mappings()
+            return [Baseline(**{name: row[name] for name in _BASELINE}) for row in rows]
+
+    # --- work that was done ----------------------------------------------------------------------------------------
+
+    def record_run(self, run: CheckRun) -> bool:
+        """Note that something scheduled was done; False when that was known already."""
+        with self._database.writing() as connection:
+            return _add_run(connection, self._database.insert, run)
+
+    def last_runs(self) -> dict[str, datetime]:
+        """Job -> the newest due time for which it was done."""
+        query = sa.select(runs.c.check, sa.func.max(runs.c.scheduled_for)).group_by(runs.c.check)
+        with self._database.reading() as connection:
+            return dict(connection.execute(query).all())
+
+
+def _add_run(connection: Connection, insert: Any, run: CheckRun) -> bool:
+    return bool(connection.execute(insert(runs).on_conflict_do_nothing(), asdict(run)).rowcount)
+
+
+def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> None:
+    if not found:
+        return
+    connection.execute(insert(findings).on_conflict_do_nothing(), [finding_row(each) for each in found])
+    newest = insert(last_findings)
+    newest = newest.on_conflict_do_update(
+        index_elements=["check", "segment"],
+        set_={"at": newest.excluded.at},
+        where=newest.excluded.at > last_findings.c.at,
+    )
+    connection.execute(newest, [{"check": each.check, "segment": each.segment, "at": each.at} for each in found])
+
+
+def _move_alerts(connection: Connection, insert: Any, moved: list[Alert], news: list[Transition]) -> None:
+    """Write alerts; a person's acknowledgement and a tick may meet here, and neither undoes the other."""
+    acknowledged = {(each.check, each.segment): each for each in news if each.event == "acknowledged"}
+    for alert in moved:
+        if (by := acknowledged.get((alert.check, alert.segment))) is not None:
+            _acknowledge(connection, by)
+            continue
+        row = alert_row(alert)
+        statement = insert(alerts).values(**row)
+        kept = sa.and_(
+            statement.excluded.acknowledged_by == "",
+            statement.excluded.incident != "",
+            statement.excluded.incident == alerts.c.incident,
+        )
+        changed = {name: statement.excluded[name] for name in row if name not in ("check", "segment")}
+        changed["acknowledged_by"] = sa.case((kept, alerts.c.acknowledged_by), else_=statement.excluded.acknowledged_by)
+        connection.execute(statement.on_conflict_do_update(index_elements=["check", "segment"], set_=changed))
+
+
+def _acknowledge(connection: Connection, transition: Transition) -> None:
+    connection.execute(sa.update(alerts).where(*_in_incident(transition)).values(acknowledged_by=transition.actor))
+
+
+def _is_possible(connection: Connection, transition: Transition) -> bool:
+    """Whether there still is something to acknowledge."""
+    if transition.event != "acknowledged":
+        return True
+    return connection.execute(sa.select(alerts.c.check).where(*_in_incident(transition))).first() is not None
+
+
+def _in_incident(transition: Transition) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        alerts.c.check == transition.check,
+        alerts.c.segment == transition.segment,
+        alerts.c.incident == transition.incident,
+    )
+
+
+def _add_transition(connection: Connection, insert: Any, transition: Transition) -> bool:
+    statement = insert(transitions).on_conflict_do_nothing()
+    return bool(connection.execute(statement, transition_row(transition)).rowcount)
+
+
+def _silences(connection: Connection, now: datetime) -> list[Silence]:
+    query = sa.select(silences).where(silences.c.created <= now, silences.c.until > now).order_by(silences.c.until)
+    return [Silence(**{name: row[name] for name in _SILENCE}) for row in connection.execute(query).mappings()]

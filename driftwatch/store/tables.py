@@ -1,0 +1,279 @@
+"""The tables. Times are microseconds since 1970 UTC, days are days since 1970, JSON is text."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    UniqueConstraint,
+)
+
+from driftwatch.store.columns import Day, Floats, Json, Moment, Name, Number, Words
+from driftwatch.types import TALLY_FIELDS
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id(name: str) -> Column[int]:
+    """A number that only rises, on SQLite the row's own."""
+    return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+# --- traffic -------------------------------------------------------------------------------------------------------
+
+readings = Table(
+    "readings",
+    metadata,
+    Column("source", Name, primary_key=True),
+    Column("cursor", Json, nullable=False),
+    Column("lines", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("notes", Json, nullable=False),
+)
+"""How far each source is read. ``lines`` and ``rejected`` are exact and never shrink."""
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("source", Name, primary_key=True),
+    Column("hour", Integer, primary_key=True, autoincrement=False),
+    Column("lang", Name, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in TALLY_FIELDS),
+    sqlite_with_rowid=False,
+)
+"""Exact counts; ``hour`` is hours since 1970."""
+
+sampled = Table(
+    "sampled",
+    metadata,
+    _id("row_id"),
+    Column("source", Name, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("day", Day, nullable=False),
+    Column("stratum", Name, nullable=False),
+    Column("priority", Number, nullable=False),
+    Column("lang", Name, nullable=False),
+    Column("query_id", Name, nullable=False),
+    Column("query_hash", BigInteger, nullable=False),
+    Column("unit", BigInteger, nullable=False),
+    Column("scores", LargeBinary, nullable=False),
+    Column("body", Words, nullable=False),
+    UniqueConstraint("source", "day", "stratum", "priority"),
+    Index(None, "source", "at"),
+    Index(None, "source", "query_hash"),
+)
+"""One sampled query a row. ``scores`` is a float32 array, higher is better; ``body`` is what only people read."""
+
+thresholds = Table(
+    "thresholds",
+    metadata,
+    Column("source", Name, primary_key=True),
+    Column("day", Day, primary_key=True, autoincrement=False),
+    Column("stratum", Name, primary_key=True),
+    Column("threshold", Number, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The sampling threshold of a stratum; a row's weight is one over it."""
+
+rejects = Table(
+    "rejects",
+    metadata,
+    _id("reject_id"),
+    Column("source", Name, nullable=False),
+    Column("file", Words, nullable=False),
+    Column("offset", BigInteger, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("line", Words, nullable=False),
+    Index(None, "source", "reject_id"),
+)
+"""The newest lines of each source that could not be read."""
+
+# --- canaries ------------------------------------------------------------------------------------------------------
+
+canary_runs = Table(
+    "canary_runs",
+    metadata,
+    Column("run_id", Name, primary_key=True),
+    Column("source", Name, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("suite", Words, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "source", "at"),
+)
+"""One asking of a suite a row; ``body`` is its observations as compressed JSON."""
+
+first_seen = Table(
+    "first_seen",
+    metadata,
+    Column("source", Name, primary_key=True),
+    Column("canary", Words, primary_key=True),
+    Column("query_id", Words, nullable=False),
+    Column("digest", Words, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""When a canary was first asked as it is now; ``canary`` is a hash of its id and digest."""
+
+# --- decisions -----------------------------------------------------------------------------------------------------
+
+findings = Table(
+    "findings",
+    metadata,
+    Column("check", Name, primary_key=True),
+    Column("segment", Name, primary_key=True),
+    Column("at", Moment, primary_key=True, autoincrement=False),
+    Column("verdict", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("family", Words, nullable=False),
+    Column("n", BigInteger, nullable=False),
+    Column("value", Number),
+    Column("reference", Number),
+    Column("effect", Number),
+    Column("low", Number),
+    Column("high", Number),
+    Column("statistic", Number),
+    Column("p_value", Number),
+    Column("e_value", Number),
+    Column("examples", Json, nullable=False),
+    Column("details", Json, nullable=False),
+    Column("state", Floats, nullable=False),
+    Column("learning", Boolean, nullable=False),
+    Index(None, "at"),
+)
+
+last_findings = Table(
+    "last_findings",
+    metadata,
+    Column("check", Name, primary_key=True),
+    Column("segment", Name, primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+"""Which finding is the newest of each check and segment."""
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("check", Name, primary_key=True),
+    Column("segment", Name, primary_key=True),
+    Column("state", Words, nullable=False),
+    Column("since", Moment),
+    Column("bad", Integer, nullable=False),
+    Column("good", Integer, nullable=False),
+    Column("unknown", Integer, nullable=False),
+    Column("fired_at", Moment),
+    Column("reminded_at", Moment),
+    Column("acknowledged_by", Words, nullable=False),
+    Column("incident", Name, nullable=False),
+)
+
+transitions = Table(
+    "transitions",
+    metadata,
+    _id("number"),
+    Column("key", Name, nullable=False),
+    Column("check", Name, nullable=False),
+    Column("segment", Name, nullable=False),
+    Column("event", Words, nullable=False),
+    Column("before", Words, nullable=False),
+    Column("after", Words, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("incident", Name, nullable=False),
+    Column("family", Words, nullable=False),
+    Column("actor", Words, nullable=False),
+    UniqueConstraint("key"),
+    Index(None, "incident"),
+)
+"""What was decided, in the order of ``number``; kept for ever."""
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("incident_id", Name, primary_key=True),
+    Column("family", Words, nullable=False),
+    Column("segment", Name, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("resolved_at", Moment),
+    Index(None, "opened_at"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("check", Name, primary_key=True),
+    Column("scheduled_for", Moment, primary_key=True, autoincrement=False),
+    Column("started", Moment, nullable=False),
+    Column("finished", Moment, nullable=False),
+    Column("status", Words, nullable=False),
+)
+"""What was done for which due time: the same work is never recorded twice."""
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("silence_id", Name, primary_key=True),
+    Column("check", Name, nullable=False),
+    Column("segment", Name, nullable=False),
+    Column("until", Moment, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("created", Moment, nullable=False),
+)
+
+baselines = Table(
+    "baselines",
+    metadata,
+    _id("number"),
+    Column("start", Moment, nullable=False),
+    Column("end", Moment, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("author", Words, nullable=False),
+    Column("set_at", Moment, nullable=False),
+    Column("source", Name, nullable=False),
+)
+
+# --- the outbox ----------------------------------------------------------------------------------------------------
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id("delivery_id"),
+    Column("transition", Name, ForeignKey("transitions.key"), nullable=False),
+    Column("receiver", Name, nullable=False),
+    Column("incident", Name, nullable=False),
+    Column("check", Name, nullable=False),
+    Column("segment", Name, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("repeat", Boolean, nullable=False),
+    Column("held_until", Moment),
+    Column("retry_at", Moment),
+    Column("leased_until", Moment),
+    Column("finished_at", Moment),
+    Column("outcome", Words, nullable=False),
+    UniqueConstraint("transition", "receiver"),
+    Index(None, "receiver", "state", "incident"),
+)
+"""One transition on its way to one receiver; ``state`` is waiting, done or dropped."""
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("receiver", Name, primary_key=True),
+    Column("incident", Name, primary_key=True),
+    Column("thread", Words, nullable=False),
+)
+"""What a receiver calls the message of an incident."""

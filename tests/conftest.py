@@ -1,0 +1,131 @@
+"""What many tests need: a store on SQLite and on Postgres, and a Postgres server that belongs to the tests."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from driftwatch.store import Store
+
+POSTGRES_USER = "driftwatch"
+POSTGRES_PASSWORD = "correct horse"
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database, once in SQLite and once in Postgres."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/driftwatch.db"
+    else:
+        yield from _schema(request.getfixturevalue("postgres_server"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    """An empty store, once in SQLite and once in Postgres."""
+    from driftwatch.store import Store
+
+    opened = Store.open(store_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    """An empty store in SQLite."""
+    from driftwatch.store import Store
+
+    opened = Store.open(f"sqlite:///{tmp_path}/driftwatch.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """The address of an empty database in Postgres."""
+    yield from _schema(postgres_server)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a running server: ``DRIFTWATCH_TEST_POSTGRES``, else one of Debian's, started for this session."""
+    if given := os.environ.get("DRIFTWATCH_TEST_POSTGRES"):
+        yield given
+        return
+    programs = _postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: no initdb found, and DRIFTWATCH_TEST_POSTGRES is not set")
+    folder = Path(tempfile.mkdtemp(prefix="driftwatch-postgres-"))
+    try:
+        yield from _run_postgres(programs, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run_postgres(programs: Path, folder: Path) -> Iterator[str]:
+    as_user = _unprivileged(folder)
+    (folder / "password").write_text(POSTGRES_PASSWORD)
+    (folder / "password").chmod(0o644)
+    data, port = folder / "data", _free_port()
+    make = [programs / "initdb", "-D", data, "-U", POSTGRES_USER, "--pwfile", folder / "password"]
+    make += ["--auth-host=scram-sha-256", "--auth-local=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+    control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
+    try:
+        subprocess.run([*as_user, *make], check=True, capture_output=True, text=True, cwd=folder)
+        subprocess.run([*control, "-o", options, "start"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"PostgreSQL is installed and does not start: {getattr(error, 'stderr', None) or error}")
+    password = POSTGRES_PASSWORD.replace(" ", "%20")
+    try:
+        yield f"postgresql+psycopg://{POSTGRES_USER}:{password}@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL, cwd=folder)
+
+
+def _postgres_programs() -> Path | None:
+    """The folder of the newest server that is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    if found:
+        return found[-1].parent
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+def _unprivileged(folder: Path) -> list[str]:
+    """The words before a command that must not run as root."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        shutil.chown(folder, "postgres", "postgres")
+    except LookupError:
+        pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres'")
+    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _schema(server: str) -> Iterator[str]:
+    """An own schema of the server for one test."""
+    import psycopg
+
+    name = f"test_{secrets.token_hex(6)}"
+    plain = server.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{name}"
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
