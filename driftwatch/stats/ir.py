@@ -82,7 +82,7 @@ def _suggestion(text: str) -> str:
     name, _, cutoff = text.strip().lower().replace("recall", "R").replace("mrr", "RR").partition("@")
     names = {known.lower(): known for known in ("R", "RR", "nDCG", "P", "Success", "AP")}
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    if near and (cutoff.isdigit() or not cutoff):
+    if near and re.fullmatch(r"[1-9]\d{0,5}|", cutoff):
         return f"Did you mean '{names[near[0]]}@{cutoff or 10}'?"
     return f"Write one of {', '.join(_EXAMPLES)}."
 
