@@ -29,9 +29,10 @@ _UNITS = {
     "week": 604800,
     "year": 31536000,
 }
-_PART = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)")
+_PART = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*([a-z]+)")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _AT = re.compile(rf"(?:({'|'.join(_DAYS)}|daily)\s+)?(\d{{1,2}}):(\d\d)")
+_WEEKDAYS = re.compile(rf"(\*|[0-7]|{'|'.join(_DAYS)})(?:-([0-7]|{'|'.join(_DAYS)}))?(?:/(\d))?")
 _SHORTHANDS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -41,6 +42,7 @@ _SHORTHANDS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
+_LONGEST = 100 * _UNITS["year"]
 _MONDAY = datetime(1970, 1, 5, tzinfo=UTC)
 
 
@@ -63,6 +65,8 @@ def duration(text: str | timedelta) -> timedelta:
     if not parts or _PART.sub("", words).strip() or any(unit not in _UNITS for unit in units):
         raise ValueError(f"{text!r} is not a length of time. Write it like '90s', '10m', '1h', '14 days' or '2 weeks'.")
     seconds = sum(float(amount) * _UNITS[unit] for (amount, _), unit in zip(parts, units, strict=True))
+    if seconds > _LONGEST:
+        raise ValueError(f"{text!r} is longer than 100 years. Write something shorter.")
     if seconds <= 0:
         raise ValueError(f"{text!r} is no time at all. Write a length above zero, such as '1h'.")
     return timedelta(seconds=seconds)
@@ -185,17 +189,20 @@ class Schedule:
 
 def _checked_crontab(text: str, crontab: str) -> str:
     """``crontab`` with weekdays by name: APScheduler counts them from Monday, everybody else from Sunday."""
-    minute, hour, day, month, weekday = crontab.split()
-    weekday = _named_weekdays(weekday)
-    named = f"{minute} {hour} {day} {month} {weekday}"
     from apscheduler.triggers.cron import CronTrigger
 
+    minute, hour, day, month, weekday = crontab.split()
     try:
+        named = f"{minute} {hour} {day} {month} {_named_weekdays(weekday)}"
         trigger = CronTrigger.from_crontab(named, timezone=UTC)
     except ValueError as error:
+        why = str(error).rstrip(".")
         raise ValueError(
-            f"{text!r} is not a crontab: {error}. It has five fields: minute hour day month weekday."
+            f"{text!r} is not a crontab: {why}. It has five fields: minute hour day month weekday."
         ) from None
+    if day != "*" and weekday != "*":
+        # cron takes days that fit either field, APScheduler days that fit both: whoever wrote it meant one of them.
+        raise ValueError(f"{text!r} names days of the month and weekdays. Name one of them, and put * for the other.")
     if trigger.get_next_fire_time(None, datetime(2024, 1, 1, tzinfo=UTC)) is None:
         raise ValueError(f"{text!r} never comes due. Check its day and month.")
     return named
@@ -207,27 +214,26 @@ def _named_weekdays(field: str) -> str:
     >>> _named_weekdays("5-7")
     'fri,sat,sun'
     """
-    if field == "*" or not any(letter.isdigit() for letter in field):
+    if field == "*":
         return field
-    days: list[str] = []
-    for part in field.split(","):
-        span, _, step = part.partition("/")
-        first, _, last = span.partition("-")
-        if span == "*":
-            first, last = "0", "6"
-        elif step and not last:
-            last = "6"
-        start, end = _weekday(first), _weekday(last or first)
-        length = (end - start) % 7 if last else 0
-        if last == "7" and start == 0:
-            length = 6
-        days += [_DAYS[(start + offset) % 7] for offset in range(0, length + 1, int(step or 1))]
+    days = [day for part in field.split(",") for day in _weekdays(part)]
     return ",".join(dict.fromkeys(days))
 
 
+def _weekdays(part: str) -> list[str]:
+    """The weekdays of ``1``, ``mon``, ``1-5``, ``*/2``, ``fri-mon/2``."""
+    match = _WEEKDAYS.fullmatch(part)
+    if match is None:
+        raise ValueError(f"'{part}' is not a weekday: write 0-7 (0 and 7 are Sunday) or sun, mon, tue and so on")
+    first, last, step = match.groups()
+    if step == "0":
+        raise ValueError(f"'{part}' has a step of 0")
+    if first == "*":
+        first, last = "0", "6"
+    start, end = _weekday(first), _weekday(last or ("6" if step else first))
+    length = 6 if (first, last) == ("0", "7") else (end - start) % 7
+    return [_DAYS[(start + offset) % 7] for offset in range(0, length + 1, int(step or 1))]
+
+
 def _weekday(text: str) -> int:
-    if text in _DAYS:
-        return _DAYS.index(text)
-    if text.isdigit() and int(text) <= 7:
-        return int(text) % 7
-    raise ValueError(f"'{text}' is not a weekday. Write 0-7 (0 and 7 are Sunday) or sun, mon, tue, wed, thu, fri, sat.")
+    return _DAYS.index(text) if text in _DAYS else int(text) % 7

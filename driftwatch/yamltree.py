@@ -87,7 +87,7 @@ def _explained(error: yaml.MarkedYAMLError, file: str) -> ConfigError:
     said = error.problem or "it cannot be read"
     known = [(problem, remedy) for sign, problem, remedy in _COMPLAINTS if sign in said]
     problem, remedy = known[0] if known else (f"this is not YAML: {said}.", "Check this line and the one above.")
-    mark = error.context_mark if "never closed" in problem else error.problem_mark
+    mark = error.context_mark if "closed" in problem else error.problem_mark
     return ConfigError(problem, file=file, line=mark.line + 1 if mark else None, remedy=remedy)
 
 

@@ -18,7 +18,7 @@ from driftwatch.config.sentences import Complaint, at, complaints, place, shown
 from driftwatch.config.watch import NOT_SETTINGS, Origin, Watch
 from driftwatch.embed import EmbedderSettings
 from driftwatch.errors import ConfigError, ConfigErrors
-from driftwatch.plugins import find_kind, kind_names, path_fields
+from driftwatch.plugins import find_kind, kind_names
 from driftwatch.yamlfile import Document, Where, show
 
 M = TypeVar("M", bound=BaseModel)
@@ -117,12 +117,8 @@ class _Loader:
     def _embedder(self, document: Document, given: Any) -> Any:
         if given is None:
             return None
-        where = ("embedder",)
-        self.origins["embedder"] = Origin(document, where)
-        if isinstance(given, dict):
-            texts = [name for name in path_fields(EmbedderSettings) if isinstance(given.get(name), str)]
-            given = given | {name: self._base / given[name] for name in texts}
-        return self._validated(EmbedderSettings, given, document, where, "the embedder")
+        self.origins["embedder"] = Origin(document, ("embedder",))
+        return self._validated(EmbedderSettings, given, document, ("embedder",), "the embedder")
 
     def _notify(self, document: Document, given: Any) -> list[Any]:
         if not isinstance(given, list):
