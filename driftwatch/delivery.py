@@ -86,7 +86,7 @@ def _send(
     context: DeliveryContext,
 ) -> bool:
     # An attempt that failed may have arrived all the same: a reply can be lost on its way back.
-    repeat = delivery.repeat or delivery.attempts > 0
+    repeat = delivery.repeat or delivery.attempts > 1
     try:
         told = _tell(notifier, notice, thread, repeat)
     except MessageRefused as error:
@@ -188,14 +188,14 @@ def _episode(transition: Transition, history: Sequence[Transition]) -> list[Tran
 
 
 def backoff(attempts: int, asked: float | None, seed: str) -> timedelta:
-    """How long to wait after the attempt number ``attempts`` (from 0): doubling to five minutes, spread by ``seed``.
+    """How long to wait after so many failed attempts: doubling to five minutes, spread by ``seed``.
 
     ``asked``: seconds that the receiver asked for; it gets at least these, up to an hour.
     """
     spread = random.Random(seed).random()  # noqa: S311 - spreads attempts in time, keeps no secret
     if asked is not None:
         return timedelta(seconds=min(max(asked, 1.0), _LONGEST_ASKED) * (1 + 0.1 * spread))
-    return timedelta(seconds=min(LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(attempts, 10)) * (0.5 + 0.5 * spread))
+    return timedelta(seconds=min(LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(attempts - 1, 10)) * (0.5 + 0.5 * spread))
 
 
 # --- what is told --------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def _texts(incident: Incident, context: DeliveryContext) -> dict[str, str]:
 
 
 def _found_then(store: Store, transition: Transition) -> Finding | None:
-    """The newest finding of the alert that is not younger than the transition."""
+    """The newest finding of the alert that is not younger than the transition; a finding is as old as its window."""
     since = transition.at - timedelta(days=1)
     found = store.decisions.findings(check=transition.check, segment=transition.segment, since=since)
     return next((finding for finding in found if finding.at <= transition.at), None)

@@ -37,7 +37,9 @@ def play(looks: str, alert: Alert | None = None, policy: AlertPolicy = POLICY) -
     told = []
     for hour, look in enumerate(looks):
         now = START + hour * HOUR
-        alert, transition = advance(alert, finding(look, now), policy, now, incident=incident_key("canaries", "de", now))
+        alert, transition = advance(
+            alert, finding(look, now), policy, now, incident=incident_key("canaries", "de", now)
+        )
         told += [transition] if transition else []
     return alert, told
 
@@ -277,7 +279,9 @@ def test_starting_again_from_what_was_stored_changes_nothing(looks: str, policy:
         now = START + hour * HOUR
         if hour == stop:
             alert = Alert(**{name: getattr(alert, name) for name in Alert.__slots__})
-        alert, transition = advance(alert, finding(look, now), policy, now, incident=incident_key("canaries", "de", now))
+        alert, transition = advance(
+            alert, finding(look, now), policy, now, incident=incident_key("canaries", "de", now)
+        )
         whole += [transition] if transition else []
     assert (alert, whole) == play(looks, policy=policy)
 

@@ -85,7 +85,7 @@ def message(notice: Notice, *, with_queries: bool = True) -> Message:
         incident_id=clean(incident.incident_id, 60),
         opened_at=incident.opened_at,
         lasted=length(incident.resolved_at - incident.opened_at) if incident.resolved_at else "",
-        acknowledged_by=clean(next((m.alert.acknowledged_by for m in shown if m.alert.acknowledged_by), ""), 60),
+        acknowledged_by=clean(_looked_after_by(incident), 60),
         url=notice.url,
     )
 
@@ -125,6 +125,10 @@ def _shown(incident: Incident) -> list[Member]:
         (member for member in incident.members if member.alert.state in order),
         key=lambda member: order[member.alert.state],
     )
+
+
+def _looked_after_by(incident: Incident) -> str:
+    return next((each.actor for each in reversed(incident.history) if each.event == "acknowledged"), "")
 
 
 def _tone(incident: Incident, shown: list[Member]) -> Tone:

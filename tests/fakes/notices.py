@@ -24,9 +24,21 @@ TEXTS = {"q1": "Wie ändere ich meine Lieferadresse?", "q2": "Wo finde ich meine
 
 def finding(look: str, at: datetime = START, **more: Any) -> Finding:
     verdict: Any = VERDICTS[look]
-    own: dict[str, Any] = {"check": "canary recall", "segment": "de", "message": MESSAGES[verdict], "family": "canaries"}
+    own: dict[str, Any] = {
+        "check": "canary recall",
+        "segment": "de",
+        "message": MESSAGES[verdict],
+        "family": "canaries",
+    }
     if look in "bw":
-        own |= {"n": 50, "value": 0.41, "reference": 0.95, "effect": -0.54, "interval": (-0.66, -0.42), "p_value": 1.5e-8}
+        own |= {
+            "n": 50,
+            "value": 0.41,
+            "reference": 0.95,
+            "effect": -0.54,
+            "interval": (-0.66, -0.42),
+            "p_value": 1.5e-8,
+        }
         own |= {"examples": ("q1", "q2")}
     return Finding(at=at, verdict=verdict, kind="canary", **own | more)
 

@@ -198,7 +198,9 @@ class FakeSlack:
     ) -> None:
         try:
             request.send_response(status)
-            for name, value in ({"Content-Type": "application/json", "Content-Length": str(len(body))} | (headers or {})).items():
+            for name, value in (
+                {"Content-Type": "application/json", "Content-Length": str(len(body))} | (headers or {})
+            ).items():
                 request.send_header(name, value)
             request.send_header("X-OAuth-Scopes", ",".join(sorted(self.scopes)))
             request.end_headers()
@@ -266,7 +268,11 @@ class FakeSlack:
             return _no("missing_scope", needed="channels:history")
         if given.get("channel") != CHANNEL_ID:
             return _no("channel_not_found")
-        oldest, limit, start = float(given.get("oldest", 0)), int(given.get("limit", 100)), int(given.get("cursor") or 0)
+        oldest, limit, start = (
+            float(given.get("oldest", 0)),
+            int(given.get("limit", 100)),
+            int(given.get("cursor") or 0),
+        )
         found = [message for message in messages if float(message.ts) > oldest]
         page, more = found[start : start + limit], len(found) > start + limit
         with_metadata = given.get("include_all_metadata") in (True, "1", "true", "True")
@@ -274,7 +280,9 @@ class FakeSlack:
             {"ts": message.ts, "text": message.text} | ({"metadata": message.metadata} if with_metadata else {})
             for message in page
         ]
-        return _yes(messages=shown, has_more=more, response_metadata={"next_cursor": str(start + limit) if more else ""})
+        return _yes(
+            messages=shown, has_more=more, response_metadata={"next_cursor": str(start + limit) if more else ""}
+        )
 
     def _webhook(self, path: str, given: dict[str, Any]) -> tuple[int, bytes]:
         if path != WEBHOOK_PATH:

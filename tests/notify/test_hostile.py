@@ -62,7 +62,16 @@ def assert_harmless(blocks: list[Block], text: str) -> None:
     assert sum(map(units, texts_of(blocks))) <= 12_000
     assert len(json.dumps(blocks, ensure_ascii=False)) <= 13_200
     for node in walk(blocks):
-        assert node.get("type") not in ("user", "usergroup", "broadcast", "channel", "link", "emoji", "image", "markdown")
+        assert node.get("type") not in (
+            "user",
+            "usergroup",
+            "broadcast",
+            "channel",
+            "link",
+            "emoji",
+            "image",
+            "markdown",
+        )
         if node.get("type") == "mrkdwn":
             assert OWN_MARKUP.fullmatch(node["text"]), node["text"]
         elif node.get("type") == "plain_text":
@@ -119,7 +128,11 @@ def test_nothing_but_the_configured_ids_can_call_somebody() -> None:
     shown = message(with_text(NOTICES[0], "<!channel>"))
     calling = [node for node in walk(incident_blocks(shown, ("U012AB3CD",))) if "<@" in str(node.get("text"))]
     assert [node["text"] for node in calling if node["type"] == "mrkdwn"] == ["<@U012AB3CD>"]
-    assert not any("<!" in str(node.get("text", "")) for node in walk(incident_blocks(shown)) if node.get("type") == "mrkdwn" and not OWN_MARKUP.fullmatch(node["text"]))
+    assert not any(
+        "<!" in str(node.get("text", ""))
+        for node in walk(incident_blocks(shown))
+        if node.get("type") == "mrkdwn" and not OWN_MARKUP.fullmatch(node["text"])
+    )
 
 
 @pytest.mark.parametrize("hostile", HOSTILE[:3])
