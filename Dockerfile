@@ -17,11 +17,12 @@ COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY driftwatch driftwatch
 COPY checks checks
 COPY examples/help-centre examples/help-centre
-# The packages' own tests and pip are no use in a container.
+# Neither pip nor the packages' own tests are any use in a container; setuptools stays where something needs it.
 RUN python3 -m venv /opt/venv \
+ && /opt/venv/bin/pip uninstall --yes --quiet setuptools \
  && /opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -c constraints.txt \
         ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} ".[${EXTRAS}]" \
- && /opt/venv/bin/pip uninstall --yes --quiet pip setuptools \
+ && /opt/venv/bin/pip uninstall --yes --quiet pip \
  && find /opt/venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM ${BASE}
@@ -34,6 +35,7 @@ RUN apt-get update \
 COPY --from=build /opt/venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    DRIFTWATCH_CONFIG=/etc/driftwatch/driftwatch.yaml \
     HOME=/var/lib/driftwatch \
     HF_HOME=/var/lib/driftwatch/hf \
     TOKENIZERS_PARALLELISM=false

@@ -67,6 +67,11 @@ class Trouble(_Section):
     expect: tuple[Place, ...]
     may: tuple[Place, ...] = ()
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Where it may show itself."""
+        return (*self.expect, *self.may)
+
 
 class Scenario(_Section):
     """A month of traffic and what happens in it."""
@@ -121,15 +126,11 @@ def judge(scenario: Scenario, transitions: list[Transition], end: datetime) -> l
     outcomes = []
     explained: set[str] = set()
     for trouble in scenario.incidents:
-        began, ended = scenario.start + trouble.start, scenario.start + trouble.end
-        if began >= end:
+        if scenario.start + trouble.start >= end:
             continue
-        for place in (*trouble.expect, *trouble.may):
-            mine = [
-                change
-                for change in transitions
-                if f"{change.family} {change.segment}" == place and began <= change.at <= ended + scenario.over_within
-            ]
+        for place in trouble.places:
+            began, until = _stretch(scenario, trouble, place)
+            mine = [t for t in transitions if f"{t.family} {t.segment}" == place and began < t.at <= until]
             explained |= {change.key for change in mine}
             outcomes += _outcome(scenario, trouble, place, mine, end)
     return outcomes + [
@@ -139,6 +140,12 @@ def judge(scenario: Scenario, transitions: list[Transition], end: datetime) -> l
     ]
 
 
+def _stretch(scenario: Scenario, trouble: Trouble, place: str) -> tuple[datetime, datetime]:
+    """When ``trouble`` may be behind an alert at ``place``: until it must be over, or the next one that shows there."""
+    later = [scenario.start + t.start for t in scenario.incidents if t.start > trouble.start and place in t.places]
+    return scenario.start + trouble.start, min([scenario.start + trouble.end + scenario.over_within, *later])
+
+
 def _outcome(
     scenario: Scenario, trouble: Trouble, place: str, changes: list[Transition], end: datetime
 ) -> list[Outcome]:
@@ -146,7 +153,7 @@ def _outcome(
     began, ended = scenario.start + trouble.start, scenario.start + trouble.end
     wanted = place in trouble.expect
     seen = next((change.at for change in changes if change.event == "firing"), None)
-    over = next((change.at for change in reversed(changes) if change.event == "resolved"), None)
+    over = None if _open(changes) else next((c.at for c in reversed(changes) if c.event == "resolved"), None)
     if seen is None and not wanted:
         return []
     in_time = seen is not None and seen <= began + scenario.seen_within
@@ -155,3 +162,9 @@ def _outcome(
     must_be_over = end >= ended + scenario.over_within
     ok = (in_time or not wanted) and (over is not None or not must_be_over)
     return [Outcome(trouble.name, place, began, seen, over, wanted, ok)]
+
+
+def _open(changes: list[Transition]) -> set[str]:
+    """The checks whose last word was not that it is over."""
+    last = {change.check: change.event for change in changes}
+    return {check for check, event in last.items() if event != "resolved"}
