@@ -6,6 +6,7 @@
     ├── ConfigError                 a file the user wrote is wrong: file, line, value, remedy
     │   └── ConfigErrors            everything that is wrong with the configuration, at once
     ├── SourceError                 canaries or a log that cannot be read at all
+    │   └── RecordsRefused          pushed records that are wrong, each with its place, field, value and remedy
     ├── RetrieverError              the watched service could not be asked; the reason is the message
     ├── EmbedError                  the model cannot be loaded, or does not fit what it is used with
     ├── StoreError                  the database refuses, is newer than the code, or is in use
@@ -56,6 +57,18 @@ class ConfigErrors(ConfigError):
 
 class SourceError(DriftwatchError):
     """Canaries or a log that cannot be read at all."""
+
+
+class RecordsRefused(SourceError):
+    """Pushed records that are wrong; none of the request was counted.
+
+    ``errors`` are JSON objects with ``index``, ``field``, ``value``, ``remedy`` and ``message``: the first of them.
+    """
+
+    def __init__(self, errors: Iterable[dict[str, str | int]], wrong: int, sent: int) -> None:
+        self.errors = tuple(errors)
+        shown = "\n".join(f"record {error['index']}: {error['message']}" for error in self.errors)
+        super().__init__(f"{wrong} of {sent} records are wrong; nothing was stored.\n{shown}")
 
 
 class RetrieverError(DriftwatchError):

@@ -1,0 +1,277 @@
+"""What each field of a record may hold: version 1 of the contract with the watched service.
+
+The reader's fast path takes records that are exactly as the contract says. Everything else comes here once: it becomes
+such a record, or the reason why not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from driftwatch.language import primary_subtag
+from driftwatch.sources._times import AHEAD, OLDEST, moment
+from driftwatch.types import ScoredDoc, ScoreKind
+
+NAMES = (
+    "ts",
+    "query",
+    "query_id",
+    "session",
+    "lang",
+    "results",
+    "score_kind",
+    "answer",
+    "abstained",
+    "feedback",
+    "versions",
+    "latency_ms",
+    "error",
+    "metadata",
+)
+"""Every field; only `ts` and `query` are required."""
+
+FEEDBACK = {"up": "up", "down": "down", "click": "click", "accepted": "accepted", "none": "none"} | {
+    other: value
+    for value, others in {
+        "up": ("thumbs_up", "thumbs-up", "thumbsup", "positive", "like", "liked", "helpful", "+1", "👍"),
+        "down": (
+            "thumbs_down",
+            "thumbs-down",
+            "thumbsdown",
+            "negative",
+            "dislike",
+            "disliked",
+            "unhelpful",
+            "-1",
+            "👎",
+        ),
+        "click": ("clicked",),
+        "accepted": ("accept",),
+    }.items()
+    for other in others
+}
+"""What a service calls its feedback -> what it is called here."""
+
+MOST_HITS = 1000
+"""Results kept of one row."""
+
+MOST_VERSIONS = 16
+
+LEFT_OUT = "lines whose '{}' could not be understood were read without it"
+
+Note = Callable[[str], None]
+"""Takes what was understood with a reservation."""
+
+
+class Malformed(ValueError):
+    """A record that is not one: which field, what it holds, and what to write instead."""
+
+    def __init__(self, field: str, problem: str, value: Any = None, remedy: str = "") -> None:
+        self.field = field
+        self.problem = problem
+        self.value = shown(value)
+        self.remedy = remedy
+        self.bare = f"'{field}' {problem}" if field else problem
+        """Without the value, which may be private."""
+        self.message = f"{self.bare}: {self.value}." if self.value else f"{self.bare}."
+        super().__init__(f"{self.message} {remedy}".strip())
+
+
+def shown(value: Any, most: int = 80) -> str:
+    """A value as JSON, cut to a length a person reads; empty for None."""
+    if value is None:
+        return ""
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:
+        text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> dict[str, Any]:
+    """A record that holds nothing but what the contract says.
+
+    ``strict`` (what a client pushes, and can correct) refuses what a log line is forgiven with a note.
+
+    Raises:
+        Malformed: with the first thing that is wrong.
+    """
+    if not isinstance(record, Mapping):
+        raise Malformed("", "it is not a JSON object", record, 'Write {"ts": ..., "query": ...}.')
+    forgive = None if strict else note
+    return {
+        "ts": _time(record.get("ts"), now, note),
+        "query": _query(record.get("query")),
+        "session": _name("session", record.get("session")),
+        "results": _results(record.get("results")),
+        "answer": _text("answer", record.get("answer")),
+        "abstained": _flag(record.get("abstained")),
+        "error": _error(record.get("error")),
+        "query_id": _or_nothing(lambda given: _name("query_id", given), record.get("query_id"), forgive),
+        "lang": _or_nothing(_lang, record.get("lang"), forgive),
+        "score_kind": _or_nothing(score_kind, record.get("score_kind"), forgive),
+        "feedback": _or_nothing(_feedback, record.get("feedback"), forgive),
+        "versions": _or_nothing(versions, record.get("versions"), forgive),
+    }
+
+
+def _or_nothing(read: Callable[[Any], Any], value: Any, forgive: Note | None) -> Any:
+    """What a field says, or None and a note where a line is forgiven a field that says nothing readable."""
+    try:
+        return read(value)
+    except Malformed as error:
+        if forgive is None:
+            raise
+        forgive(LEFT_OUT.format(error.field))
+        return None
+
+
+def hits(results: list[Any]) -> tuple[ScoredDoc, ...]:
+    """The results of a record, best first: by rank where every one has a rank, else as they are listed.
+
+    Raises:
+        Malformed: an item is neither an id nor an object with an id or a score.
+    """
+    found = [_hit(place, item) for place, item in enumerate(results[: 10 * MOST_HITS])]
+    if found and all(rank is not None for rank, _ in found):
+        found.sort(key=lambda pair: pair[0] or 0.0)
+    return tuple(doc for _, doc in found[:MOST_HITS])
+
+
+def _hit(place: int, item: Any) -> tuple[float | None, ScoredDoc]:
+    """The rank, when there is one, and the document."""
+    field = f"results[{place}]"
+    if not isinstance(item, Mapping):
+        if (doc_id := _name(field, item)) is None:
+            raise Malformed(field, "is nothing", remedy='Write an id or {"id": ..., "score": ...}.')
+        return None, ScoredDoc(doc_id)
+    doc_id = _name(f"{field}.id", item.get("id"))
+    score = _number(f"{field}.score", item.get("score"))
+    if doc_id is None and "score" not in item:
+        raise Malformed(field, "has neither 'id' nor 'score'", item, 'Write {"id": ..., "score": ...}.')
+    return _number(f"{field}.rank", item.get("rank")), ScoredDoc(doc_id or "", score)
+
+
+def _time(value: Any, now: datetime, note: Note) -> str:
+    if value is None:
+        raise Malformed("ts", "is missing", remedy="Give the time as RFC 3339, such as 2026-11-01T09:30:00Z.")
+    try:
+        at, assumed = moment(value)
+    except ValueError as error:
+        remedy = "Write RFC 3339, such as 2026-11-01T09:30:00Z, or seconds since 1970."
+        raise Malformed("ts", str(error), value, remedy) from None
+    if at >= now + AHEAD:
+        raise Malformed("ts", "is more than a day ahead of now", value, "Set the clock that wrote it.")
+    if at <= OLDEST:
+        raise Malformed("ts", "is before the year 2000", value, "Set the clock that wrote it.")
+    if assumed:
+        note(assumed)
+    return at.isoformat()
+
+
+def _query(value: Any) -> str:
+    if value is None:
+        raise Malformed("query", "is missing", remedy="Give the text that was asked.")
+    if not isinstance(value, str):
+        raise Malformed("query", "is not text", value, "Give the text that was asked.")
+    if not value.strip():
+        raise Malformed("query", "is empty", value, "Give the text that was asked.")
+    return value
+
+
+def _name(field: str, value: Any) -> str | None:
+    """An identifier: text or a whole number; an empty one is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise Malformed(field, "is not an identifier", value, "Write it as text.")
+    return str(value) if value is not None and value != "" else None
+
+
+def _text(field: str, value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise Malformed(field, "is not text", value)
+    return value
+
+
+def _lang(value: Any) -> str | None:
+    if value is None or value == "":
+        return None
+    try:
+        return primary_subtag(value if isinstance(value, str) else str(value))
+    except ValueError as error:
+        raise Malformed("lang", "is not a language", value, str(error)) from None
+
+
+def _results(value: Any) -> list[Any] | None:
+    if value is not None and not isinstance(value, list):
+        raise Malformed("results", "is not a list", value, 'Write [{"id": ..., "score": ...}], or [] for no results.')
+    return value
+
+
+def score_kind(value: Any) -> ScoreKind | None:
+    """``similarity`` or ``distance``.
+
+    Raises:
+        Malformed: something else.
+    """
+    if value is None or value == "similarity" or value == "distance":
+        return value  # type: ignore[no-any-return]
+    raise Malformed("score_kind", "is not a kind of score", value, "Write similarity or distance.")
+
+
+def _flag(value: Any) -> bool | None:
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise Malformed("abstained", "is not true or false", value)
+
+
+def _feedback(value: Any) -> str | None:
+    """One of ``FEEDBACK``'s values; also from an object such as ``{"value": "click", "doc_id": "doc-7"}``."""
+    if isinstance(value, Mapping):
+        value = value.get("value", value.get("type"))
+    if value is None or value == "":
+        return None
+    known = FEEDBACK.get(value.strip().lower()) if isinstance(value, str) else None
+    if known is None:
+        raise Malformed("feedback", "is unknown", value, "Write up, down, click, accepted or none.")
+    return known
+
+
+def versions(value: Any) -> dict[str, str]:
+    """What the service says it runs, each as text.
+
+    Raises:
+        Malformed: not an object.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Malformed("versions", "is not an object", value, 'Write {"index": "v7", "embedder": "e5-small"}.')
+    some = list(value.items())[:MOST_VERSIONS]
+    return {str(name)[:64]: (it if isinstance(it, str) else shown(it))[:200] for name, it in some if it is not None}
+
+
+def _error(value: Any) -> str | None:
+    """Why retrieval failed, in words; false, 0, {} and "" are no error."""
+    if not value:
+        return None
+    return value if isinstance(value, str) else shown(value, 500)
+
+
+def _number(field: str, value: Any) -> float | None:
+    """A number; None for NaN and infinities, which say nothing."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Malformed(field, "is not a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
