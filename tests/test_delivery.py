@@ -9,9 +9,6 @@ from typing import Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.notices import HOUR, START, TEXTS, finding
-from tests.fakes.slack import CHANNEL_NAME, TOKEN, FakeSlack, hangs, rate_limited, reply_lost, says, server_error
-from tests.fakes.webhook import Answer, FakeWebhook
 
 from driftwatch.alerts import AlertPolicy, acknowledge, advance, incident_key, remind, silenced_until
 from driftwatch.delivery import DeliveryContext, Drop, Hold, backoff, deliver_one, judge, shortened
@@ -20,6 +17,9 @@ from driftwatch.notify.slack import Slack
 from driftwatch.notify.webhook import Webhook
 from driftwatch.store import Store
 from driftwatch.types import Alert, Notice, Silence, Transition
+from tests.fakes.notices import HOUR, START, TEXTS, finding
+from tests.fakes.slack import CHANNEL_NAME, TOKEN, FakeSlack, hangs, rate_limited, reply_lost, says, server_error
+from tests.fakes.webhook import Answer, FakeWebhook
 
 POLICY = AlertPolicy(after=2, until=2, blind_after=2)
 ALL = frozenset({"firing", "resolved", "blind", "sighted", "reminded", "acknowledged"})
@@ -302,8 +302,8 @@ class Told(Notifier):
     """Keeps what it is told; it has no threads."""
 
     kind: Literal["told"] = "told"
-    notices: list[Notice] = []
-    threads: list[str | None] = []
+    notices: list[Notice]
+    threads: list[str | None]
 
     def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:
         self.notices.append(notice)

@@ -135,7 +135,8 @@ class FakeSlack:
             def do_POST(self) -> None:
                 slack._answer(self)
 
-            do_GET = do_POST
+            def do_GET(self) -> None:
+                slack._answer(self)
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -309,7 +310,7 @@ def _no(error: str, **more: Any) -> bytes:
     return json.dumps({"ok": False, "error": error} | more).encode()
 
 
-# --- Slack's limits ----------------------------------------------------------------------------------------------------
+# --- Slack's limits --------------------------------------------------------------------------------------------------
 
 TEXT_LIMITS = {"header": 150, "section": 3000, "field": 2000, "context": 3000}
 TOTAL_LIMIT = 13_200

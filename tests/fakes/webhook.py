@@ -62,7 +62,11 @@ class FakeWebhook:
             def do_POST(self) -> None:
                 hook._handle(self)
 
-            do_OPTIONS = do_GET = do_POST
+            def do_OPTIONS(self) -> None:
+                hook._handle(self)
+
+            def do_GET(self) -> None:
+                hook._handle(self)
 
             def log_message(self, *_: Any) -> None:
                 pass

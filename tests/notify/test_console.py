@@ -4,11 +4,11 @@ import io
 import sys
 
 import pytest
-from tests.fakes.notices import START, story, with_text
 
 from driftwatch.notify import sample_notice
 from driftwatch.notify._render import message
 from driftwatch.notify.console import Console
+from tests.fakes.notices import START, story, with_text
 
 FIRED, RESOLVED = story("bbgg")
 

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.fakes.notices import story, with_text
-from tests.fakes.slack import texts_of, units, wrong_with
 
 from driftwatch.notify._blocks import Block, fallback, incident_blocks, news_blocks
 from driftwatch.notify._render import message, news
 from driftwatch.notify._terminal import lines, plain
 from driftwatch.notify._text import WORD_JOINER
 from driftwatch.notify.webhook import body
+from tests.fakes.notices import story, with_text
+from tests.fakes.slack import texts_of, units, wrong_with
 
 NOTICES = [*story("bb"), *story("bbgg")[1:], *story("uug"), *story("bb", ack="x")[1:]]
 HOSTILE = [
@@ -37,7 +37,7 @@ HOSTILE = [
     "",
     " ",
 ]
-PIECES = st.sampled_from(HOSTILE[:7] + ["<!", "<@", "|", ">", "&", "`", "\n", "{", "%s", "\\u0000", "://"])
+PIECES = st.sampled_from([*HOSTILE[:7], "<!", "<@", "|", ">", "&", "`", "\n", "{", "%s", "\\u0000", "://"])
 TEXT = st.one_of(st.text(st.characters(), max_size=400), st.lists(PIECES, max_size=12).map("".join))
 
 OWN_MARKUP = re.compile(

@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.fakes.notices import HOUR, START, finding, notice, story
 
 from driftwatch.notify._languages import segment_name
 from driftwatch.notify._render import figure, message, news, numbers, pages
 from driftwatch.types import Alert, Member
+from tests.fakes.notices import HOUR, START, finding, notice, story
 
 
 def test_a_firing_incident_names_language_check_and_numbers() -> None:
@@ -57,6 +57,14 @@ def test_only_the_first_firing_of_an_incident_that_still_fires_pages() -> None:
     assert not pages(late)
     blind_first = story("uubb")
     assert [each.event for each in blind_first if pages(each)] == ["firing"]
+
+
+def test_a_second_check_that_joins_the_incident_does_not_page_again() -> None:
+    first, second = story("bb")[0], story("bb", check="canary nDCG")[0]
+    members = [(each.incident.members[0].alert, each.finding) for each in (first, second)]
+    joined = notice(members, second.transition, (first.transition, second.transition), START)
+    assert message(joined).title == "German · canary recall and 1 more are failing"
+    assert not pages(joined)
 
 
 def test_who_looks_after_it_is_named() -> None:

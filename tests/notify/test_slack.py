@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+
+from driftwatch.errors import DeliveryError, MessageRefused
+from driftwatch.notify.slack import Slack
+from driftwatch.types import Notice
 from tests.fakes.notices import story
 from tests.fakes.slack import (
     CHANNEL_ID,
@@ -19,10 +23,6 @@ from tests.fakes.slack import (
     says,
     server_error,
 )
-
-from driftwatch.errors import DeliveryError, MessageRefused
-from driftwatch.notify.slack import Slack
-from driftwatch.types import Notice
 
 
 @pytest.fixture
@@ -168,14 +168,14 @@ def test_a_failure_is_an_error_to_try_again_that_says_what_to_do(
 
 
 def test_a_wrong_token_is_told_with_its_remedy(slack: FakeSlack) -> None:
-    with pytest.raises(DeliveryError, match="invalid_auth.*Bot User OAuth Token"):
+    with pytest.raises(DeliveryError, match=r"invalid_auth.*Bot User OAuth Token"):
         receiver(slack, token="xoxb-other").deliver(FIRED, None, repeat=False)
 
 
 def test_a_hang_ends_at_the_timeout(slack: FakeSlack) -> None:
     slack.script("chat.postMessage", hangs())
     began = time.monotonic()
-    with pytest.raises(DeliveryError, match="did not answer within 0.3s"):
+    with pytest.raises(DeliveryError, match=r"did not answer within 0\.3s"):
         receiver(slack, timeout="0.3s").deliver(FIRED, None, repeat=False)
     assert time.monotonic() - began < 3
 

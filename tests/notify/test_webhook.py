@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.fakes.notices import HOUR, START, finding, notice, story
-from tests.fakes.webhook import Answer, FakeWebhook
 
 from driftwatch.errors import DeliveryError, MessageRefused
 from driftwatch.notify.webhook import Webhook, body, signature
 from driftwatch.types import Alert
+from tests.fakes.notices import HOUR, START, finding, notice, story
+from tests.fakes.webhook import Answer, FakeWebhook
 
 SECRET = "whsec_" + base64.b64encode(b"twenty-four bytes or more").decode()
 FIRED, RESOLVED = story("bbgg")
@@ -140,7 +140,7 @@ def test_every_2xx_is_taken(hook: FakeWebhook, status: int) -> None:
 
 def test_a_hang_ends_at_the_timeout(hook: FakeWebhook) -> None:
     hook.script(Answer(hang=30))
-    with pytest.raises(DeliveryError, match="did not answer within 0.3s"):
+    with pytest.raises(DeliveryError, match=r"did not answer within 0\.3s"):
         receiver(hook, timeout="0.3s").deliver(FIRED, None, repeat=False)
 
 
