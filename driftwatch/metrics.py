@@ -118,5 +118,5 @@ class Collector:
 def exposition(daemon: Daemon) -> bytes:
     """The text format of Prometheus."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(daemon))  # type: ignore[arg-type]
+    registry.register(Collector(daemon))
     return generate_latest(registry)

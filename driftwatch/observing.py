@@ -17,6 +17,8 @@ from driftwatch.errors import DriftwatchError, RetrieverError
 from driftwatch.language import Detector
 from driftwatch.sampling import Batch, Sampler
 from driftwatch.sources import Source
+from driftwatch.sources._abstention import Abstention
+from driftwatch.sources._records import Reading
 from driftwatch.store import Store
 from driftwatch.types import Embedder, Observation, Query, Reply, Run, ScoreKind
 
@@ -57,7 +59,7 @@ class Observer:
     def observe(self, name: str, now: datetime) -> Observed:
         """Read one source once; what went wrong is said in the result and kept as the source's trouble."""
         source = self.watch.sources[name]
-        with self._locks[name]:
+        with self.lock_of(name):
             try:
                 observed = self._ask(source, now) if source.gives == "runs" else self._follow(source, now)
             except DriftwatchError as error:
@@ -65,6 +67,10 @@ class Observer:
                 observed = Observed(name, trouble=str(error))
         self.trouble[name] = observed.trouble
         return observed
+
+    def lock_of(self, name: str) -> threading.Lock:
+        """Held while a source is read: one reading at a time."""
+        return self._locks[name]
 
     def run_of(self, name: str, now: datetime) -> Run | None:
         """Ask every canary of a source once; None when stopped on the way. Stores nothing."""
@@ -86,7 +92,7 @@ class Observer:
     def push(self, name: str, records: Sequence[Any], now: datetime) -> Batch:
         """Count and sample records that a client posted; they are stored when this returns."""
         source = cast("Any", self.watch.sources[name])
-        with self._locks[name], self._sampling(name, now) as sampler:
+        with self.lock_of(name), self._sampling(name, now) as sampler:
             batch: Batch = source.batch(records, sampler, self.reading, now)
             self.store.traffic.ingest(batch)
             return batch

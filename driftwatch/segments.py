@@ -55,7 +55,7 @@ def look(
 
 def thick_enough(check: Check, pair: Pair) -> set[str]:
     """The languages with enough queries to be judged by themselves; the others are in the pooled segment only."""
-    needed = getattr(check, "min_queries", None) or getattr(check, "min_n", 1)
+    needed = float(getattr(check, "min_queries", None) or getattr(check, "min_n", 1))
     if check.needs == "runs":
         newest = pair.current.runs[-1:]
         counts: dict[str, float] = {}

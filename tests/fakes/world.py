@@ -24,12 +24,12 @@ languages: [en, de, fr]
 retriever: {kind: python, callable: "tests.fakes.world:search", top_k: 5}
 sources:
   canaries: {kind: canaries, path: canaries.jsonl, every: 6h}
-  live: {kind: query_log, path: queries.jsonl, every: 10s, keep_per_day: 300, stratify: lang}
-alerts: {after: 2, until: 2, blind_after: 3}
+{live}alerts: {after: 2, until: 2, blind_after: 3}
 api: off
 notify: [{kind: console, name: terminal}]
 checks:
 """
+LIVE = "  live: {kind: query_log, path: queries.jsonl, every: 10s, keep_per_day: 300, stratify: lang}\n"
 RECALL = "  - {name: canary recall, kind: canary, source: canaries, measure: R@5, at_least: 0.8, by: lang}\n"
 EMPTY = "  - {name: empty results, kind: rate, of: empty, source: live, by: lang, window: 6h, every: 6h}\n"
 SCORES = "  - {name: top-score drift, kind: score_drift, source: live, by: lang, window: 24h, every: 6h}\n"
@@ -39,7 +39,7 @@ def search(text: str, top_k: int) -> list[tuple[str, float]]:
     """Finds ``doc-<lang>-<n>`` for ``<lang> question <n>``, unless that language or the whole service is broken."""
     if "down" in BROKEN:
         raise ConnectionError("the index is rebuilding")
-    lang, _, number = text.split()
+    lang, _, number = text.partition(" question ")
     if lang in BROKEN:
         return [("doc-xx-0", 0.2)]
     return [(f"doc-{lang}-{number}", 0.9), ("doc-xx-0", 0.1)][:top_k]
@@ -54,7 +54,9 @@ def make_world(folder: Path, *checks: str, canaries_a_lang: int = 20, more: str 
     ]
     (folder / "canaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "queries.jsonl").touch()
-    (folder / "driftwatch.yaml").write_text(CONFIG.lstrip() + "".join(checks) + more)
+    live = LIVE if "source: live" in "".join(checks) else ""
+    text = CONFIG.lstrip().replace("{live}", live) + "".join(checks) + more
+    (folder / "driftwatch.yaml").write_text(text)
     return load_watch(folder / "driftwatch.yaml")
 
 
