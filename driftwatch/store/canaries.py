@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftwatch.store.database import Database
-from driftwatch.store.packing import Unpacker, pack
+from driftwatch.store.packing import Unpacker, no_cycles, pack
 from driftwatch.store.tables import canary_runs, first_seen
 from driftwatch.types import Run
 
@@ -31,7 +31,7 @@ class Canaries:
     def runs(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:
         """The runs of [start, end), oldest first. Equal answers of different runs are one object in memory."""
         where = (canary_runs.c.source == source, canary_runs.c.at >= start, canary_runs.c.at < end)
-        with self._database.reading() as connection:
+        with self._database.reading() as connection, no_cycles():
             rows = connection.execute(sa.select(canary_runs).where(*where).order_by(canary_runs.c.at))
             unpacker = Unpacker()
             return tuple(unpacker.run(*row) for row in rows)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from threading import Thread
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from driftwatch.errors import StoreError
+from driftwatch.store import Store
+from driftwatch.store.database import Database
+from driftwatch.store.schema import HEAD, VERSION_TABLE, upgrade
+from driftwatch.store.tables import metadata
+
+
+@contextmanager
+def migrated(url: str) -> Iterator[Database]:
+    """A database that was made by the migrations alone."""
+    database = Database(url)
+    with database.writing() as connection:
+        upgrade(connection)
+    yield database
+    database.engine.dispose()
+
+
+def described(database: Database) -> dict[str, Any]:
+    with database.reading() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            table: {
+                "columns": [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
+                "key": inspector.get_pk_constraint(table),
+                "unique": sorted(inspector.get_unique_constraints(table), key=str),
+                "foreign": inspector.get_foreign_keys(table),
+                "indexes": sorted(inspector.get_indexes(table), key=str),
+            }
+            for table in inspector.get_table_names()
+        }
+
+
+def test_migrations_and_a_new_database_give_the_same_tables(store_url: str, tmp_path: Any) -> None:
+    with migrated(store_url) as database:
+        by_migrations = described(database)
+        with database.reading() as connection:
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+            assert compare_metadata(context, metadata) == []
+        if database.is_sqlite:
+            fresh = Store.open(f"sqlite:///{tmp_path}/other.db")
+        else:
+            with database.writing() as connection:
+                for table in by_migrations:
+                    connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
+            fresh = Store.open(store_url)
+        assert described(fresh.database) == by_migrations
+        fresh.close()
+
+
+def test_sqlite_tables_are_clustered_the_same_in_both_ways(tmp_path: Any) -> None:
+    def clustered(database: Database) -> set[str]:
+        with database.reading() as connection:
+            sql = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE sql LIKE '%WITHOUT ROWID%'")
+            return {name for (name,) in sql}
+
+    fresh = Store.open(f"sqlite:///{tmp_path}/fresh.db")
+    with migrated(f"sqlite:///{tmp_path}/migrated.db") as database:
+        assert clustered(database) == clustered(fresh.database) == {"tallies", "thresholds"}
+    fresh.close()
+
+
+def test_the_newest_migration_is_the_head() -> None:
+    assert ScriptDirectory(str(files("driftwatch") / "migrations")).get_current_head() == HEAD
+
+
+def test_a_store_opens_what_migrations_made(store_url: str) -> None:
+    with migrated(store_url):
+        store = Store.open(store_url, migrate=False)
+        assert store.decisions.alerts() == {}
+        store.close()
+
+
+def test_a_database_of_a_newer_driftwatch_is_refused(store: Store, store_url: str) -> None:
+    with store.database.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
+    with pytest.raises(StoreError, match=r"newer driftwatch .*0999") as refused:
+        Store.open(store_url)
+    assert "Install that version again" in refused.value.remedy
+
+
+def test_an_empty_database_is_not_migrated_unasked(store_url: str) -> None:
+    with pytest.raises(StoreError, match="not up to date"):
+        Store.open(store_url, migrate=False)
+
+
+def test_many_that_start_together_make_the_tables_once(store_url: str) -> None:
+    failed: list[BaseException] = []
+
+    def open_and_close() -> None:
+        try:
+            Store.open(store_url).close()
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [Thread(target=open_and_close) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_opening_loads_alembic_only_to_migrate(tmp_path: Any) -> None:
+    script = (
+        "import sys; from driftwatch.store import Store\n"
+        f"Store.open('sqlite:///{tmp_path}/a.db').close(); Store.open('sqlite:///{tmp_path}/a.db').close()\n"
+        "print('alembic' in sys.modules, 'psycopg' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
