@@ -129,8 +129,8 @@ def test_a_reply_in_the_thread_shows_what_was_found_then(store: Store, slack: Fa
     world = World(store).look("bbgg")
     work(store, slack_receiver(slack), world.now)
     fired, resolved = (message.said.replace("\u2060", "") for message in slack.messages if message.thread_ts)
-    assert "recall R@10 fell from 0.95 to 0.41" in fired
-    assert "recall R@10 is 0.95, as in the baseline" in resolved
+    assert "Recall R@10 fell from 0.95 to 0.41" in fired
+    assert "Recall R@10 is 0.95, as in the baseline" in resolved
 
 
 OUTAGES = {

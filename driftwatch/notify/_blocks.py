@@ -37,7 +37,7 @@ def incident_blocks(message: Message, mention: Sequence[str] = ()) -> list[Block
 
 def news_blocks(news: News, mention: Sequence[str] = ()) -> list[Block]:
     """One transition, for the thread of its incident."""
-    line = [_text(f"{ICONS[news.tone]} "), _text(news.title, bold=True)]
+    line = [_text(f"{news.icon} "), _text(news.title, bold=True)]
     blocks = [_rich(_line(*line))]
     if news.sentence:
         blocks.append(_rich(_line(_text(news.sentence))))
@@ -79,7 +79,7 @@ def _times(message: Message) -> Block:
 
 
 def _plain_facts(message: Message) -> list[Block]:
-    facts = [message.service, message.incident_id]
+    facts = [message.service]
     if message.acknowledged_by:
         facts.append(f"Looked after by {message.acknowledged_by}")
     return [_plain(fact) for fact in facts if fact]

@@ -64,7 +64,7 @@ class Message:
 class News:
     """One transition, as the history of its incident tells it."""
 
-    tone: Tone
+    icon: str
     title: str
     sentence: str
     at: datetime
@@ -98,7 +98,7 @@ def news(notice: Notice) -> News:
     title = f"{name} {_verb(transition, notice.incident)}"
     silent = finding is None or transition.event == "acknowledged"
     return News(
-        tone=_news_tone(transition, finding),
+        icon="👀" if transition.event == "acknowledged" else ICONS[_news_tone(transition, finding)],
         title=clean(title, 240),
         sentence="" if silent else clean(_sentence(finding), 500),
         at=transition.at,
@@ -205,7 +205,11 @@ def _name(alert: Alert, incident: Incident) -> str:
 
 
 def _sentence(finding: Finding | None) -> str:
-    return finding.message if finding else "No finding is kept."
+    """What a check found, beginning as a sentence does; ``nDCG`` stays as it is."""
+    if finding is None:
+        return "No finding is kept."
+    first = finding.message.split(" ", 1)[0]
+    return finding.message[:1].upper() + finding.message[1:] if first.islower() else finding.message
 
 
 def _place(segment: str, finding: Finding | None) -> str:

@@ -23,13 +23,13 @@ def test_an_incident_reads_as_it_does_in_slack(capsys: pytest.CaptureFixture[str
     incident_id = FIRED.incident.incident_id
     assert printed(capsys, FIRED).splitlines() == [
         "🔴 German · canary recall is failing",
-        "   recall R@10 fell from 0.95 to 0.41 (-0.54, -0.66 to -0.42): 27 of 50 canaries lost their document",
+        "   Recall R@10 fell from 0.95 to 0.41 (-0.54, -0.66 to -0.42): 27 of 50 canaries lost their document",
         "   Now 0.41   Normal 0.95   Change -0.54 (-0.66 to -0.42)   p-value below 0.0001   Canaries 50",
         "   Look at these first",
         "   • Wie ändere ich meine Lieferadresse?",
         "   • Wo finde ich meine Rechnung?",
         f"   What was found, and where: driftwatch explain {incident_id}",
-        f"   Since 21 May 2026, 11:00 UTC · help-centre · {incident_id}",
+        "   Since 21 May 2026, 11:00 UTC · help-centre",
     ]
 
 

@@ -15,7 +15,7 @@ def test_a_firing_incident_names_language_check_and_numbers() -> None:
     shown = message(story("bb")[0])
     assert shown.title == "German · canary recall is failing"
     assert shown.tone == "bad"
-    assert shown.parts[0].sentence.startswith("recall R@10 fell from 0.95 to 0.41")
+    assert shown.parts[0].sentence.startswith("Recall R@10 fell from 0.95 to 0.41")
     assert shown.parts[0].numbers == (
         ("Now", "0.41"),
         ("Normal", "0.95"),
@@ -113,7 +113,7 @@ def test_news_tells_what_was_found_then_and_not_what_is_found_now() -> None:
     alert = fired.incident.members[0].alert
     incident = replace(fired.incident, members=(Member(alert, finding("g")),))
     told = news(replace(fired, incident=incident))
-    assert told.sentence.startswith("recall R@10 fell")
+    assert told.sentence.startswith("Recall R@10 fell")
 
 
 def test_an_incident_whose_findings_are_gone_is_still_told() -> None:

@@ -64,7 +64,7 @@ def test_an_incident_is_one_message_kept_up_to_date_with_its_history_in_the_thre
     replies = slack.thread(head.ts)
     assert [reply.key for reply in replies] == [FIRED.key, RESOLVED.key]
     assert "is failing" in replies[0].said
-    assert "recall R@10 fell from 0.95 to 0.41" in replies[0].said.replace("\u2060", "")
+    assert "Recall R@10 fell from 0.95 to 0.41" in replies[0].said.replace("\u2060", "")
     assert "is back to normal after 2 h" in replies[1].said
 
 
