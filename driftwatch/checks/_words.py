@@ -10,6 +10,7 @@ import numpy as np
 from driftwatch.types import Tallies
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+_NEW_SENTENCE = re.compile(r"[.!?]+ (?=[^a-z])")
 
 
 def count(number: float) -> str:
@@ -49,9 +50,15 @@ def language(code: str) -> str:
 
 
 def shorten(text: str, limit: int = 160) -> str:
-    """One line of at most ``limit`` characters, without a final stop, to be set inside a sentence."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split()).rstrip(".")
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    r"""A reason as somebody else wrote it, as one clause of at most ``limit`` characters.
+
+    >>> shorten("Timed out.  Try again.\n")
+    'Timed out; Try again'
+    """
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
+    line = _NEW_SENTENCE.sub("; ", line).rstrip(".!? ")
+    line = line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+    return line or "no reason given"
 
 
 def detected(tallies: Tallies) -> tuple[dict[str, Any], str]:

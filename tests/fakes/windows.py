@@ -67,7 +67,7 @@ def sample_window(
 ) -> Window:
     """A window of sampled queries with these top-1 scores (or rows of scores), spread evenly over its days."""
     rows = np.asarray(scores, dtype=np.float32)
-    rows = rows.reshape(len(rows), -1)
+    rows = rows.reshape(len(rows), rows.size // max(len(rows), 1))
     n = len(rows)
     start = MONDAY + day * DAY
     at = np.datetime64(start.replace(tzinfo=None), "us") + (np.arange(n) * (days * 86_400_000_000 // max(n, 1))).astype(
