@@ -124,6 +124,8 @@ class Schedule:
             return cls(str(text), crontab=_checked_crontab(str(text), words))
         if len(words.split()) == 6 and words[0] in "0123456789*":
             raise ValueError(f"{text!r} has six fields; a crontab here has five: minute hour day month weekday.")
+        if not _PART.match(words):
+            raise ValueError(f"{text!r} is not a schedule. Write it like '1h', 'mon 08:00', '@daily' or as a crontab.")
         period = duration(words)
         if period < timedelta(seconds=1):
             raise ValueError(f"{text!r} is more often than once a second. Write '1s' or longer.")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from driftwatch.plugins import secret_fields
 from driftwatch.schedule import show_duration
@@ -169,7 +169,7 @@ class _Reader:
                 return Complaint(where[:-1], problem, f"Add it{self.about(where)}.")
             case "value_error" | "assertion_error":
                 said = str(one["ctx"]["error"])
-                return Complaint(where, f"{self.prefix(where)}{said}")
+                return Complaint(self.named_by(where, said), f"{self.prefix(where)}{said}")
         return self.wrong(where, [one])
 
     def union(self, where: Where, found: list[tuple[Where, Found]]) -> Iterable[Complaint]:
@@ -207,6 +207,12 @@ class _Reader:
             return f"Write [{value}]."
         return ""
 
+    def named_by(self, where: Where, said: str) -> Where:
+        """A sentence about a whole block that begins with the name of a setting is about that setting."""
+        name = re.match(r"'(\w+)'", said)
+        block = at(self.given, where)
+        return (*where, name[1]) if name and isinstance(block, dict) and name[1] in block else where
+
     def subject(self, where: Where) -> str:
         return ": ".join(part for part in (self.label, f"'{show(where)}'" if where else "") if part) or "this file"
 
@@ -230,14 +236,15 @@ class _Reader:
         return ""
 
     def is_secret(self, where: Where) -> bool:
-        names = [part for part in where if isinstance(part, str)]
-        fields = [
+        """Whether a value must not be shown: its class says so, or its name sounds like it."""
+        hidden = {
             name
             for depth in range(len(where))
             for cls in models_at(self.cls, where[:depth])
-            for name in secret_fields(cls)
-        ]
-        return any(_LIKE_SECRETS.search(name) or name in fields for name in names)
+            for name, field in cls.model_fields.items()
+            if _hides(field.annotation)
+        }
+        return any(part in hidden or _LIKE_SECRETS.search(part) for part in where if isinstance(part, str))
 
 
 def expectation(one: Found) -> str:
@@ -265,6 +272,10 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for argument in get_args(annotation) for model in _models_in(argument)]
+
+
+def _hides(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_hides(argument) for argument in get_args(annotation))
 
 
 def _file_names(cls: type[BaseModel]) -> list[str]:

@@ -85,7 +85,7 @@ def database_url(url: str, base: Path) -> str:
     if scheme != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
         raise ValueError(
             "it is not the address of a database. Write sqlite:///driftwatch.db, sqlite:////absolute/driftwatch.db or "
-            "postgresql://user:password@host/name."
+            "postgresql://host/name."
         )
     if ":memory:" in rest:
         raise ValueError("a database in memory forgets its alerts. Write a file, like sqlite:///driftwatch.db.")

@@ -20,8 +20,9 @@ def schedule_of(check: Check, watch: Watch) -> Schedule:
 
 
 def agenda(watch: Watch, now: datetime, count: int = 3) -> list[tuple[str, str, list[datetime]]]:
-    """(what is done, how often, the next ``count`` times) for every source and check, in the order of the file."""
-    jobs = [(f"source {name}", source.every) for name, source in watch.sources.items()]
+    """(what is done, how often, the next ``count`` times): sources that are read, checks, and the heartbeat."""
+    read = [(name, each) for name, each in watch.sources.items() if each.gives == "runs" or hasattr(each, "read")]
+    jobs = [(f"source {name}", source.every) for name, source in read]
     jobs += [(check.name, schedule_of(check, watch)) for check in watch.checks]
     if watch.heartbeat is not None:
         jobs.append(("heartbeat", watch.heartbeat.every))
