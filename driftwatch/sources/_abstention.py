@@ -33,6 +33,7 @@ _SPACELESS = frozenset({"ja", "zh", "ko", "th", "lo", "km", "my"})
 _GAP = r"(?:[^.!?。！？\n]{0,60}?)"
 _SENTENCE_END = re.compile(r"[.!?](?=\s|\Z)|[。！？\n]")
 _BLANKS = re.compile(r"[ \t\r\f\v\u00a0\u202f\u3000]{2,}|[\t\r\f\v\u00a0\u202f\u3000]")
+_CURLY = re.compile("[‘’ʼ´`“”„«»]")
 _QUOTES = str.maketrans("‘’ʼ´`“”„«»", "'''''\"\"\"\"\"")
 
 Where = tuple[str | int, ...]
@@ -126,7 +127,7 @@ def _plain(answer: str) -> str:
     """The beginning of an answer in lower case, with straight quotes, single blanks, and no markup."""
     text = answer[:_LONGEST]
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.translate(_QUOTES))
+        text = unicodedata.normalize("NFC", text.translate(_QUOTES) if _CURLY.search(text) else text)
     text = text.lower().replace("*", "")
     if "\n" in text:
         text = "\n".join(line for line in text.splitlines() if line.strip())
