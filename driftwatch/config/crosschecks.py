@@ -47,12 +47,7 @@ def problems(watch: Watch) -> list[Problem]:
 
 def _located(watch: Watch, severity: Severity, message: str, origin: str, setting: str) -> Problem:
     known = watch.origins.get(origin)
-    if known is not None:
-        file, line = known.place(setting)
-    else:
-        documents = [each.document for each in watch.origins.values() if each.document.file == str(watch.path)]
-        file, line = str(watch.path), documents[0].line((setting,)) if documents and setting else 1
-    return Problem(severity, message, file, line)
+    return Problem(severity, message, *(known.place(setting) if known else (str(watch.path), 1)))
 
 
 def _checks(watch: Watch) -> Iterator[tuple[str, Check, Source | None]]:
@@ -98,21 +93,32 @@ def _equal_names(watch: Watch) -> Iterator[Finding]:
 
 
 def _short_windows(watch: Watch) -> Iterator[Finding]:
-    """A window must hold something each time it is looked at."""
+    """A window of traffic must hold something each time, and nothing should fall between two windows."""
     for origin, check, source in _checks(watch):
-        window = show_duration(check.window)
-        if source is not None and (gap := source.every.shortest_gap(_MONDAY)) > check.window:
-            message = f"check '{check.name}' looks at the last {window}, but '{check.source}' is read every"
-            yield "error", f"{message} {show_duration(gap)}. Make the window at least that long.", origin, "window"
-        if check.needs != "runs" and (check.window < HOUR or check.window % HOUR):
-            message = f"check '{check.name}' looks at the last {window}, but traffic is counted by the hour."
+        if source is None or check.needs == "runs":
+            continue
+        looks = f"check '{check.name}' looks at the last {show_duration(check.window)}, but"
+        if check.window < HOUR or check.window % HOUR:
             severity: Severity = "error" if check.window < HOUR else "warning"
-            yield severity, f"{message} Make the window whole hours.", origin, "window"
-        if check.needs != "runs" and (gap := schedule_of(check, watch).shortest_gap(_MONDAY)) > check.window:
+            yield severity, f"{looks} traffic is counted by the hour. Make the window whole hours.", origin, "window"
+        if (gap := source.every.shortest_gap(_MONDAY)) > check.window:
+            message = f"{looks} '{source.name}' is read every {show_duration(gap)}. Make the window at least that long."
+            yield "error", message, origin, "window"
+        if (gap := schedule_of(check, watch).shortest_gap(_MONDAY)) > check.window:
             message = (
-                f"check '{check.name}' looks every {show_duration(gap)} at the last {window}: the rest is not judged."
+                f"{looks} only every {show_duration(gap)}: the rest is never judged. Widen it, or look more often."
             )
-            yield "warning", f"{message} Look more often, or widen the window.", origin, "every"
+            yield "warning", message, origin, "every" if check.every else "window"
+
+
+def _thin_samples(watch: Watch) -> Iterator[Finding]:
+    """A sample that can never hold as many queries as the check wants."""
+    for origin, check, source in _checks(watch):
+        wanted, kept = getattr(check, "min_n", 0), getattr(source, "keep_per_day", None)
+        days = max(1, -(-check.window // timedelta(days=1)))
+        if check.needs == "sample" and kept is not None and kept * days < wanted:
+            message = f"check '{check.name}' needs {wanted} queries, but '{check.source}' keeps {kept} a day."
+            yield "error", f"{message} Keep more ('keep_per_day'), or widen the window.", origin, "min_n"
 
 
 def _short_memory(watch: Watch) -> Iterator[Finding]:
@@ -226,6 +232,7 @@ _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _wrong_sources,
     _equal_names,
     _short_windows,
+    _thin_samples,
     _short_memory,
     _nobody_to_ask,
     _idle_parts,

@@ -61,6 +61,7 @@ class _Loader:
             raise
         except ConfigError as error:
             raise ConfigErrors([self._first_aid(error)]) from None
+        self.origins[""] = Origin(document, ())
         given = self._settings(document)
         parts = {
             "retriever": self._retriever(document, given.pop("retriever", None)),
