@@ -40,6 +40,7 @@ class Service:
         self.stack = stack
         self.reload_wanted = threading.Event()
         self.lead = stack.enter_context(leader(daemon.store))
+        daemon.store.outbox.reclaim(datetime.now(UTC))
         self.scheduler: Any = None
         self.tellers: list[threading.Thread] = []
         self.in_hand = threading.Lock()
@@ -155,6 +156,8 @@ class Service:
         self.scheduler.shutdown(wait=False)
         deadline = time.monotonic() + GRACE - 1
         finished = self.in_hand.acquire(timeout=GRACE - 1)
+        if finished:
+            self.in_hand.release()  # what still waits for its turn sees that we stop, and goes
         for teller in self.tellers:
             teller.join(max(0.0, deadline - time.monotonic()))
         if not finished or any(teller.is_alive() for teller in self.tellers):

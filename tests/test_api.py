@@ -118,7 +118,7 @@ def test_a_port_in_use_says_what_to_do(daemon: Daemon):
 
 # --- pushed queries ------------------------------------------------------------------------------------------------
 
-PUSH = "  pushed: {kind: push, token: t0ken, max_body: 1 MB, max_waiting: 2}\n"
+PUSH = "  pushed: {kind: push, token: s0urce-t0ken, max_body: 1 MB, max_waiting: 2}\n"
 GOOD = {"ts": "2026-05-04T10:00:00Z", "query": "wie lange dauert der versand", "lang": "de", "results": []}
 
 
@@ -128,11 +128,11 @@ def pushed(tmp_path: Path) -> Iterator[tuple[Daemon, httpx.Client]]:
 
     make_world(tmp_path, RECALL)
     path = tmp_path / "driftwatch.yaml"
-    path.write_text(path.read_text().replace("sources:\n", "sources:\n" + PUSH))
+    path.write_text(path.read_text().replace("sources:\n", "sources:\n" + PUSH).replace("api: off", "api: {port: 0}"))
     watch = load_watch(path)
     daemon = Daemon(watch, Store.open(watch.database))
     stop = start_server(daemon, Api(port=0))
-    with httpx.Client(base_url=daemon.address, headers={"authorization": "Bearer t0ken"}, timeout=10) as client:
+    with httpx.Client(base_url=daemon.address, headers={"authorization": "Bearer s0urce-t0ken"}, timeout=10) as client:
         yield daemon, client
     stop()
     daemon.store.close()
@@ -183,7 +183,7 @@ def test_one_bad_record_refuses_the_whole_request(pushed):
     assert counted(daemon) == 0
 
 
-@pytest.mark.parametrize("token", ["", "Bearer wrong", "t0ken-and-more"])
+@pytest.mark.parametrize("token", ["", "Bearer wrong", "s0urce-t0ken-and-more"])
 def test_without_the_source_token_nothing_is_taken(pushed, token: str):
     daemon, client = pushed
     assert client.post("/v1/queries", json=[GOOD], headers={"authorization": token}).status_code == 401

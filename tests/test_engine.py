@@ -136,11 +136,9 @@ def test_empty_results_in_one_language_fire_there_only(tmp_path, opened):
 
 def test_quiet_traffic_raises_nothing(tmp_path, opened):
     engine, _ = learnt(tmp_path, opened, EMPTY, SCORES, RECALL)
-    append(tmp_path, log_lines(START + timedelta(hours=48), 48, seed=8))
-    for look in range(1, 9):
-        engine.observe("live", START + timedelta(hours=48) + look * SIX_HOURS)
-        engine.observe("canaries", START + timedelta(hours=48) + look * SIX_HOURS)
-        engine.tick(engine.watch.checks, START + timedelta(hours=48) + look * SIX_HOURS)
+    for look in range(8):
+        append(tmp_path, log_lines(START + timedelta(hours=48) + look * SIX_HOURS, 6, seed=8))
+        play(engine, START + timedelta(hours=48) + (look + 1) * SIX_HOURS, 1)
     assert open_alerts(engine) == set()
 
 

@@ -69,6 +69,7 @@ def _recorded(watch: Watch, store: Store, checks: list[Check]) -> list[Finding]:
     now = now_utc()
     with ExitStack() as stack:
         stack.enter_context(leader(store))
+        store.outbox.reclaim(now)
         daemon = Daemon(watch, store, embedder=open_embedder(watch))
         for name in {check.source for check in checks}:
             _progress(f"reading {name} …")

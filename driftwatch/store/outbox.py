@@ -81,6 +81,15 @@ class Outbox:
         with self._database.writing(durable=True) as connection:
             _finish(connection, delivery, "dropped", why, now)
 
+    def reclaim(self, now: datetime) -> None:
+        """End every claim: for a new leader, whose predecessor reports back to nobody."""
+        with self._database.writing(durable=True) as connection:
+            connection.execute(
+                sa.update(deliveries)
+                .where(deliveries.c.state == "waiting", deliveries.c.leased_until > now)
+                .values(leased_until=now)
+            )
+
     def told(self, receiver: str, incident_id: str) -> bool:
         """Whether the receiver knows of the incident: it was told that something fires or is blind."""
         query = (

@@ -114,22 +114,26 @@ def prepare(folder: Path, port: int) -> None:
     (folder / "queries.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def start(folder: Path, die_at: int) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(folder: Path, die_at: int) -> Iterator[subprocess.Popen[bytes]]:
     environment = {
         **os.environ,
         "DIE_AT": str(die_at),
         "POINTS": str(folder / f"points-{die_at}"),
         "PYTHONPATH": str(ROOT),
     }
-    return subprocess.Popen(
-        [sys.executable, DAEMON, "run", "--config", folder / "driftwatch.yaml"],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=(folder / "daemon.log").open("ab"),
-    )
+    with (folder / "daemon.log").open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, DAEMON, "run", "--config", folder / "driftwatch.yaml"], env=environment, stderr=log
+        )
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
+            daemon.wait()
 
 
-def until(world: World, daemon: subprocess.Popen[bytes]) -> bool:
+def finished(world: World, daemon: subprocess.Popen[bytes]) -> bool:
     """Wait for the end of the story; False when the daemon died before."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
@@ -138,12 +142,7 @@ def until(world: World, daemon: subprocess.Popen[bytes]) -> bool:
         if daemon.poll() is not None:
             return False
         time.sleep(0.02)
-    raise AssertionError("the story did not end")
-
-
-def stop(daemon: subprocess.Popen[bytes]) -> int:
-    daemon.send_signal(signal.SIGTERM)
-    return daemon.wait(10)
+    return False
 
 
 def rows(folder: Path, query: str) -> list[tuple]:
@@ -156,26 +155,33 @@ def play(folder: Path, die_at: int) -> World:
     world = World()
     with served(world) as port:
         prepare(folder, port)
-        daemon = start(folder, die_at)
-        if not until(world, daemon):
-            assert daemon.returncode == -signal.SIGKILL, (folder / "daemon.log").read_text()
-            daemon = start(folder, 0)
-            assert until(world, daemon), (folder / "daemon.log").read_text()
-        settle(folder)
-        assert stop(daemon) == 0, (folder / "daemon.log").read_text()
+        with started(folder, die_at) as daemon:
+            if finished(world, daemon):
+                end(folder, daemon)
+                return world
+            assert daemon.returncode == -signal.SIGKILL, said(folder)
+        with started(folder, 0) as daemon:
+            assert finished(world, daemon), said(folder)
+            end(folder, daemon)
     return world
 
 
-def settle(folder: Path) -> None:
-    """Until the outbox is empty: the receiver has answered, the daemon writes that down a moment later."""
+def end(folder: Path, daemon: subprocess.Popen[bytes]) -> None:
+    """Until the outbox is empty (the receiver answers a moment before that is written down), then SIGTERM."""
     deadline = time.monotonic() + PATIENCE
-    while rows(folder, "select count(*) from deliveries where done_at is null")[0][0]:
+    while rows(folder, "select count(*) from deliveries where finished_at is null")[0][0]:
         assert time.monotonic() < deadline, "the outbox never emptied"
         time.sleep(0.02)
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(10) == 0, said(folder)
+
+
+def said(folder: Path) -> str:
+    return (folder / "daemon.log").read_text()
 
 
 def assert_nothing_lost(folder: Path, world: World) -> None:
-    transitions = rows(folder, "select key, event from transitions order by rowid")
+    transitions = rows(folder, "select key, event from transitions order by number")
     assert [event for _, event in transitions] == ["firing", "resolved"]
     assert {key for key, _ in world.told} == {key for key, _ in transitions}
     assert [status for _, status in dict.fromkeys(world.told)] == ["firing", "resolved"]
