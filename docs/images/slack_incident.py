@@ -144,7 +144,8 @@ code { font: 12.5px "Liberation Mono", monospace; color: #c01343; background: #f
 """
 AVATAR = (
     '<div class=avatar><svg viewBox="0 0 36 36"><path d="M6 13 C11 13 12 23 17 23 S 24 11 30 11" fill="none"'
-    ' stroke="#7fd6c2" stroke-width="3" stroke-linecap="round"/><circle cx="30" cy="11" r="3" fill="#f4b740"/></svg></div>'
+    ' stroke="#7fd6c2" stroke-width="3" stroke-linecap="round"/><circle cx="30" cy="11" r="3" fill="#f4b740"/>'
+    "</svg></div>"
 )
 
 
@@ -174,7 +175,7 @@ def main() -> None:
         source.write_text(page(), "utf-8")
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=2"]
         options += ["--disable-background-networking", f"--window-size={WIDTH},{HEIGHT}", f"--screenshot={PICTURE}"]
-        subprocess.run(["chromium", *options, source.as_uri()], check=True, capture_output=True)  # noqa: S607
+        subprocess.run(["chromium", *options, source.as_uri()], check=True, capture_output=True)  # noqa: S603, S607
 
 
 if __name__ == "__main__":
