@@ -79,7 +79,7 @@ def _run_postgres(programs: Path, folder: Path) -> Iterator[str]:
     data, port = folder / "data", _free_port()
     make = [programs / "initdb", "-D", data, "-U", POSTGRES_USER, "--pwfile", folder / "password"]
     make += ["--auth-host=scram-sha-256", "--auth-local=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
     control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
     try:
         subprocess.run([*as_user, *make], check=True, capture_output=True, text=True, cwd=folder)

@@ -25,7 +25,7 @@ class Canaries:
         statement = self._database.insert(canary_runs).on_conflict_do_nothing()
         row = {"run_id": run.run_id, "source": run.source, "at": run.at, "suite": run.suite, "body": pack(run)}
         with self._database.writing() as connection:
-            if connection.execute(statement.values(**row)).rowcount:
+            if Database.added(connection, statement, row):
                 self._note_new(connection, run)
 
     def runs(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:

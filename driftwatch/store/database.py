@@ -8,7 +8,7 @@ SQLite's own waiting is by sleeping and is not fair.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError, StatementError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from driftwatch.errors import MissingExtra, StoreError
@@ -87,15 +87,21 @@ class Database:
             from sqlalchemy.dialects.postgresql import insert  # type: ignore[assignment]
         return insert(table)
 
+    @staticmethod
+    def added(connection: Connection, statement: Any, row: Mapping[str, Any]) -> bool:
+        """Whether an INSERT that ignores conflicts found none."""
+        counted = statement.execution_options(preserve_rowcount=True)  # else Postgres does not say
+        return connection.execute(counted, row).rowcount == 1
+
     @contextmanager
     def errors(self) -> Iterator[None]:
         """What the database says becomes one sentence and a remedy; never a password, never a row's content."""
         try:
             yield
-        except DBAPIError as error:
+        except StatementError as error:
             raise self._explained(error.orig) from None
         except SQLAlchemyError as error:
-            raise StoreError(f"the database {self.shown} failed: {type(error).__name__}: {error}.") from error
+            raise StoreError(f"the database {self.shown} cannot be used now: {error}.") from error
 
     @property
     def shown(self) -> str:

@@ -167,7 +167,7 @@ class Decisions:
 
 
 def _add_run(connection: Connection, insert: Any, run: CheckRun) -> bool:
-    return bool(connection.execute(insert(runs).on_conflict_do_nothing(), asdict(run)).rowcount)
+    return Database.added(connection, insert(runs).on_conflict_do_nothing(), asdict(run))
 
 
 def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> None:
@@ -222,8 +222,7 @@ def _in_incident(transition: Transition) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _add_transition(connection: Connection, insert: Any, transition: Transition) -> bool:
-    statement = insert(transitions).on_conflict_do_nothing()
-    return bool(connection.execute(statement, transition_row(transition)).rowcount)
+    return Database.added(connection, insert(transitions).on_conflict_do_nothing(), transition_row(transition))
 
 
 def _silences(connection: Connection, now: datetime) -> list[Silence]:
