@@ -7,6 +7,7 @@ back.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -90,13 +91,16 @@ def load_key(path: Path) -> bytes:
 
 
 def _write_key(path: Path) -> None:
-    """Write a new key; another process that was faster wins."""
+    """Write a new key; of several processes that do, the first wins and all read its key."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(opened, "w", encoding="ascii") as file:
-        file.write(secrets.token_hex(32) + "\n")
+        with os.fdopen(opened, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
 
 
 def _checked_key(path: Path) -> bytes:

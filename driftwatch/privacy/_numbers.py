@@ -51,6 +51,8 @@ def without_numbers(text: str) -> str:
 
 def _run(found: re.Match[str]) -> str:
     run = found[0]
+    if len(run) < _LEAST_DIGITS or found.string[max(0, found.start() - 2) : found.start()] in ("0x", "0X"):
+        return run
     digits = sum(map(str.isdecimal, run))
     if digits < _LEAST_DIGITS and run.count(".") < 3:
         return run
