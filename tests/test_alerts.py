@@ -212,6 +212,7 @@ def test_a_policy_reads_what_yaml_gives_it() -> None:
 # --- incident names ------------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.text(max_size=40), st.integers(0, 2**32))
 def test_an_incident_has_a_name_that_can_be_typed(family: str, segment: str, seconds: int) -> None:
     name = incident_key(family, segment, START + timedelta(seconds=seconds % 10**9))
@@ -221,6 +222,7 @@ def test_an_incident_has_a_name_that_can_be_typed(family: str, segment: str, sec
     assert not name.startswith("-")
 
 
+@settings(deadline=None)
 @given(st.sets(st.integers(0, 10**9), min_size=2, max_size=50))
 def test_two_openings_never_share_a_name(seconds: set[int]) -> None:
     assert len({incident_key("canaries", "de", START + timedelta(seconds=each)) for each in seconds}) == len(seconds)
@@ -239,7 +241,7 @@ stories = st.text("gbwul", max_size=60)
 
 
 @given(stories, policies)
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_every_transition_is_one_of_the_diagram(looks: str, policy: AlertPolicy) -> None:
     _, told = play(looks, policy=policy)
     for each in told:
@@ -248,7 +250,7 @@ def test_every_transition_is_one_of_the_diagram(looks: str, policy: AlertPolicy)
 
 
 @given(stories, policies)
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_incidents_open_once_and_every_one_that_ended_was_said_to(looks: str, policy: AlertPolicy) -> None:
     alert, told = play(looks, policy=policy)
     for name in {each.incident for each in told}:
@@ -263,7 +265,7 @@ def test_incidents_open_once_and_every_one_that_ended_was_said_to(looks: str, po
 
 
 @given(stories, policies)
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_each_transition_leaves_from_where_the_one_before_arrived(looks: str, policy: AlertPolicy) -> None:
     _, told = play(looks, policy=policy)
     for earlier, later in pairwise(told):
@@ -272,7 +274,7 @@ def test_each_transition_leaves_from_where_the_one_before_arrived(looks: str, po
 
 
 @given(stories, policies, st.integers(0, 60))
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_starting_again_from_what_was_stored_changes_nothing(looks: str, policy: AlertPolicy, stop: int) -> None:
     alert, whole = Alert("canary recall", "de"), []
     for hour, look in enumerate(looks):
@@ -287,7 +289,7 @@ def test_starting_again_from_what_was_stored_changes_nothing(looks: str, policy:
 
 
 @given(stories, policies)
-@settings(max_examples=120)
+@settings(max_examples=120, deadline=None)
 def test_an_alert_resolves_only_after_enough_good_looks_in_a_row(looks: str, policy: AlertPolicy) -> None:
     known = looks.replace("l", "")
     _, told = play(known, policy=policy)

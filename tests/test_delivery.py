@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.alerts import AlertPolicy, acknowledge, advance, incident_key, remind, silenced_until
@@ -452,6 +452,7 @@ def in_force(*silences: Silence) -> Callable[[datetime], list[Silence]]:
     return lambda at: [each for each in silences if each.created <= at < each.until]
 
 
+@settings(deadline=None)
 @given(st.text("gbu", max_size=40), st.integers(0, 30), st.integers(1, 30))
 def test_whatever_is_silenced_a_receiver_never_learns_of_half_an_episode(looks: str, start: int, length: int) -> None:
     """What a receiver is told of an alert, in the end, begins with its opening and, once it is over, has its end."""

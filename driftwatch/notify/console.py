@@ -28,7 +28,7 @@ class Console(Notifier):
     def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:  # noqa: ARG002 - a terminal has no threads
         shown = message(notice, with_queries=self.show_queries)
         if self.color == "always" or (self.color == "auto" and sys.stdout.isatty()):
-            self._draw(shown, _said(notice, shown, 92))
+            self._draw(notice, shown)
         else:
             text = plain(_said(notice, shown, 100))
             encoding = sys.stdout.encoding or "utf-8"
@@ -39,13 +39,13 @@ class Console(Notifier):
     def reach(self) -> str:
         return "prints here"
 
-    def _draw(self, shown: Message, said: list[Line]) -> None:
+    def _draw(self, notice: Notice, shown: Message) -> None:
         from rich.console import Console as Terminal
 
         # Never a legacy Windows console, and nothing in the text is markup to rich: it is given as Text.
         terminal = Terminal(file=sys.stdout, force_terminal=True, highlight=False)
         width = min(terminal.width, 98)
-        terminal.print(boxed(said, _COLORS[shown.tone], width))
+        terminal.print(boxed(_said(notice, shown, width - 4), _COLORS[shown.tone], width))
 
 
 def _said(notice: Notice, shown: Message, width: int) -> list[Line]:

@@ -158,7 +158,7 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
     alerts = [_alert(member, notice) for member in incident.members]
     common = {"service": clean(notice.service, 200), "family": clean(incident.family, 200)}
     group = common | {"segment": clean(incident.segment, 200), "incident": clean(incident.incident_id, 200)}
-    shown = message(notice, with_queries=show_queries)
+    shown, told = message(notice, with_queries=show_queries), news(notice)
     return {
         "version": "4",
         "groupKey": f"driftwatch:{group['service']}:{group['incident']}",
@@ -175,8 +175,8 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
             "event": notice.event,
             "at": _time(notice.at),
             "state": incident.state,
-            "title": news(notice).title,
-            "sentence": news(notice).sentence,
+            "title": told.title,
+            "sentence": told.sentence,
             "examples": list(shown.examples),
             "command": shown.command,
         },

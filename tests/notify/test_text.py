@@ -3,7 +3,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.notify._text import WORD_JOINER, clean, cut, inert, units, unlinked
@@ -12,6 +12,7 @@ ANYTHING = st.text(st.characters(), max_size=300)
 """Unpaired surrogates included."""
 
 
+@settings(deadline=None)
 @given(ANYTHING, st.integers(1, 100))
 def test_clean_text_is_one_line_of_visible_characters_within_its_limit(text: str, limit: int) -> None:
     shown = clean(text, limit)
@@ -23,6 +24,7 @@ def test_clean_text_is_one_line_of_visible_characters_within_its_limit(text: str
         assert unicodedata.category(char) != "Cf" or char in "\u200c\u200d"
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_cleaning_twice_changes_nothing(text: str) -> None:
     once = clean(text, 200)
@@ -68,6 +70,7 @@ def test_no_address_stays_in_one_piece(address: str) -> None:
     assert unlinked(address).replace(WORD_JOINER, "") == address
 
 
+@settings(deadline=None)
 @given(ANYTHING)
 def test_inert_text_holds_no_markup(text: str) -> None:
     shown = inert(text)
