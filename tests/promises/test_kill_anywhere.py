@@ -156,24 +156,25 @@ def play(folder: Path, die_at: int) -> World:
     with served(world) as port:
         prepare(folder, port)
         with started(folder, die_at) as daemon:
-            if finished(world, daemon):
-                end(folder, daemon)
+            if finished(world, daemon) and ended(folder, daemon):
                 return world
             assert daemon.returncode == -signal.SIGKILL, said(folder)
         with started(folder, 0) as daemon:
             assert finished(world, daemon), said(folder)
-            end(folder, daemon)
+            assert ended(folder, daemon), said(folder)
     return world
 
 
-def end(folder: Path, daemon: subprocess.Popen[bytes]) -> None:
+def ended(folder: Path, daemon: subprocess.Popen[bytes]) -> bool:
     """Until the outbox is empty (the receiver answers a moment before that is written down), then SIGTERM."""
     deadline = time.monotonic() + PATIENCE
     while rows(folder, "select count(*) from deliveries where finished_at is null")[0][0]:
+        if daemon.poll() is not None:
+            return False
         assert time.monotonic() < deadline, "the outbox never emptied"
         time.sleep(0.02)
     daemon.send_signal(signal.SIGTERM)
-    assert daemon.wait(10) == 0, said(folder)
+    return daemon.wait(10) == 0
 
 
 def said(folder: Path) -> str:
