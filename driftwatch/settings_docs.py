@@ -88,7 +88,7 @@ def kinds_page() -> str:
     parts = [
         "# Sources, retrievers, receivers",
         "Every kind and its settings, written by `python -m driftwatch.settings_docs` from the classes themselves.\n"
-        "The kinds of checks have [pages of their own](checks/).",
+        "The kinds of checks have [pages of their own](checks/); the file itself is [configuration](configuration.md).",
     ]
     for room in (room for room in ROOMS if room != "checks"):
         parts.append(f"## {room}")
@@ -101,16 +101,17 @@ def kinds_page() -> str:
 def pages(docs: Path) -> dict[Path, str]:
     """Path -> what the page should hold, for every page with a generated part."""
     from driftwatch.config import Watch
+    from driftwatch.embed import EmbedderSettings
 
-    wanted = {docs / "kinds.md": kinds_page()}
-    for kind in kind_names("checks"):
-        page = docs / "checks" / f"{kind}.md"
-        if page.exists():
-            wanted[page] = in_page(page.read_text("utf-8"), find_kind("checks", kind))
-    page = docs / "configuration.md"
-    if page.exists():
-        wanted[page] = _sections(page.read_text("utf-8"), Watch)
-    return wanted
+    kinds = [(each, kind) for each in ROOMS for kind in kind_names(each)]
+    owners: dict[Path, type[BaseModel]] = {docs / room / f"{kind}.md": find_kind(room, kind) for room, kind in kinds}
+    owners[docs / "embedder.md"] = EmbedderSettings
+    wanted = {page: in_page(page.read_text("utf-8"), owner) for page, owner in owners.items() if page.exists()}
+    configuration = docs / "configuration.md"
+    return wanted | {
+        docs / "kinds.md": kinds_page(),
+        configuration: _sections(configuration.read_text("utf-8"), Watch),
+    }
 
 
 def _sections(page: str, watch: type[BaseModel]) -> str:
@@ -137,7 +138,8 @@ def _type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     """An annotation in words."""
     if get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
-        return _type(inner, (*more, *metadata))
+        told = [each for one in more for each in (one.metadata if isinstance(one, FieldInfo) else [one])]
+        return _type(inner, (*told, *metadata))
     words = _unbounded(annotation, metadata)
     bounds = [
         text.format(_plain(value)) for key, text in _BOUNDS.items() if (value := _bound(metadata, key)) is not None

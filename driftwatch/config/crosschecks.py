@@ -211,7 +211,7 @@ def _open_doors(watch: Watch) -> Iterator[Finding]:
         if watch.api is None:
             message = f"clients push to '{name}' through the API, which is off. Remove 'api: off'."
             yield "error", message, f"sources.{name}", "kind"
-        elif watch.api.is_open and getattr(source, "token", None) is None and watch.api.token is None:
+        elif watch.api.is_open and getattr(source, "token", None) is None:
             message = f"'{watch.api.host}' lets other machines push to '{name}'. Give the source a 'token'."
             yield "error", message, f"sources.{name}", "token"
     if watch.api is not None and watch.api.is_open and watch.api.token is None:

@@ -102,7 +102,7 @@ class Watch(Settings):
     path: Path = Field(default=Path("driftwatch.yaml"), exclude=True)
     """The file itself; not a setting."""
     origins: Mapping[str, Origin] = Field(default_factory=dict, exclude=True, repr=False)
-    """`retriever`, `sources.live`, `checks.0`, `notify.1`, or empty for the file -> where it was written; not a setting."""
+    """`retriever`, `sources.live`, `checks.0`, `notify.1`, or empty for the file -> where it was written."""
 
     @property
     def base(self) -> Path:

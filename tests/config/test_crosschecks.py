@@ -54,10 +54,12 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
         ),
         (
             f"{CONSOLE}checks:\n{check('name: a, source: live')}",
-            "4 error: check 'a' judges the source 'live', which there is not. There is none yet: add it below 'sources'.",
+            "4 error: check 'a' judges the source 'live', which there is not. "
+            "There is none yet: add it below 'sources'.",
         ),
         (
-            f"{BOTH}{CONSOLE}checks:\n{check('name: a, source: live', 'Found')}{check('name: b, source: canaries', 'Found')}",
+            f"{BOTH}{CONSOLE}checks:\n"
+            f"{check('name: a, source: live', 'Found')}{check('name: b, source: canaries', 'Found')}",
             "8 error: check 'a' (tests.fakes.kinds:Found) judges canary runs, but 'live' gives traffic. Name canaries.",
         ),
         (
@@ -70,7 +72,8 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
         ),
         (
             f"{LOG}{CONSOLE}checks:\n{check('name: a, source: live, window: 30m, every: 10m')}",
-            "5 error: check 'a' looks at the last 30m, but traffic is counted by the hour. Make the window whole hours.",
+            "5 error: check 'a' looks at the last 30m, but traffic is counted by the hour. "
+            "Make the window whole hours.",
         ),
         (
             f"{LOG}{CONSOLE}checks:\n{check('name: a, source: live, window: 90m')}",
@@ -114,7 +117,8 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
         ),
         (
             f"{LOG}{CONSOLE}{TOLD}retriever: {{kind: 'tests.fakes.kinds:Shelf'}}\n",
-            "5 error: the retriever 'tests.fakes.kinds:Shelf' embeds the queries itself and needs an 'embedder'. Add one.",
+            "5 error: the retriever 'tests.fakes.kinds:Shelf' embeds the queries itself and needs an 'embedder'. "
+            "Add one.",
         ),
         (f"{BOTH}{CONSOLE}{TOLD}", "5 warning: no check judges the source 'canaries'."),
         (LOG, "1 warning: there are no checks, so nothing is ever found. Write 'checks: checks/*.yaml'."),
@@ -139,7 +143,8 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
             "6 error: two receivers are called 'a'. Rename one.",
         ),
         (
-            f"{CONSOLE}sources:\n  live: {{kind: 'tests.fakes.kinds:Log'}}\n  more: {{kind: 'tests.fakes.kinds:Log'}}\n",
+            f"{CONSOLE}sources:\n  live: {{kind: 'tests.fakes.kinds:Log'}}\n"
+            "  more: {kind: 'tests.fakes.kinds:Log'}\n",
             "5 warning: 'more' reads the same files as 'live'.",
         ),
         (
