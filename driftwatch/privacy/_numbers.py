@@ -40,6 +40,7 @@ _MOBILE = re.compile(r"[1-9]\d\d \d{3} (?!000)\d{3}")
 """Grouped like thousands, and how Spain and Poland write a telephone number."""
 _AMERICAN = re.compile(r"(?:1[ .-]?)?\(?\d{3}\)?[ .-]?\d{3}[ .-]\d{4}")
 _LOCAL = re.compile(r"\d{3}[ .-]\d{4}|\d\d(?: \d\d){3}")
+_GROUP = re.compile(r"\d+")
 _LIFETIME = 120
 """973-1048 are the years of a person, 555-1234 is a telephone."""
 
@@ -58,7 +59,8 @@ def _run(found: re.Match[str]) -> str:
         return run
     if len(run) > _LONGEST_RUN:
         return "[number]"
-    run = _IPV4.sub("[ip]", run)
+    if run.count(".") >= 3:
+        run = _IPV4.sub("[ip]", run)
     if digits >= 13:
         run = _CARD.sub(_card, run)
     pieces = _HARMLESS.split(run)
@@ -67,7 +69,7 @@ def _run(found: re.Match[str]) -> str:
 
 def _piece(piece: str, *, harmless: bool) -> str:
     """What a person would read as one number, between dates and the like; its outer blanks and brackets stay."""
-    if harmless and not _MOBILE.fullmatch(piece):
+    if len(piece) < _LEAST_DIGITS or (harmless and not _MOBILE.fullmatch(piece)):
         return piece
     core = piece.strip(" .-/\u00a0\u2009\u202f－")
     if core.startswith("(") and ")" not in core:
@@ -78,7 +80,7 @@ def _piece(piece: str, *, harmless: bool) -> str:
 
 def _name(number: str) -> str:
     """``[phone]``, ``[number]``, or nothing when it is an ordinary number."""
-    groups = re.findall(r"\d+", number)
+    groups = _GROUP.findall(number)
     digits = sum(map(len, groups))
     if digits < _LEAST_DIGITS:
         return ""
