@@ -21,9 +21,23 @@ POSTGRES_USER = "driftwatch"
 POSTGRES_PASSWORD = "correct horse"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+BOTH = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(params=BOTH)
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database, once in SQLite and once in Postgres."""
+    """The address of a database that holds nothing, though it may have tables; once in SQLite, once in Postgres."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/driftwatch.db"
+    else:
+        url = request.getfixturevalue("postgres_shared")
+        yield url
+        _empty(url)
+
+
+@pytest.fixture(params=BOTH)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of a database without tables, once in SQLite and once in Postgres."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/driftwatch.db"
     else:
@@ -50,9 +64,21 @@ def sqlite_store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_server: str) -> Iterator[str]:
+    """One schema for all tests that leave its tables as they are: making them takes longer than most tests."""
+    yield from _schema(postgres_server)
+
+
 @pytest.fixture
 def postgres_url(postgres_server: str) -> Iterator[str]:
     """The address of an empty database in Postgres."""
+    yield from _schema(postgres_server)
+
+
+@pytest.fixture
+def other_postgres_url(postgres_server: str) -> Iterator[str]:
+    """The address of another empty database on the same server."""
     yield from _schema(postgres_server)
 
 
@@ -79,7 +105,8 @@ def _run_postgres(programs: Path, folder: Path) -> Iterator[str]:
     data, port = folder / "data", _free_port()
     make = [programs / "initdb", "-D", data, "-U", POSTGRES_USER, "--pwfile", folder / "password"]
     make += ["--auth-host=scram-sha-256", "--auth-local=trust", "--locale=C", "--encoding=UTF8", "--no-sync"]
-    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
+    options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+    options += " -c fsync=off -c full_page_writes=off -c synchronous_commit=off"
     control = [*as_user, programs / "pg_ctl", "-D", data, "-w", "-l", folder / "log"]
     try:
         subprocess.run([*as_user, *make], check=True, capture_output=True, text=True, cwd=folder)
@@ -124,8 +151,23 @@ def _schema(server: str) -> Iterator[str]:
     import psycopg
 
     name = f"test_{secrets.token_hex(6)}"
-    plain = server.replace("postgresql+psycopg://", "postgresql://")
-    with psycopg.connect(plain, autocommit=True) as connection:
+    with psycopg.connect(_plain(server), autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
         yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{name}"
         connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+def _empty(url: str) -> None:
+    """Delete every row of driftwatch's tables."""
+    import psycopg
+
+    from driftwatch.store.tables import metadata
+
+    with psycopg.connect(_plain(url)) as connection:
+        if connection.execute("SELECT to_regclass('driftwatch_version')").fetchone() != (None,):
+            connection.execute(";".join(f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)))
+
+
+def _plain(url: str) -> str:
+    """The address as psycopg reads it."""
+    return url.replace("postgresql+psycopg://", "postgresql://")

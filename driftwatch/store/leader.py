@@ -46,7 +46,9 @@ def leader(store: Store) -> Iterator[Leadership]:
         yield leadership
 
 
-class _FileLock:
+class FileLock:
+    """The lock beside a SQLite file."""
+
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self.descriptor = descriptor
@@ -61,7 +63,7 @@ class _FileLock:
 
 
 @contextmanager
-def _file_lock(database: Path) -> Iterator[_FileLock]:
+def _file_lock(database: Path) -> Iterator[FileLock]:
     path = database.with_name(database.name + ".lock")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -72,7 +74,7 @@ def _file_lock(database: Path) -> Iterator[_FileLock]:
         ) from None
     try:
         _lock(descriptor, path, database)
-        yield _FileLock(path, descriptor)
+        yield FileLock(path, descriptor)
     finally:
         os.close(descriptor)
 
@@ -87,7 +89,9 @@ def _lock(descriptor: int, path: Path, database: Path) -> None:
     os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
 
 
-class _AdvisoryLock:
+class AdvisoryLock:
+    """The lock of a Postgres connection."""
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.lost = False
@@ -105,7 +109,7 @@ _KEY = sa.select(sa.func.hashtextextended(sa.func.concat("driftwatch leader ", s
 
 
 @contextmanager
-def _advisory_lock(database: Database) -> Iterator[_AdvisoryLock]:
+def _advisory_lock(database: Database) -> Iterator[AdvisoryLock]:
     # A pool would hand the connection, and with it the lock, to somebody else.
     engine = sa.create_engine(
         database.url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_reset_on_return=None
@@ -114,4 +118,4 @@ def _advisory_lock(database: Database) -> Iterator[_AdvisoryLock]:
         key = connection.execute(_KEY).scalar_one()
         if not connection.execute(sa.select(sa.func.pg_try_advisory_lock(key))).scalar_one():
             raise LeaderElsewhere(f"another driftwatch writes to {database.shown}.", remedy=_REMEDY)
-        yield _AdvisoryLock(connection)
+        yield AdvisoryLock(connection)

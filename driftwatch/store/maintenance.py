@@ -235,9 +235,10 @@ def _give_back(database: Database, evicted: Sequence[sa.Table]) -> None:
     """Hand free space back to the disk. Postgres looks after itself unless a whole part was evicted."""
     with database.alone() as connection:
         if database.is_sqlite:
-            connection.exec_driver_sql("PRAGMA incremental_vacuum").fetchall()
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            connection.exec_driver_sql("PRAGMA optimize").fetchall()
+            for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)", "optimize"):
+                result = connection.exec_driver_sql(f"PRAGMA {pragma}")
+                if result.returns_rows:  # SQLite does the work row by row
+                    result.fetchall()
             return
         for table in evicted:
             connection.exec_driver_sql(f"VACUUM FULL {table.name}")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.resources import files
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -46,8 +46,8 @@ def described(database: Database) -> dict[str, Any]:
         }
 
 
-def test_migrations_and_a_new_database_give_the_same_tables(store_url: str, tmp_path: Any) -> None:
-    with migrated(store_url) as database:
+def test_migrations_and_a_new_database_give_the_same_tables(empty_url: str, tmp_path: Any) -> None:
+    with migrated(empty_url) as database:
         by_migrations = described(database)
         with database.reading() as connection:
             context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
@@ -58,7 +58,7 @@ def test_migrations_and_a_new_database_give_the_same_tables(store_url: str, tmp_
             with database.writing() as connection:
                 for table in by_migrations:
                     connection.exec_driver_sql(f"DROP TABLE {table} CASCADE")
-            fresh = Store.open(store_url)
+            fresh = Store.open(empty_url)
         assert described(fresh.database) == by_migrations
         fresh.close()
 
@@ -79,41 +79,33 @@ def test_the_newest_migration_is_the_head() -> None:
     assert ScriptDirectory(str(files("driftwatch") / "migrations")).get_current_head() == HEAD
 
 
-def test_a_store_opens_what_migrations_made(store_url: str) -> None:
-    with migrated(store_url):
-        store = Store.open(store_url, migrate=False)
+def test_a_store_opens_what_migrations_made(empty_url: str) -> None:
+    with migrated(empty_url):
+        store = Store.open(empty_url, migrate=False)
         assert store.decisions.alerts() == {}
         store.close()
 
 
-def test_a_database_of_a_newer_driftwatch_is_refused(store: Store, store_url: str) -> None:
+def test_a_database_of_a_newer_driftwatch_is_refused(empty_url: str) -> None:
+    store = Store.open(empty_url)
     with store.database.writing() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
+    store.close()
     with pytest.raises(StoreError, match=r"newer driftwatch .*0999") as refused:
-        Store.open(store_url)
+        Store.open(empty_url)
     assert "Install that version again" in refused.value.remedy
 
 
-def test_an_empty_database_is_not_migrated_unasked(store_url: str) -> None:
+def test_an_empty_database_is_not_migrated_unasked(empty_url: str) -> None:
     with pytest.raises(StoreError, match="not up to date"):
-        Store.open(store_url, migrate=False)
+        Store.open(empty_url, migrate=False)
 
 
-def test_many_that_start_together_make_the_tables_once(store_url: str) -> None:
-    failed: list[BaseException] = []
-
-    def open_and_close() -> None:
-        try:
-            Store.open(store_url).close()
-        except BaseException as error:
-            failed.append(error)
-
-    threads = [Thread(target=open_and_close) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
+def test_many_that_start_together_make_the_tables_once(empty_url: str) -> None:
+    with ThreadPoolExecutor(6) as starting:
+        for store in starting.map(Store.open, [empty_url] * 6):
+            assert store.decisions.alerts() == {}
+            store.close()
 
 
 def test_opening_loads_alembic_only_to_migrate(tmp_path: Any) -> None:
