@@ -84,7 +84,7 @@ def in_page(page: str, cls: type[BaseModel]) -> str:
 
 
 def kinds_page() -> str:
-    """``docs/kinds.md``: every kind that has no page of its own."""
+    """``docs/kinds.md``: every kind of source, retriever and receiver."""
     parts = [
         "# Sources, retrievers, receivers",
         "Every kind and its settings, written by `python -m driftwatch.settings_docs` from the classes themselves.\n"

@@ -66,7 +66,7 @@ class Api(Settings):
     port: int = Field(default=9464, ge=0, le=65535)
     """The port; 0 takes any free one."""
     token: SecretStr | None = None
-    """A bearer token that the pages then ask for; `/healthz`, `/readyz` and `/metrics` stay open, pushes have their own."""
+    """A bearer token for the pages. `/healthz`, `/readyz` and `/metrics` stay open; pushes have their own token."""
 
     @property
     def is_open(self) -> bool:
