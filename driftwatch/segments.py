@@ -49,8 +49,8 @@ def look(
     failing = [finding.segment for finding in findings if finding.verdict in BAD]
     explained = failing if 2 * len(failing) <= len(langs) else []
     reference = windows.rest(pair.reference, explained, share) if pair.reference else None
-    findings.append(judge(windows.rest(pair.current, explained, share), reference))
-    return findings
+    pooled = judge(windows.rest(pair.current, explained, share), reference)
+    return [*findings, replace(pooled, details={**pooled.details, "without": explained})]
 
 
 def thick_enough(check: Check, pair: Pair) -> set[str]:

@@ -74,7 +74,8 @@ class Service:
         self._schedule()
         self.scheduler.start()
         self._start_tellers()
-        log.info("watching %s: %d jobs", self.daemon.watch.service, len(self.daemon.agenda.jobs))
+        where = f", {self.daemon.address}" if self.daemon.address else ""
+        log.info("watching %s: %d jobs%s", self.daemon.watch.service, len(self.daemon.agenda.jobs), where)
 
     def _schedule(self) -> None:
         now = datetime.now(UTC)

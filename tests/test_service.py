@@ -1,0 +1,169 @@
+"""The real daemon as a process: signals, reload, a second one, health."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.world import RECALL, make_world
+
+ROOT = Path(__file__).parents[1]
+SLOW = "tests.fakes.slow_search:search"
+
+
+class Running:
+    """A daemon process and what it logs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = folder / "daemon.log"
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "driftwatch.cli", "run"],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stderr=log,
+                stdout=log,
+            )
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def wait_for(self, words: str, seconds: float = 20) -> str:
+        return self.until(lambda: re.search(words, self.said()), seconds).group(0)
+
+    def until(self, holds: Callable[[], object], seconds: float = 20):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if found := holds():
+                return found
+            assert self.process.poll() is None, self.said()
+            time.sleep(0.02)
+        raise AssertionError(self.said())
+
+    def stop(self) -> tuple[int, float]:
+        started = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(20), time.monotonic() - started
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[[], Running]]:
+    started: list[Running] = []
+
+    def start() -> Running:
+        started.append(Running(tmp_path))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.process.kill()
+        running.process.wait()
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / "driftwatch.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_sigterm_ends_it_cleanly(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    daemon = run()
+    daemon.wait_for("watching help-centre")
+    code, seconds = daemon.stop()
+    assert code == 0
+    assert seconds < 5
+    assert "Traceback" not in daemon.said()
+
+
+def test_sigterm_in_the_middle_of_a_slow_canary_run_takes_at_most_five_seconds(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    edit(tmp_path, "tests.fakes.world:search", SLOW)
+    daemon = run()
+    daemon.until(lambda: (tmp_path / "asked").exists())
+    code, seconds = daemon.stop()
+    assert code == 0
+    assert seconds < 5.5
+
+
+def test_a_second_daemon_on_the_same_database_refuses_to_start(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    first = run()
+    first.wait_for("watching help-centre")
+    second = Running(tmp_path)
+    assert second.process.wait(20) == 3
+    assert "another driftwatch" in second.said()
+    assert first.process.poll() is None
+
+
+def test_sighup_takes_a_new_configuration(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    daemon = run()
+    daemon.wait_for(r"watching help-centre: \d+ jobs")
+    edit(tmp_path, "service: help-centre", "service: help-desk")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("the new configuration is in use")
+
+
+def test_sighup_with_an_invalid_file_keeps_the_old_one_and_says_so(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    edit(tmp_path, "api: off", "api: {port: 0}")
+    daemon = run()
+    address = daemon.wait_for(r"http://127\.0\.0\.1:\d+")
+    edit(tmp_path, "retriever:", "retreiver:")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("the old one stays")
+    daemon.wait_for(r"driftwatch.yaml:\d+: .*Did you mean 'retriever'")
+    health = httpx.get(f"{address}/healthz").json()
+    assert "retriever" in health["reload_error"]
+    metrics = httpx.get(f"{address}/metrics").text
+    assert "driftwatch_config_last_reload_successful 0.0" in metrics
+    edit(tmp_path, "retreiver:", "retriever:")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.wait_for("the new configuration is in use")
+    assert httpx.get(f"{address}/healthz").json()["reload_error"] == ""
+
+
+def test_healthcheck_asks_the_running_daemon(tmp_path: Path, run):
+    make_world(tmp_path, RECALL)
+    edit(tmp_path, "api: off", "api: {port: 0}")
+    daemon = run()
+    address = daemon.wait_for(r"http://127\.0\.0\.1:\d+")
+    done = subprocess.run(
+        [sys.executable, "-m", "driftwatch.cli", "healthcheck", "--url", address],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "healthy: help-centre\n")
+
+
+def test_what_came_due_while_down_is_done_once_at_the_start(tmp_path: Path, run):
+    watch = make_world(tmp_path, RECALL)
+    daemon = run()
+    daemon.wait_for("watching help-centre")
+    from driftwatch.store import Store
+
+    store = Store.open(watch.database)
+    daemon.until(lambda: store.canaries.latest("canaries"))
+    daemon.stop()
+    first = store.canaries.latest("canaries").at
+    again = run()
+    again.wait_for("(?s)watching help-centre.*watching help-centre")
+    time.sleep(0.5)
+    again.stop()
+    assert store.canaries.latest("canaries").at == first, "the run of this period was made before the restart"
+    store.close()
