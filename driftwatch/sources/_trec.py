@@ -12,7 +12,7 @@ from driftwatch.sources._beir import unasked
 from driftwatch.sources._canary_lines import Place, Problems, lines
 from driftwatch.sources._suites import Entry, canary
 
-_TAG = re.compile(r"<\s*(/?)\s*([a-z]+)([^<>]{0,200})>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)([a-z]+)([^<>]{0,200})>", re.IGNORECASE)
 _NUMBER = re.compile(r"""\bnumber\s*=\s*["']([^"']+)["']""", re.IGNORECASE)
 _LABEL = {"num": re.compile(r"\s*Number\s*:", re.IGNORECASE), "title": re.compile(r"\s*Topic\s*:", re.IGNORECASE)}
 _HEADINGS = ("id", "_id", "qid", "query_id", "query-id", "topic", "topic_id")
@@ -65,7 +65,7 @@ def _tagged(first: tuple[Place, str], rows: Iterator[tuple[Place, str]]) -> Iter
     for place, line in _chain(first, rows):
         end = 0
         for tag in [*_TAG.finditer(line), None]:
-            if field:
+            if field in ("num", "title"):
                 fields.setdefault(field, []).append(line[end : tag.start() if tag else len(line)])
             if tag is None:
                 break
@@ -75,9 +75,9 @@ def _tagged(first: tuple[Place, str], rows: Iterator[tuple[Place, str]]) -> Iter
                 if fields:
                     yield _topic(start, fields)
                 number = _NUMBER.search(rest)
-                start, fields = place, {"num": [number[1]]} if number and not closing else {}
+                start, fields = place, {} if closing else {"num": [number[1]] if number else []}
             elif not closing:
-                field = {"query": "title"}.get(name, name)
+                field = "title" if name == "query" else name
     if fields:
         yield _topic(start, fields)
 
