@@ -72,7 +72,8 @@ def settings_of(cls: type[BaseModel]) -> list[Setting]:
 
 def table(cls: type[BaseModel]) -> str:
     """The settings of a class as a Markdown table."""
-    rows = [f"| `{each.name}` | {each.type} | {each.default} | {each.about} |" for each in settings_of(cls)]
+    columns = [(f"`{each.name}`", each.type, each.default, each.about) for each in settings_of(cls)]
+    rows = [f"| {' | '.join(text.replace('|', chr(92) + '|') for text in row)} |" for row in columns]
     return "\n".join(["| setting | type | default | what it does |", "|---|---|---|---|", *rows]).replace("| |", "|  |")
 
 
@@ -127,11 +128,11 @@ def _sections(page: str, watch: type[BaseModel]) -> str:
 
 
 def _setting(cls: type[BaseModel], name: str, field: FieldInfo) -> Setting:
-    about = " ".join((field.description or "").split()).replace("|", "\\|")
+    about = " ".join((field.description or "").split())
     type_words = _type(field.annotation, tuple(field.metadata))
     if name in secret_fields(cls):
         type_words += f" (or `{name}_file`)"
-    return Setting(field.alias or name, type_words.replace("|", "\\|"), _default(field), about)
+    return Setting(field.alias or name, type_words, _default(field), about)
 
 
 def _type(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:

@@ -36,7 +36,7 @@ class Block(Settings):
 def test_a_table_says_it_in_words() -> None:
     assert [(each.name, each.type, each.default, each.about) for each in settings_of(Block)] == [
         ("needed", "text", "**required**", "Must be given."),
-        ("wait", "length of time", "`1h 30m`", "How long; `a \\| b`."),
+        ("wait", "length of time", "`1h 30m`", "How long; `a | b`."),
         ("every", "schedule", "", ""),
         ("mode", "`fast`, `slow` or `off`", "`fast`", ""),
         ("batch", "whole number, at least 1 or `auto`", "`auto`", ""),
@@ -47,6 +47,10 @@ def test_a_table_says_it_in_words() -> None:
         ("inner", "block of settings", "", ""),
         ("paths", "list of paths", "", ""),
     ]
+
+
+def test_a_pipe_does_not_end_a_cell() -> None:
+    assert "| `wait` | length of time | `1h 30m` | How long; `a \\| b`. |" in table(Block)
 
 
 def test_a_kind_shows_its_own_settings_first_and_not_its_name() -> None:

@@ -88,7 +88,8 @@ class _Loader:
         for name in NOT_SETTINGS:
             if given.pop(name, None) is not None:
                 self._report(document, (name,), f"this file has no setting '{name}'.", "Remove it.")
-        return given
+        # A section whose settings are all commented out is left out, not wrong.
+        return {name: value for name, value in given.items() if value is not None or name not in Watch.model_fields}
 
     def _retriever(self, document: Document, given: Any) -> Any:
         if given is None:
@@ -166,11 +167,8 @@ class _Loader:
     def _checks_of(self, path: Path) -> list[tuple[Any, Origin]]:
         try:
             document = yamlfile.load(path, self.env)
-        except ConfigErrors as error:
-            self.errors += error.errors
-            return []
         except ConfigError as error:
-            self.errors.append(error)
+            self.errors += error.errors if isinstance(error, ConfigErrors) else [error]
             return []
         if not isinstance(document.data, list | None):
             problem = f"a file of checks holds a list, not {shown(document.data)}."
@@ -253,7 +251,8 @@ def _without_variables(message: str, document: Document, where: Where) -> str:
     for variable, written in document.variables.items():
         value = str(at(document.data, variable))
         if value and (variable[: len(where)] == where or len(value) > 5):
-            message = message.replace(repr(value), f"'{written}'").replace(value, written)
+            for form in (repr(value), shown(value), value):
+                message = message.replace(form, written if form == value else f"'{written}'")
     return message
 
 

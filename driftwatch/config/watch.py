@@ -152,7 +152,7 @@ class Watch(Settings):
         """``api: off`` is text in YAML 1.2."""
         if given is False or (isinstance(given, str) and given.lower() == "off"):
             return None
-        return {} if given is True or given == "on" else given
+        return {} if given is True else given
 
     @field_validator("heartbeat", mode="before")
     @classmethod

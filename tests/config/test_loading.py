@@ -132,6 +132,21 @@ def test_a_service_is_all_that_is_needed(tmp_path: Path) -> None:
     assert loaded.timezone == "UTC"
 
 
+def test_a_section_that_is_commented_out_is_left_out(tmp_path: Path) -> None:
+    loaded = watch(tmp_path, "notify:\n# - kind: console\nsources:\nchecks:\nalerts:\nretention:\nembedder:\n")
+    assert loaded.model_dump() == watch(tmp_path, "").model_dump()
+
+
+def test_a_service_without_a_name_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "driftwatch.yaml").write_text("service:\nretreiver:\n")
+    with pytest.raises(ConfigErrors) as caught:
+        read_watch(tmp_path / "driftwatch.yaml", {})
+    assert [error.problem.split(": ", 1)[1] for error in caught.value.errors] == [
+        "this file needs 'service'.",
+        "this file has no setting 'retreiver'.",
+    ]
+
+
 def test_a_watch_never_changes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="frozen"):
         watch(tmp_path, "").service = "y"  # type: ignore[misc]
@@ -411,6 +426,14 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
         "retriever: {kind: http, url: 'http://127.0.0.1', api_key: s3cret}",
         "heartbeat: ${S}",
         "heartbeat: ftp://s3cret",
+        "notify: [{kind: webhook, url: 'ftp://x/s3cret'}]",
+        "notify: [{kind: webhook, url: 'https://x', secret: s3cret}]",
+        "notify: [{kind: slack, channel: '#c', token: [s3cret]}]",
+        "notify: [{kind: slack, webhook_url: 'ftp://s3cret'}]",
+        "sources: {push: {kind: push, token: s3cret}}",
+        "retriever: {kind: http, url: 'ftp://u:s3cret@x'}",
+        "languages: ['${LONG}']",
+        "privacy: {keep_text: '${LONG}'}",
         "heartbeat: {url: 's3cret'}",
         "database: ${S}",
         "database: mysql://u:s3cret@h/d",
@@ -420,6 +443,6 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     ],
 )
 def test_no_error_shows_a_secret(given: str, tmp_path: Path) -> None:
-    found = "\n".join(said(tmp_path, given, {"S": "xoxb-s3cret"}))
+    found = "\n".join(said(tmp_path, given, {"S": "xoxb-s3cret", "LONG": "xoxb-s3cret" * 20}))
     assert found
     assert "s3cret" not in found
