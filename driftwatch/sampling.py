@@ -10,11 +10,13 @@ for random sampling without replacement*; *Adaptive threshold sampling*, section
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -28,6 +30,8 @@ DAYS_OPEN = 3
 
 _NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _STEP = 2.0**-53
+_NO_LIMIT = b"\xff" * 9
+"""Above every digest of 8 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class Stratum:
 class OpenStratum:
     """One day of one language while its sample may still change; with a threshold of 0 it is closed for good."""
 
-    __slots__ = ("_heap", "_held", "_sampler", "day", "lang", "salt", "threshold")
+    __slots__ = ("_heap", "_held", "_limit", "_sampler", "_threshold", "day", "lang", "salt", "size")
 
     def __init__(self, sampler: Sampler, day: date, lang: str, threshold: float, priorities: Sequence[float]) -> None:
         self._sampler = sampler
@@ -97,28 +101,54 @@ class OpenStratum:
         self._held = {priority for priority in priorities if priority < threshold}
         self._heap = [-priority for priority in self._held]
         heapify(self._heap)
+        self.size = len(self._heap)
 
-    def __len__(self) -> int:
-        return len(self._held)
+    @property
+    def threshold(self) -> float:
+        """Rows whose priority is below it are kept."""
+        return self._threshold
+
+    @threshold.setter
+    def threshold(self, threshold: float) -> None:
+        self._threshold = threshold
+        # What a digest is compared with, byte by byte: no arithmetic for rows that are not kept, which are most.
+        self._limit = _NO_LIMIT if threshold >= 1 else (int(threshold / _STEP) << 11).to_bytes(8, "big")
 
     def priority(self, unit: str) -> float:
         """A multiple of 2**-53 in [0, 1), the same for the same unit of the same day and language on any machine."""
-        digest = blake2b(self.salt + unit.encode("utf-8", "replace"), digest_size=8).digest()
-        return (int.from_bytes(digest, "big") >> 11) * _STEP
+        return _fraction(blake2b(self.salt + unit.encode(), digest_size=8).digest())
+
+    def draw(self, unit: str) -> float | None:
+        """The priority of a unit if that is below the threshold."""
+        digest = blake2b(self.salt + unit.encode(), digest_size=8).digest()
+        return _fraction(digest) if digest < self._limit else None
 
     def offer(self, priority: float) -> bool:
         """Keep this row? A unit has one row, its first: a priority that is already held says no."""
-        if priority >= self.threshold or priority in self._held:
+        if priority >= self._threshold or priority in self._held:
             return False
         self._held.add(priority)
+        self.size += 1
         heappush(self._heap, -priority)
         self._sampler.make_room(self.day)
-        return priority < self.threshold
+        return priority < self._threshold
+
+    def holds(self, priority: float) -> bool:
+        """Is the row of this priority in the sample (also after the day was closed)?"""
+        return priority in self._held
 
     def lower(self) -> None:
         """Let go of the row with the largest priority, which becomes the threshold."""
         self.threshold = -heappop(self._heap)
-        self._held.discard(self.threshold)
+        self._held.discard(self._threshold)
+        self.size -= 1
+
+
+def _fraction(digest: bytes) -> float:
+    return (int.from_bytes(digest, "big") >> 11) * _STEP
+
+
+_size_and_name = attrgetter("size", "lang")
 
 
 class Sampler:
@@ -131,6 +161,7 @@ class Sampler:
     def __init__(self, keep_per_day: int, strata: Mapping[tuple[date, str], Stratum] = _NOTHING) -> None:
         self.keep_per_day = keep_per_day
         self._days: dict[date, dict[str, OpenStratum]] = {}
+        self._rows: Counter[date] = Counter()
         self._changed: set[OpenStratum] = set()
         self._final: dict[tuple[date, str], float] = {}
         self._oldest = date.min
@@ -159,11 +190,12 @@ class Sampler:
         return changed
 
     def make_room(self, day: date) -> None:
-        """Lower the thresholds of the day's largest strata until its rows fit."""
-        layers = self._days[day].values()
-        for _ in range(sum(map(len, layers)) - self.keep_per_day):
-            largest = max(layers, key=lambda layer: (len(layer), layer.lang))
+        """A row was added: lower the thresholds of the day's largest strata until its rows fit."""
+        self._rows[day] += 1
+        while self._rows[day] > self.keep_per_day:
+            largest = max(self._days[day].values(), key=_size_and_name)
             largest.lower()
+            self._rows[day] -= 1
             self._changed.add(largest)
 
     def _open(self, day: date, lang: str, known: Stratum) -> OpenStratum:
@@ -171,6 +203,7 @@ class Sampler:
             return OpenStratum(self, day, lang, 0.0, ())
         layer = OpenStratum(self, day, lang, known.threshold, known.priorities)
         self._days.setdefault(day, {})[lang] = layer
+        self._rows[day] += layer.size
         self._changed.add(layer)
         self._oldest = max(self._oldest, day - timedelta(days=DAYS_OPEN))
         for old in [held for held in self._days if held < self._oldest]:
@@ -179,6 +212,7 @@ class Sampler:
 
     def _close(self, day: date) -> None:
         """Forget a day; readers that still hold its strata find them closed."""
+        del self._rows[day]
         for layer in self._days.pop(day).values():
             if layer in self._changed:
                 self._changed.discard(layer)

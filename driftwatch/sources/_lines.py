@@ -10,8 +10,8 @@ from driftwatch.sources._files import Found
 from driftwatch.sources._follow import SETTLED, Outlook, unchanged_for, unread
 from driftwatch.sources._places import DAMAGED, PRINT, Content, Moved, Place, prints
 
-ALONE, TOGETHER = 1 << 20, 1 << 16
-"""Bytes read at once from one file; fewer where several files take turns."""
+AT_ONCE = 1 << 16
+"""Bytes read at once from one file: they and their lines stay in the processor's cache, and files take turns often."""
 
 When = Callable[[bytes], float | None]
 """The time of a line, in seconds since the epoch."""
@@ -62,7 +62,7 @@ class Stream:
         """The first unread line, or as much of it as one piece holds."""
         try:
             self._open()
-            self._read(TOGETHER)
+            self._read(AT_ONCE)
         except (Moved, *DAMAGED):
             return b""
         return self._ahead.partition(b"\n")[0]
@@ -113,7 +113,7 @@ class Stream:
             start = len(self._ahead)
             if start > self.max_line:
                 return self._too_long()
-            if not self._read(max(size, TOGETHER)):
+            if not self._read(max(size, AT_ONCE)):
                 return self._end()
             cut = self._ahead.rfind(b"\n", start) + 1
         return self._take(cut)
@@ -186,7 +186,7 @@ def pieces(outlook: Outlook, max_line: int, most: int, when: When) -> Iterator[P
     while turns:
         at, turn = heappop(turns)
         stream = streams[turn]
-        while (piece := stream.piece(min(TOGETHER if turns else ALONE, most))) is not None:
+        while (piece := stream.piece(min(AT_ONCE, most))) is not None:
             yield piece
             if piece.lines:
                 at = when(piece.lines[-1]) or at

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -32,6 +32,8 @@ TOO_OLD = "lines older than the days whose sample is still open were counted and
 
 MOST_REJECTS = 200
 """Rejects shown of one batch; all are counted."""
+CROWDED = 1000
+"""Offered rows that are looked through for those that left again. Rows are made last: that costs most."""
 REJECT_SHOWN = 500
 LONGEST_QUERY = 10_000
 """Characters kept of one query."""
@@ -40,6 +42,7 @@ LONGEST_NAME = 300
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
+_fromisoformat = datetime.fromisoformat
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ODD = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
@@ -63,6 +66,7 @@ class Reading:
 class _Cell:
     """One hour of one language in a batch."""
 
+    lang: str
     layer: OpenStratum
     counts: list[int] = field(default_factory=lambda: [0] * len(TALLY_FIELDS))
 
@@ -95,38 +99,52 @@ class Intake:
         self.rejected = 0
         self.rejects: list[Reject] = []
         self.notes: Counter[str] = Counter()
-        self.kept: list[Kept] = []
         self.cells: dict[tuple[int, str], _Cell] = {}
-        self._langs: dict[str, str] = {}
+        self._quick: dict[tuple[str, str | None], _Cell] = {}
+        self._langs: dict[str | None, str] = {}
+        self._offered: list[tuple[float, OpenStratum, Any, datetime, str, bool | None]] = []
+        self._crowded = CROWDED
+
+    @property
+    def rows(self) -> int:
+        """Rows of the sample so far, some of which may have left it again."""
+        return len(self._offered)
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
-    def add_lines(self, lines: Iterable[bytes], file: str, offset: int) -> None:
+    def add_lines(self, lines: Sequence[bytes], file: str, offset: int) -> None:
         """Count and sample lines of a file, given without their line feeds; ``offset``: where the first one begins."""
-        loads, translate, take, longest = orjson.loads, self.translate, self._take, self.max_line
-        for line in lines:
+        load, take = self._loader(lines), self._take
+        self.lines += len(lines)
+        passed = 0
+        for index, line in enumerate(lines):
             try:
-                if len(line) > longest:
-                    raise ValueError
-                record = loads(line)
-                take(record if translate is None else translate(record))
+                take(load(line))
             except _ODD:
+                offset += sum(map(len, lines[passed:index])) + index - passed
+                passed = index
                 self._add_odd(line, file, offset)
-            else:
-                self.lines += 1
-            offset += len(line) + 1
+
+    def _loader(self, lines: Sequence[bytes]) -> Callable[[bytes], Any]:
+        """Line -> record, as quick as these lines allow."""
+        loads, translate, longest = orjson.loads, self.translate, self.max_line
+        if max(map(len, lines), default=0) > longest:
+            return lambda line: self._translated(loads(line if len(line) <= longest else b""))
+        return loads if translate is None else lambda line: translate(loads(line))
+
+    def _translated(self, record: Any) -> Any:
+        return record if self.translate is None else self.translate(record)
 
     def _add_odd(self, line: bytes, file: str, offset: int) -> None:
         """A line that is not exactly as the contract says: read with patience, or rejected."""
         text = line.strip(b"\0 \t\r\n").removeprefix(_BYTE_ORDER_MARK)
         if not text:
+            self.lines -= 1
             return
-        self.lines += 1
         try:
             if len(line) > self.max_line:
                 raise Malformed("", f"the line is longer than max_line ({self.max_line} bytes)")
-            record = salvaged(text)
-            self.add_record(record if self.translate is None else self.translate(record))
+            self.add_record(self._translated(salvaged(text)))
         except Malformed as error:
             private = self.reading.keep_text != "full"
             self.reject(file, offset, error.bare if private else str(error), line)
@@ -157,56 +175,78 @@ class Intake:
         Raises:
             KeyError, TypeError, ValueError, IndexError or AttributeError, before anything is counted: it is not.
         """
-        text = record["query"]
-        at = datetime.fromisoformat(record["ts"])
-        get = record.get
+        text, ts, get = record["query"], record["ts"], record.get
+        at, given = _fromisoformat(ts), get("lang")
+        # The fast way to the hour: with Z at the end, the text up to the hour tells it.
+        cell = self._quick.get((ts[:13], given)) if ts[-1] == "Z" else None
+        if cell is None:
+            cell = self._cell(text, ts, at, given)
         results, session, error, abstained = get("results"), get("session"), get("error"), get("abstained")
-        if not (OLDEST < at < self.latest and text.strip()) or (results is not None and type(results) is not list):
+        if not text.strip() or (session is not None and type(session) is not str):
             raise ValueError
-        if (session is not None and type(session) is not str) or (error is not None and type(error) is not str):
+        if (results is not None and type(results) is not list) or (error is not None and type(error) is not str):
             raise TypeError
-        given = get("lang")
-        lang = self._detected(text) if given is None else self._langs.get(given) or self._tag(given)
         feedback = get("feedback")
         place = None if feedback is None else FEEDBACK_PLACES[feedback]
         if abstained is None:
-            abstained = self._abstained(get("answer"), lang)
+            abstained = self._abstained(get("answer"), cell.lang)
         elif type(abstained) is not bool:
             raise TypeError
 
-        hour = (at - _EPOCH) // _HOUR
-        cell = self.cells.get((hour, lang)) or self._cell(hour, lang)
         counts = cell.counts
         counts[QUERIES] += 1
         if error:
             counts[ERRORS] += 1
         elif results is not None:
             counts[RESULTS_KNOWN] += 1
-            counts[EMPTY] += not results
+            if not results:
+                counts[EMPTY] += 1
         if abstained is not None:
             counts[ABSTENTION_KNOWN] += 1
-            counts[ABSTAINED] += abstained
+            if abstained:
+                counts[ABSTAINED] += 1
         if place is not None:
             counts[FEEDBACK_KNOWN] += 1
             if place:
                 counts[place] += 1
-        if given is None and lang != UNDETERMINED:
+        if given is None and cell.lang != UNDETERMINED:
             counts[DETECTED] += 1
 
-        priority = cell.layer.priority(session or distinct(text))
-        if priority < cell.layer.threshold:
-            if cell.layer.offer(priority):
-                row = self._observation(record, at, lang, abstained)
-                self.kept.append(Kept(priority, cell.layer.day, row, cell.layer.lang))
-        elif not cell.layer.threshold:
+        layer = cell.layer
+        priority = layer.draw(session or distinct(text))
+        if priority is not None:
+            if layer.offer(priority):
+                self._offered.append((priority, layer, record, at, cell.lang, abstained))
+                if len(self._offered) >= self._crowded:
+                    self._let_go()
+        elif not layer.threshold:
             self.notes[TOO_OLD] += 1
 
-    def _detected(self, text: str) -> str:
-        detect = self.reading.detect
-        return UNDETERMINED if detect is None else detect(text)
+    def _cell(self, text: str, ts: str, at: datetime, given: str | None) -> _Cell:
+        """The hour and language of a record, which is where it is counted.
 
-    def _tag(self, given: str) -> str:
-        """The primary subtag of a tag as lines write it, remembered."""
+        Raises:
+            ValueError: the clock that wrote it was wrong.
+        """
+        if not OLDEST < at < self.latest:
+            raise ValueError
+        lang = self._langs.get(given) or self._tag(given)
+        if lang is None:
+            detect = self.reading.detect
+            lang = UNDETERMINED if detect is None else detect(text)
+        hour = (at - _EPOCH) // _HOUR
+        if (cell := self.cells.get((hour, lang))) is None:
+            day = (_EPOCH + hour * _HOUR).date()
+            layer = self.sampler.stratum(day, lang if self.stratify else EVERYTHING)
+            self.cells[hour, lang] = cell = _Cell(lang, layer)
+        if given is not None and ts[13] == ":" and _EPOCH + (hour + 1) * _HOUR < self.latest:
+            self._quick[ts[:13], given] = cell
+        return cell
+
+    def _tag(self, given: str | None) -> str | None:
+        """The primary subtag of a tag as lines write it, remembered; None for None."""
+        if given is None:
+            return None
         self._langs[given] = lang = primary_subtag(given)
         return lang
 
@@ -217,11 +257,10 @@ class Intake:
             raise TypeError
         return self.reading.abstained(answer, lang)
 
-    def _cell(self, hour: int, lang: str) -> _Cell:
-        day = (_EPOCH + hour * _HOUR).date()
-        layer = self.sampler.stratum(day, lang if self.stratify else EVERYTHING)
-        self.cells[hour, lang] = cell = _Cell(layer)
-        return cell
+    def _let_go(self) -> None:
+        """Drop what was offered and has left the sample again."""
+        self._offered = [offered for offered in self._offered if offered[1].holds(offered[0])]
+        self._crowded = 2 * max(len(self._offered), CROWDED)
 
     def _observation(self, record: Mapping[str, Any], at: datetime, lang: str, abstained: bool | None) -> Observation:
         """A row of the sample. Nothing here may raise: the record is counted already."""
@@ -248,7 +287,9 @@ class Intake:
         found = None if results is None else self._or_left_out(hits, results)
         if found is None:
             return None
-        return tuple(ScoredDoc(_clean(doc.doc_id)[:LONGEST_NAME], doc.score) for doc in found)
+        if any("\0" in doc.doc_id or len(doc.doc_id) > LONGEST_NAME for doc in found):
+            return tuple(ScoredDoc(_clean(doc.doc_id)[:LONGEST_NAME], doc.score) for doc in found)
+        return found  # type: ignore[no-any-return]
 
     def _or_left_out(self, read: Callable[[Any], Any], value: Any) -> Any:
         """What a field of a sampled line says; None with a note when it cannot be understood."""
@@ -262,13 +303,16 @@ class Intake:
 
     def batch(self, cursor: Mapping[str, Any]) -> Batch:
         """Everything since the intake was made, for one transaction."""
-        thresholds = self.sampler.drain()
+        self._let_go()
         return Batch(
             source=self.source,
             cursor=cursor,
             tallies={key: cell.counts for key, cell in self.cells.items()},
-            kept=tuple(row for row in self.kept if row.priority < thresholds.get((row.day, row.stratum), 1.0)),
-            thresholds=thresholds,
+            kept=tuple(
+                Kept(priority, layer.day, self._observation(record, at, lang, abstained), layer.lang)
+                for priority, layer, record, at, lang, abstained in self._offered
+            ),
+            thresholds=self.sampler.drain(),
             rejects=tuple(self.rejects),
             lines=self.lines,
             rejected=self.rejected,

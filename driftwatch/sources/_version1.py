@@ -137,10 +137,24 @@ def hits(results: list[Any]) -> tuple[ScoredDoc, ...]:
     Raises:
         Malformed: an item is neither an id nor an object with an id or a score.
     """
+    if quick := _listed(results):
+        return quick
     found = [_hit(place, item) for place, item in enumerate(results[: 10 * MOST_HITS])]
     if found and all(rank is not None for rank, _ in found):
         found.sort(key=lambda pair: pair[0] or 0.0)
     return tuple(doc for _, doc in found[:MOST_HITS])
+
+
+def _listed(results: list[Any]) -> tuple[ScoredDoc, ...]:
+    """The commonest results, objects of an id and a score and nothing else, in a few passes; else nothing."""
+    try:
+        ids = [item["id"] for item in results]
+        scores = [item["score"] for item in results]
+    except (TypeError, KeyError):
+        return ()
+    if len(ids) > MOST_HITS or {*map(len, results)} != {2} or {*map(type, ids)} != {str}:
+        return ()
+    return tuple(map(ScoredDoc, ids, scores)) if {*map(type, scores)} == {float} and all(ids) else ()
 
 
 def _hit(place: int, item: Any) -> tuple[float | None, ScoredDoc]:

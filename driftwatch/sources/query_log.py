@@ -22,6 +22,9 @@ from driftwatch.sources._records import Intake, Reading
 from driftwatch.sources._times import moment
 from driftwatch.types import ScoreKind
 
+MOST_ROWS = 5000
+"""Sampled rows after which a batch is handed over, whatever its bytes."""
+
 
 class QueryLog(Source):
     """Queries that the watched service wrote to a log, one JSON object a line.
@@ -75,9 +78,11 @@ class QueryLog(Source):
         reading: Reading,
         *,
         now: datetime | None = None,
-        limit_bytes: int = 8 << 20,
+        limit_bytes: int = 32 << 20,
     ) -> Iterator[Batch]:
         """Every complete line since ``cursor``, in batches of some ``limit_bytes``; nothing new is no batch.
+
+        Lines pass by, so a batch is far smaller than the bytes it was read from.
 
         Each batch must be committed before the next is asked for. The sampler has moved on when a batch comes out: if
         it could not be committed, read again from the stored cursor with a sampler made from the store.
@@ -107,7 +112,7 @@ class QueryLog(Source):
         for piece in pieces(outlook, self.max_line, limit_bytes, _clock(translate)):
             _add(batch, piece)
             spent += piece.size
-            if spent >= limit_bytes:
+            if spent >= limit_bytes or batch.rows >= MOST_ROWS:
                 yield batch.batch(outlook.cursor())
                 batch, spent = intake(), 0
         after = outlook.cursor()
