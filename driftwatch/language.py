@@ -13,7 +13,7 @@ import re
 import resource
 import threading
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,9 @@ def words_of(text: str) -> str:
     return ""
 
 
+_LOADING = threading.Lock()
+
+
 class Detector:
     """Text -> the primary subtag of one of ``languages``, or ``und``.
 
@@ -125,10 +128,9 @@ class Detector:
         self.languages = tuple(dict.fromkeys(map(primary_subtag, languages)))
         self.least = least
         self.memory = 0
-        """Bytes by which loading the model made the process grow; 0 until it is loaded."""
+        """Bytes by which loading the model made the process grow; 0 until then, and where it was loaded already."""
         self._model: Any = None
         self._counts_for: dict[str, str] = {}
-        self._loading = threading.Lock()
         self._remembered = lru_cache(maxsize=CACHED)(self._judge)
 
     def __call__(self, text: str) -> str:
@@ -141,14 +143,14 @@ class Detector:
 
     def load(self) -> None:
         """Load the model now instead of at the first text; does nothing the second time."""
-        with self._loading:
+        with _LOADING:
             if self._model is None:
                 before = _resident()
                 model = _model()
                 self._counts_for = _counts_for(self.languages, model.labels)
                 self._model = model
                 self.memory = max(0, _resident() - before)
-                log.info("language model loaded: %.0f MB", self.memory / 1e6)
+                log.info("language detection is ready: the model took %.0f MB", self.memory / 1e6)
 
     def _judge(self, text: str) -> str:
         """The best configured language against the other ones and a share of the strongest stranger."""
@@ -180,8 +182,9 @@ def _counts_for(languages: tuple[str, ...], labels: Iterable[str]) -> dict[str, 
     return {label: tag for label, tag in evidence.items() if tag is not None}
 
 
+@cache
 def _model() -> Any:
-    """The ranking model, with probabilities."""
+    """The ranking model, with probabilities; one serves the whole process."""
     try:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ImportError:
