@@ -221,11 +221,11 @@ class _Reader:
 
     def names(self, where: Where) -> list[str]:
         """What may be set at ``where``."""
-        return [
-            name
-            for cls in models_at(self.cls, where)
-            for name in (*(field.alias or key for key, field in cls.model_fields.items()), *_file_names(cls))
-        ]
+        found: list[str] = []
+        for cls in models_at(self.cls, where):
+            found += [field.alias or name for name, field in cls.model_fields.items() if not field.exclude]
+            found += [f"{name}_file" for name in secret_fields(cls)]
+        return found
 
     def about(self, where: Where) -> str:
         """The first line of what the documentation says about a setting."""
@@ -276,10 +276,6 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 
 def _hides(annotation: Any) -> bool:
     return annotation is SecretStr or any(_hides(argument) for argument in get_args(annotation))
-
-
-def _file_names(cls: type[BaseModel]) -> list[str]:
-    return [f"{name}_file" for name in secret_fields(cls)]
 
 
 def _worded(value: Any) -> str:

@@ -184,6 +184,12 @@ def test_what_is_only_wrong_together_is_said_when_all_parts_are_right(tmp_path: 
         load_watch(path, {})
 
 
+def test_what_driftwatch_fills_in_itself_is_not_offered(tmp_path: Path) -> None:
+    found = said(tmp_path, "qqqq: 1")[0]
+    assert "There are: alerts, api, baseline, checks, database," in found
+    assert "origins" not in found
+
+
 # --- checks --------------------------------------------------------------------------------------------------------
 
 
