@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,22 +76,28 @@ class Screen:
 
 
 def _table(scenario: Scenario, outcomes: list[Outcome]) -> Table:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="What happened, and when driftwatch said so", title_justify="left")
-    for column in ("what happened", "from", "alert", "told", "after", "over", ""):
-        table.add_column(column, overflow="fold")
-    for outcome in outcomes:
-        table.add_row(
-            outcome.trouble,
-            scenario.day(outcome.began) if outcome.began else "",
-            outcome.place,
-            scenario.day(outcome.seen) if outcome.seen else "never",
-            show_duration(outcome.delay) if outcome.delay else "",
-            scenario.day(outcome.over) if outcome.over else "",
-            _mark(outcome),
-        )
+    table = Table(title="What happened, and when driftwatch said so", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("what happened", overflow="fold")
+    for column in ("alert", "told", "after", "over", ""):
+        table.add_column(column, no_wrap=True)
+    for trouble, group in groupby(outcomes, key=lambda outcome: outcome.trouble):
+        for row, outcome in enumerate(group):
+            table.add_row("" if row else trouble, *_cells(scenario, outcome))
+        table.add_section()
     return table
+
+
+def _cells(scenario: Scenario, outcome: Outcome) -> tuple[str, ...]:
+    return (
+        outcome.place,
+        scenario.day(outcome.seen) if outcome.seen else "never",
+        show_duration(outcome.delay) if outcome.delay else "",
+        scenario.day(outcome.over) if outcome.over else "",
+        _mark(outcome),
+    )
 
 
 def _mark(outcome: Outcome) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from typing import Literal
 
@@ -25,8 +26,15 @@ class Console(Notifier):
     show_queries: bool = True
     """Whether example questions are shown, as the privacy setting leaves them."""
 
-    def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:  # noqa: ARG002 - a terminal has no threads
+    def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:
+        """Print the incident as it is now, unless that is what was printed last: several alerts of one incident that
+        change at once are several notices of one and the same text.
+        """
+        del repeat
         shown = message(notice, with_queries=self.show_queries)
+        printed = hashlib.sha256(plain(_said(notice, shown, 100)).encode("utf-8", "replace")).hexdigest()
+        if printed == thread:
+            return thread
         if self.color == "always" or (self.color == "auto" and sys.stdout.isatty()):
             self._draw(notice, shown)
         else:
@@ -34,7 +42,7 @@ class Console(Notifier):
             encoding = sys.stdout.encoding or "utf-8"
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
-        return notice.incident.incident_id
+        return printed
 
     def reach(self) -> str:
         return "prints here"

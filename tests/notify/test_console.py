@@ -62,8 +62,20 @@ def test_a_terminal_without_unicode_still_gets_the_message(monkeypatch: pytest.M
     assert b"canary recall is failing" in raw.getvalue()
 
 
-def test_it_is_told_again_under_the_same_incident() -> None:
-    assert Console(kind="console").deliver(FIRED, None, repeat=True) == FIRED.incident.incident_id
+def test_what_was_printed_last_is_not_printed_again(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(kind="console")
+    thread = console.deliver(FIRED, None, repeat=False)
+    assert capsys.readouterr().out
+    assert console.deliver(FIRED, thread, repeat=False) == thread
+    assert capsys.readouterr().out == ""
+
+
+def test_what_has_changed_since_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(kind="console")
+    thread = console.deliver(FIRED, None, repeat=False)
+    capsys.readouterr()
+    assert console.deliver(with_text(FIRED, "another question"), thread, repeat=False) != thread
+    assert "another question" in capsys.readouterr().out
 
 
 def test_the_sample_says_that_it_is_one() -> None:
