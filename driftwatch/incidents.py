@@ -42,6 +42,7 @@ def decide(
         current[key], transition = advance(alert, finding, policy(finding.check), now, incident=incident)
         if transition is not None:
             transitions.append(transition)
+    transitions.sort(key=lambda each: each.segment != POOLED)  # the first one speaks for those of its incident
     changed = tuple(alert for key, alert in current.items() if alert != alerts.get(key))
     return Decision(changed, tuple(transitions))
 
@@ -61,13 +62,18 @@ def reminders(
     silences: Sequence[Silence],
     now: datetime,
 ) -> Decision:
-    """What has been open for long enough to be said again, and is not silenced."""
-    moved = [
-        remind(alert, policy(alert.check), now, family=families.get(alert.check, ""))
+    """What has been open for long enough to be said again, and is not silenced.
+
+    An incident is repeated as a whole: not while any of its alerts was heard of lately.
+    """
+    audible = [
+        alert
         for alert in alerts.values()
         if alert.state in OPEN and silenced_until(silences, alert.check, alert.segment, now) is None
     ]
-    return _told(moved)
+    due = [(alert, *remind(alert, policy(alert.check), now, family=families.get(alert.check, ""))) for alert in audible]
+    lately = {alert.incident for alert, _, said in due if said is None and not alert.acknowledged_by}
+    return _told([(moved, said) for alert, moved, said in due if alert.incident not in lately])
 
 
 def retired(alerts: Alerts, families: Mapping[str, str], now: datetime) -> Decision:

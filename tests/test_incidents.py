@@ -82,3 +82,18 @@ def test_a_pending_alert_of_a_check_that_is_gone_ends_without_a_word():
     decision = retired({("old", "de"): Alert("old", "de", "pending", bad=1)}, FAMILIES, NOW)
     assert decision.transitions == ()
     assert decision.alerts[0].state == "ok"
+
+
+def test_an_incident_is_not_repeated_while_one_of_its_alerts_was_heard_of_lately():
+    day = timedelta(hours=24)
+    old = Alert("canary recall", "de", "firing", since=NOW, fired_at=NOW, incident="canaries-de-1")
+    young = Alert("canary rank", "de", "firing", since=NOW + day / 2, fired_at=NOW + day / 2, incident="canaries-de-1")
+    alerts = {(alert.check, alert.segment): alert for alert in (old, young)}
+    assert not reminders(alerts, lambda _: AlertPolicy(), FAMILIES, [], NOW + day).transitions
+    told = reminders(alerts, lambda _: AlertPolicy(), FAMILIES, [], NOW + 1.5 * day).transitions
+    assert [each.check for each in told] == ["canary recall", "canary rank"]
+
+
+def test_the_pooled_alert_speaks_for_the_languages_that_fire_with_it():
+    findings = [found("canary recall", segment, "fail") for segment in ("de", "fr", "all")]
+    assert decided(findings).transitions[0].segment == "all"

@@ -95,7 +95,7 @@ def news(notice: Notice) -> News:
     transition = notice.transition
     finding = notice.finding or _newest(notice)
     name = clean(f"{_place(transition.segment, finding)} · {transition.check}", 120)
-    title = f"{name} {_verb(transition, notice.incident)}"
+    title = f"{name} {_verb(transition, notice.incident)}{_and_others(notice)}"
     silent = finding is None or transition.event == "acknowledged"
     return News(
         icon="👀" if transition.event == "acknowledged" else ICONS[_news_tone(transition, finding)],
@@ -103,6 +103,13 @@ def news(notice: Notice) -> News:
         sentence="" if silent else clean(_sentence(finding), 500),
         at=transition.at,
     )
+
+
+def _and_others(notice: Notice) -> str:
+    """What happened to other alerts of the incident at the same moment is told with it, not after it."""
+    same = [each for each in notice.incident.history if (each.event, each.at) == (notice.event, notice.at)]
+    others = len(same) - 1
+    return f", and {others} more alert{'s' if others > 1 else ''} with it" if others > 0 else ""
 
 
 def calls(incident: Incident) -> bool:

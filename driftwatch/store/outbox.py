@@ -137,7 +137,14 @@ def post(
     receivers: Mapping[str, frozenset[str]],
     held: Mapping[str, datetime],
 ) -> None:
-    """One delivery for every new transition and every receiver that is told of such events."""
+    """One delivery for each thing that happened, to every receiver that is told of such events.
+
+    What happens to several alerts of one incident in one moment is one thing: the first of these transitions stands
+    for all of them, and a receiver is told once.
+    """
+    happened: dict[tuple[object, ...], Transition] = {}
+    for each in news:
+        happened.setdefault((each.incident, each.event, each.at, held.get(each.key)), each)
     rows = [
         {
             "transition": each.key,
@@ -151,7 +158,7 @@ def post(
             "held_until": held.get(each.key),
             "outcome": "",
         }
-        for each in news
+        for each in happened.values()
         for receiver, events in receivers.items()
         if each.event in events
     ]
