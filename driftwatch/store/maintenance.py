@@ -15,13 +15,13 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftwatch.store.canaries import Canaries
 from driftwatch.store.columns import micros
 from driftwatch.store.database import Database
 from driftwatch.store.tables import (
     baselines,
     canary_runs,
     findings,
-    first_seen,
     last_findings,
     metadata,
     runs,
@@ -33,7 +33,11 @@ from driftwatch.store.tables import (
 log = logging.getLogger(__name__)
 
 CHUNK = 2000
-"""Rows a transaction deletes: others wait for milliseconds only."""
+"""Rows (or pages) that one transaction frees: others wait for milliseconds only."""
+EVICTED = 200
+"""Rows between two looks at whether enough is gone."""
+LOOKED_AT = 50_000
+"""Keys held in memory while deleting."""
 SLACK = 0.9
 """How far below the cap an eviction goes, so that it is rare."""
 RUNS_KEPT = timedelta(days=30)
@@ -66,11 +70,15 @@ def maintain(database: Database, retention: Retention, now: datetime) -> None:
     """Delete what is too old, then what is too much; give the space back."""
     with database.reading() as connection:
         learnt = _baseline_spans(connection)
-        kept_runs = learnt + _first_days(connection, learnt)
+    kept_runs = learnt + _first_days(database, learnt)
     _forget_old(database, retention, now, learnt, kept_runs)
-    evicted = _evict(database, retention.disk, learnt, kept_runs)
-    _give_back(database, evicted)
-    if evicted and database_size(database) > retention.disk:
+    _give_back(database)
+    if database_size(database) > retention.disk:
+        _rewrite(database)
+        _evict(database, retention.disk, learnt, kept_runs)
+        _give_back(database)
+        _rewrite(database)
+    if database_size(database) > retention.disk:
         log.warning(
             "the database %s takes more than `retention: disk` (%d bytes) allows, and nothing is left to delete",
             database.shown,
@@ -87,15 +95,20 @@ def _baseline_spans(connection: Connection) -> list[Span]:
     return list({source: Span(source, start, end) for source, start, end in connection.execute(query)}.values())
 
 
-def _first_days(connection: Connection, learnt: Sequence[Span]) -> list[Span]:
-    """A canary that came after the baseline is compared with its own first days."""
-    spans: list[Span] = []
-    for span in learnt:
-        query = sa.select(first_seen.c.source, first_seen.c.at).where(first_seen.c.at >= span.end).distinct()
-        if span.source != "*":
-            query = query.where(first_seen.c.source == span.source)
-        spans += [Span(source, at, at + (span.end - span.start)) for source, at in connection.execute(query)]
-    return spans
+def _first_days(database: Database, learnt: Sequence[Span]) -> list[Span]:
+    """A canary that came after the baseline, and is still asked, is compared with its own first days."""
+    with database.reading() as connection:
+        sources = connection.execute(sa.select(canary_runs.c.source).distinct()).scalars().all()
+    canaries = Canaries(database)
+    spans: set[Span] = set()
+    for source in sources:
+        newest, first_seen = canaries.latest(source), canaries.first_seen(source)
+        asked = {(seen.query_id, seen.digest) for seen in newest.observations} if newest else set()
+        starts = {at for canary, at in first_seen.items() if canary in asked}
+        for span in learnt:
+            if span.source in ("*", source):
+                spans |= {Span(source, at, at + (span.end - span.start)) for at in starts if at >= span.end}
+    return list(spans)
 
 
 def _outside(table: sa.Table, column: sa.Column[Any], spans: Sequence[Span]) -> sa.ColumnElement[bool]:
@@ -134,7 +147,7 @@ def _old_tallies(old: datetime, learnt: Sequence[Span]) -> tuple[sa.ColumnElemen
     inside = [
         sa.and_(
             tallies.c.hour >= micros(span.start) // hour,
-            tallies.c.hour * hour < micros(span.end),
+            tallies.c.hour < -(-micros(span.end) // hour),
             _speaks_of(span, tallies),
         )
         for span in learnt
@@ -151,41 +164,45 @@ def _is_newest() -> sa.ColumnElement[bool]:
 
 
 def _delete(database: Database, table: sa.Table, *where: sa.ColumnElement[bool]) -> None:
-    while _delete_some(database, table, where, CHUNK) == CHUNK:
-        pass
+    key = _key(table)
+    some = sa.select(*table.primary_key.columns).where(*where).limit(CHUNK)
+    deleted = CHUNK
+    while deleted == CHUNK:
+        with database.writing() as connection:
+            deleted = connection.execute(sa.delete(table).where(key.in_(some))).rowcount
 
 
-def _delete_some(
-    database: Database, table: sa.Table, where: Sequence[sa.ColumnElement[bool]], count: int, order: Any = None
-) -> int:
-    """Delete at most ``count`` rows in one transaction; returns how many there were."""
-    key = list(table.primary_key.columns)
-    some = sa.select(*key).where(*where).order_by(order).limit(count)
-    chosen = sa.tuple_(*key).in_(some) if len(key) > 1 else key[0].in_(some)
-    with database.writing() as connection:
-        return connection.execute(sa.delete(table).where(chosen)).rowcount
+def _key(table: sa.Table) -> sa.ColumnElement[Any]:
+    columns = list(table.primary_key.columns)
+    return columns[0] if len(columns) == 1 else sa.tuple_(*columns)
 
 
 # --- by size -------------------------------------------------------------------------------------------------------
 
 
-def _evict(database: Database, disk: int, learnt: Sequence[Span], kept_runs: Sequence[Span]) -> list[sa.Table]:
-    """Delete the oldest rows, in the order of what is missed least, until the rest fits; returns the tables touched."""
-    if database_size(database) <= disk:
-        return []
-    evicted: list[sa.Table] = []
-    live: float = _live_bytes(database)
+def _evict(database: Database, disk: int, learnt: Sequence[Span], kept_runs: Sequence[Span]) -> None:
+    """Delete the oldest rows, in the order of what is missed least, until the rest fits."""
+    live = float(_live_bytes(database))
+    if live <= disk:
+        return
     for table, where, order in _order_of_eviction(learnt, kept_runs):
-        row = 0.0
-        while live > disk * SLACK:
-            row = row or _row_bytes(database, table)
-            count = _delete_some(database, table, where, CHUNK, order)
-            if count:
-                evicted.append(table)
-            live = _live_bytes(database) if database.is_sqlite else live - row * count
-            if count < CHUNK:
-                break
-    return list(dict.fromkeys(evicted))
+        row = _row_bytes(database, table)
+        oldest = sa.select(*table.primary_key.columns).where(*where).order_by(order).limit(LOOKED_AT)
+        while live > disk * SLACK and (keys := _read(database, oldest)):
+            for start in range(0, len(keys), EVICTED):
+                if live <= disk * SLACK:
+                    break
+                some = keys[start : start + EVICTED]
+                with database.writing() as connection:
+                    connection.execute(sa.delete(table).where(_key(table).in_(some)))
+                live = _live_bytes(database) if database.is_sqlite else live - row * len(some)
+
+
+def _read(database: Database, query: sa.Select[Any]) -> list[Any]:
+    """The keys that a query finds: values, or tuples where a key has several columns."""
+    with database.reading() as connection:
+        rows = connection.execute(query).fetchall()
+    return [row[0] if len(row) == 1 else tuple(row) for row in rows]
 
 
 def _order_of_eviction(
@@ -231,14 +248,23 @@ def _relation_bytes(connection: Connection, table: sa.Table) -> int:
     return int(connection.execute(sa.select(sa.func.pg_total_relation_size(table.name))).scalar_one())
 
 
-def _give_back(database: Database, evicted: Sequence[sa.Table]) -> None:
-    """Hand free space back to the disk. Postgres looks after itself unless a whole part was evicted."""
+def _give_back(database: Database) -> None:
+    """Hand the free pages of a SQLite file back to the disk; Postgres uses its own again."""
+    if not database.is_sqlite:
+        return
     with database.alone() as connection:
-        if database.is_sqlite:
-            for pragma in ("incremental_vacuum", "wal_checkpoint(TRUNCATE)", "optimize"):
-                result = connection.exec_driver_sql(f"PRAGMA {pragma}")
-                if result.returns_rows:  # SQLite does the work row by row
-                    result.fetchall()
-            return
-        for table in evicted:
+        free = int(connection.exec_driver_sql("PRAGMA freelist_count").scalar_one())
+        file = connection.connection.driver_connection
+        assert file is not None
+        for _ in range(0, free, CHUNK):
+            file.executescript(f"PRAGMA incremental_vacuum({CHUNK})")  # a plain execute stops at the first page
+        file.executescript("PRAGMA wal_checkpoint(TRUNCATE); PRAGMA optimize")
+
+
+def _rewrite(database: Database) -> None:
+    """Make the tables of Postgres as small as what they hold; each is locked for as long as that takes."""
+    if database.is_sqlite:
+        return
+    with database.alone() as connection:
+        for table in (sampled, canary_runs, findings):
             connection.exec_driver_sql(f"VACUUM FULL {table.name}")
