@@ -49,7 +49,7 @@ def test_an_incident_that_was_never_told_is_missed():
 
 def test_an_incident_told_a_day_late_is_not_as_expected():
     transitions = [each for each in as_expected() if each.family != "canaries"]
-    transitions += [change(21, 12, "firing", "canaries de"), change(24, 0, "resolved", "canaries de")]
+    transitions += [change(22, 0, "firing", "canaries de"), change(24, 0, "resolved", "canaries de")]
     assert not next(outcome for outcome in judge(SCENARIO, transitions, END) if outcome.place == "canaries de").ok
 
 
