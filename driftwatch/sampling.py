@@ -90,7 +90,7 @@ class Stratum:
 class OpenStratum:
     """One day of one language while its sample may still change; with a threshold of 0 it is closed for good."""
 
-    __slots__ = ("_heap", "_held", "_limit", "_sampler", "_threshold", "day", "lang", "salt", "size")
+    __slots__ = ("_heap", "_held", "_limit", "_sampler", "_threshold", "closed", "day", "lang", "salt", "size")
 
     def __init__(self, sampler: Sampler, day: date, lang: str, threshold: float, priorities: Sequence[float]) -> None:
         self._sampler = sampler
@@ -111,6 +111,7 @@ class OpenStratum:
     @threshold.setter
     def threshold(self, threshold: float) -> None:
         self._threshold = threshold
+        self.closed = threshold == 0
         # What a digest is compared with, byte by byte: no arithmetic for rows that are not kept, which are most.
         self._limit = _NO_LIMIT if threshold >= 1 else (int(threshold / _STEP) << 11).to_bytes(8, "big")
 

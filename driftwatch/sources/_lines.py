@@ -10,7 +10,7 @@ from driftwatch.sources._files import Found
 from driftwatch.sources._follow import SETTLED, Outlook, unchanged_for, unread
 from driftwatch.sources._places import DAMAGED, PRINT, Content, Moved, Place, prints
 
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 17
 """Bytes read at once from one file: they and their lines stay in the processor's cache, and files take turns often."""
 
 When = Callable[[bytes], float | None]

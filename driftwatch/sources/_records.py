@@ -219,7 +219,7 @@ class Intake:
                 self._offered.append((priority, layer, record, at, cell.lang, abstained))
                 if len(self._offered) >= self._crowded:
                     self._let_go()
-        elif not layer.threshold:
+        elif layer.closed:
             self.notes[TOO_OLD] += 1
 
     def _cell(self, text: str, ts: str, at: datetime, given: str | None) -> _Cell:
