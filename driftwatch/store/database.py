@@ -109,32 +109,41 @@ class Database:
         return str(self.path) if self.path is not None else self.url.render_as_string(hide_password=True)
 
     def _explained(self, error: BaseException | None) -> StoreError:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).rstrip(".")
         if self.url.password:
             reason = reason.replace(str(self.url.password), "***")
         known = _SQLITE if self.is_sqlite else _POSTGRES
-        remedy = next((what for sign, what in known if sign in reason.lower()), "")
-        return StoreError(f"the database {self.shown} refuses: {reason}.", remedy=remedy)
+        for sign, problem, remedy in known:
+            if sign in reason.lower():
+                return StoreError(f"the database {self.shown}: {problem or reason}.", remedy=remedy)
+        return StoreError(f"the database {self.shown} refuses: {reason}.")
 
 
+_FOLDER = "Check that its folder exists and that driftwatch may write there."
 _SQLITE = (
-    ("not a database", "It is no SQLite file, or it is damaged: move it away, or name another file."),
-    ("malformed", "The file is damaged: move it away and put a backup in its place."),
-    ("locked", "Another program has held it for too long: find it with `fuser` and end it."),
-    ("unable to open", "Check that its folder exists and that driftwatch may write there."),
-    ("readonly", "Check that driftwatch may write the file and its folder (it needs -wal and -shm beside it)."),
-    ("disk is full", "Make room, or lower `retention: disk`."),
-    ("disk i/o", "Check the disk; a network folder cannot hold a SQLite file."),
+    ("not a database", "it is no SQLite file", "Move it away, or name another file."),
+    ("malformed", "the file is damaged", "Move it away and put a backup in its place."),
+    ("locked", "another program has kept it locked for too long", "Find it with `fuser` and end it."),
+    ("unable to open", "it cannot be opened or made", _FOLDER),
+    ("readonly", "it cannot be written", "Check that driftwatch may write the file and its folder."),
+    ("disk is full", "the disk is full", "Make room, or lower `retention: disk`."),
+    ("disk i/o", "the disk fails", "Check the disk; a network folder cannot hold a SQLite file."),
 )
+"""What SQLite says, what that means (empty: what it says), and what to do."""
+
+_NAMES = "Check user, password and name in `database:`."
 _POSTGRES = (
-    ("password authentication failed", "Check user and password in `database:`."),
-    ("no password supplied", "Write user and password into `database:`."),
-    ("does not exist", "Check the name in `database:`, and make the database or role first."),
-    ("permission denied", "Grant the role the right to make tables in its schema."),
-    ("could not translate host name", "Check the host name in `database:`."),
-    ("failed to resolve host", "Check the host name in `database:`."),
-    ("connection", "Check that the server runs and that host and port are right."),
+    ("password authentication failed", "the server does not accept this user with this password", _NAMES),
+    ("no password supplied", "the server wants a password", _NAMES),
+    ("does not exist", "", "Check the name in `database:`, and make the database or role first."),
+    ("permission denied", "", "Grant the role the right to make tables in its schema."),
+    ("could not translate host name", "its host name is not known", "Check the host in `database:`."),
+    ("failed to resolve host", "its host name is not known", "Check the host in `database:`."),
+    ("connection refused", "nobody answers there", "Check that the server runs, and its host and port."),
+    ("timeout expired", "nobody answers there", "Check that the server runs, and its host and port."),
+    ("connection", "", "Check that the server runs, and its host and port."),
 )
+"""The same of Postgres."""
 
 
 def read_url(url: str) -> URL:

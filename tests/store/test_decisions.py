@@ -294,10 +294,10 @@ def test_what_was_done_last_is_known_for_each_job(store: Store) -> None:
     assert store.decisions.last_runs() == {"a": MONDAY + 3 * HOUR, "b": MONDAY + 5 * HOUR}
 
 
-def test_a_closed_server_is_a_store_error(sqlite_store: Store) -> None:
+def test_a_file_that_was_overwritten_is_a_store_error(sqlite_store: Store) -> None:
     path = sqlite_store.database.path
     assert path is not None
     sqlite_store.close()
     path.write_bytes(b"not a database at all, but long enough to be looked at" * 100)
-    with pytest.raises(StoreError, match="refuses"):
+    with pytest.raises(StoreError, match="no SQLite file"):
         sqlite_store.decisions.alerts()

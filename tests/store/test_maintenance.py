@@ -27,25 +27,27 @@ NOW = MONDAY + 40 * DAY
 ALL_TIME = (MONDAY - 100 * DAY, NOW + 100 * DAY)
 
 
-def fill(store: Store, days: int = 40) -> None:
-    """A row of everything for each day."""
-    for day in range(days):
-        at = MONDAY + day * DAY
-        store.traffic.ingest(
-            batch(
-                kept(0.1, f"day {day}", at),
-                tallies={(hours(at), "de"): counts(queries=1)},
-                thresholds={(at.date(), "*"): 0.5},
-            )
+def fill(store: Store) -> None:
+    """A row of everything for each of forty days."""
+    days = [MONDAY + day * DAY for day in range(40)]
+    store.traffic.ingest(
+        batch(
+            *(kept(0.1, f"day {number}", at) for number, at in enumerate(days)),
+            tallies={(hours(at), "de"): counts(queries=1) for at in days},
+            thresholds={(at.date(), "*"): 0.5 for at in days},
         )
+    )
+    for at in days:
         store.canaries.add(run(at, answer("q", 0.5, at=at)))
-        store.decisions.record(
-            findings=[finding("recall", at, verdict="ok"), finding("volume", at)],
-            alerts=(),
-            transitions=[transition("recall", "firing", at)],
-            receivers={"slack": EVERYTHING},
-            run=CheckRun("recall", at, at, at, "done"),
-        )
+        store.decisions.record_run(CheckRun("recall", at, at, at, "done"))
+    store.decisions.record(
+        findings=[
+            finding(check, at, verdict=said) for at in days for check, said in (("recall", "ok"), ("volume", "fail"))
+        ],
+        alerts=(),
+        transitions=[transition("recall", "firing", at) for at in days],
+        receivers={"slack": EVERYTHING},
+    )
 
 
 def days_kept(store: Store) -> dict[str, list[int]]:

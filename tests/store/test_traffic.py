@@ -60,7 +60,7 @@ def test_the_first_and_last_hour_are_those_counted(store: Store) -> None:
     assert store.traffic.last_hour("live") == MONDAY + 9 * HOUR
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_split_into_batches_gives_the_same_tallies(seed: int) -> None:
     chance = random.Random(seed)
