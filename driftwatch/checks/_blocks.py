@@ -1,15 +1,61 @@
-"""Counts by day: how much the days of the baseline vary, which is more than coins would."""
+"""How much more than chance the days of the baseline vary, and what that makes of a p-value.
+
+Real counts come in bursts, sessions and days; a test that takes them for coins cries wolf. The dispersion is estimated
+from the days of the baseline, with a prior of a week whose days vary by a tenth (scaled inverse chi-square: Gelman and
+others 2013, Bayesian Data Analysis, section 2.6), because a short baseline has few days of the same weekday; the
+p-value then is Student's.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.stats.proportion import dispersion
 from driftwatch.types import TALLY_FIELDS, Tallies
 
-FEWEST_DAYS = 3
-"""With fewer days than this in the baseline, counts are taken for coins."""
+PRIOR_DAYS, PRIOR_VARIATION = 7, 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Dispersion:
+    """How many times more than chance the counts of a day vary."""
+
+    factor: float
+    """At least 1."""
+    freedom: float
+    """How well that is known: degrees of freedom, those of the prior among them."""
+
+    @classmethod
+    def of(cls, chi_square: float, freedom: float, prior: float, width: int = 1) -> Dispersion:
+        """From Pearson's chi-square of the days; ``prior``: the factor if days vary by ``PRIOR_VARIATION``.
+
+        ``width``: degrees of freedom that one day brings.
+        """
+        known = freedom + PRIOR_DAYS * width
+        return cls(max(1.0, (chi_square + PRIOR_DAYS * width * prior) / known), known)
+
+    def temper(self, p_value: float, *, two_sided: bool) -> float:
+        """What a p-value is worth whose dispersion was estimated: Student's t for the normal distribution."""
+        from scipy.special import ndtri, stdtr
+
+        sides = 2 if two_sided else 1
+        if p_value >= sides / 2 or p_value <= 0:
+            return p_value
+        return float(sides * stdtr(self.freedom, ndtri(p_value / sides)))
+
+
+def of_days(counts: NDArray[np.float64], prior: float) -> Dispersion:
+    """Dispersion of ``counts``, shape (days, categories), around the shares that all days have together."""
+    table = counts[counts.sum(axis=1) > 0]
+    table = table[:, table.sum(axis=0) > 0]
+    width = max(table.shape[1] - 1, 1)
+    if table.shape[0] < 2 or table.shape[1] < 2:
+        return Dispersion.of(0.0, 0.0, prior, width)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    chi_square = float(((table - expected) ** 2 / expected).sum())
+    return Dispersion.of(chi_square, (table.shape[0] - 1) * width, prior, width)
 
 
 def by_day(tallies: Tallies, columns: tuple[str, ...]) -> NDArray[np.float64]:
@@ -19,8 +65,3 @@ def by_day(tallies: Tallies, columns: tuple[str, ...]) -> NDArray[np.float64]:
     days = np.zeros((int(day.max()) + 1 if len(day) else 0, len(columns)))
     np.add.at(days, day, counts)
     return days
-
-
-def day_dispersion(counts: NDArray[np.float64]) -> float:
-    """How many times more than chance the days vary; ``counts``: shape (days, categories). 1 when too few to tell."""
-    return dispersion(counts) if len(counts) >= FEWEST_DAYS else 1.0

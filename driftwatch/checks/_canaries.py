@@ -129,10 +129,10 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
 
     Two exact one-sided tests, the better of them doubled (Bonferroni):
 
-    - sign flips of the differences from the canary's mean, unsteady canaries weighing less. When no canary ever
-      varied before, each difference is 0, -1 or +1 and this is the exact McNemar test;
+    - sign flips of the differences from the canary's mean. When no canary ever varied before, each difference is 0, -1
+      or +1 and this is the exact McNemar test;
     - the number of canaries below their typical value, against how often each of them was before (Poisson-binomial).
-      It keeps its power when there are few canaries, and does not take flaky ones for a drop.
+      It gives a flaky canary the little weight that it deserves, and keeps its power when there are few canaries.
     """
     keys = sorted(asked.outcomes.keys() & baseline.keys())
     if not keys:
@@ -146,9 +146,9 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
     rates = _down_rates([baseline[key] for key, can in zip(keys, can_fall, strict=True) if can])
     lower = int((values < typical - 1e-9).sum())
     lost, gained = int((can_fall & (values == 0)).sum()), int((~can_fall & (values > 0)).sum())
-    p_flip = sign_flip(np.round(weights * differences, 12), side="less")
+    p_flip = sign_flip(np.round(differences, 12), side="less")
     p_down = poisson_binomial_tail(lower, rates)
-    smallest = min(0.5 ** int((weights * means > 0).sum()), poisson_binomial_tail(len(rates), rates))
+    smallest = min(0.5 ** int((means > 0).sum()), poisson_binomial_tail(len(rates), rates))
     return Change(
         n=len(keys),
         value=float(values.mean()),

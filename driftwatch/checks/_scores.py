@@ -14,9 +14,10 @@ from driftwatch.types import Sample, Window
 
 Score = Literal["top1", "topk_mean"]
 
-USUAL_KS = 0.82757
-"""Median of sqrt(n) D when nothing changed: the median of Kolmogorov's distribution."""
-FEWEST_DAYS = 3
+CHANCE = np.pi**2 / 12
+"""Mean of n D^2 when nothing changed: the second moment of Kolmogorov's distribution."""
+PRIOR_DAYS, PRIOR_SHIFT = 7, 0.02
+"""Before the baseline has shown how much its days differ, they are taken to differ by this D."""
 SMALLEST_DAY = 20
 """A day with fewer units than this says nothing about how much days vary."""
 
@@ -39,8 +40,10 @@ class Normal:
     units: Weighted | None
     """None when no row of the reference has a score."""
     rows: int
-    day_factor: float
-    """How many times farther from the others a day of the baseline is than chance would put it; at least 1."""
+    day_shift: float
+    """By which D a day differs from the others beyond chance (standard deviation)."""
+    freedom: float
+    """How well that is known: days less one, and ``PRIOR_DAYS``."""
     day_distances: tuple[float, ...]
     """D of each day of the baseline against the others."""
 
@@ -72,14 +75,24 @@ def normal(reference: Window, score: Score) -> Normal:
 
 def _normal(found: Units) -> Normal:
     if not len(found.values):
-        return Normal(None, 0, 1.0, ())
+        return Normal(None, 0, PRIOR_SHIFT, PRIOR_DAYS, ())
+    distances, sizes = _between_days(found)
+    beyond_chance = max(0.0, float((distances**2 - CHANCE / sizes).sum()))
+    freedom = max(len(distances) - 1, 0) + PRIOR_DAYS
+    return Normal(
+        units=Weighted.of(found.values, found.weights),
+        rows=len(found.values),
+        day_shift=float(np.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom)),
+        freedom=freedom,
+        day_distances=tuple(distances.tolist()),
+    )
+
+
+def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """D of each day that has enough units against the other days, and the sizes of these comparisons."""
     _, day, rows = np.unique(found.day, return_inverse=True, return_counts=True)
-    whole = Weighted.of(found.values, found.weights)
-    thick = rows >= SMALLEST_DAY
-    if thick.sum() < FEWEST_DAYS:
-        return Normal(whole, len(found.values), 1.0, ())
-    keep = thick[day]
+    keep = (rows >= SMALLEST_DAY)[day]
     _, day = np.unique(day[keep], return_inverse=True)
-    distances, sizes = block_distances(found.values[keep], found.weights[keep], day)
-    factor = float(np.median(distances * np.sqrt(sizes))) / USUAL_KS
-    return Normal(whole, len(found.values), max(1.0, factor), tuple(float(d) for d in distances))
+    if not len(day) or not day.any():
+        return np.empty(0), np.empty(0)
+    return block_distances(found.values[keep], found.weights[keep], day)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from driftwatch.checks import Check
-from driftwatch.checks._blocks import day_dispersion
+from driftwatch.checks._blocks import PRIOR_VARIATION, of_days
 from driftwatch.checks._words import count, detected, language, percent
 from driftwatch.stats.proportion import g_test, total_variation
 from driftwatch.types import TALLY_FIELDS, UNDETERMINED, Finding, Tallies, Window
@@ -71,8 +71,9 @@ class Mix(Check):
         langs = sorted(now.keys() | before.keys())
         left = np.array([now.get(lang, 0) for lang in langs], dtype=np.float64)
         right = np.array([before.get(lang, 0) for lang in langs], dtype=np.float64)
-        vary = day_dispersion(_by_day(reference.tallies, [lang for lang in langs if before.get(lang)]))
-        statistic, p_value = g_test(*_merge_rare(left, right), dispersion=vary)
+        days = _by_day(reference.tallies, [lang for lang in langs if before.get(lang)])
+        vary = of_days(days, 1 + PRIOR_VARIATION**2 * days.sum() / len(days) / max(days.shape[1] - 1, 1))
+        statistic, p_value = g_test(*_merge_rare(left, right), vary.factor, vary.freedom)
         effect = total_variation(left, right)
         shares, shares_before = left / left.sum(), right / right.sum()
         moved = np.argsort(-np.abs(shares - shares_before), kind="stable")
@@ -87,7 +88,7 @@ class Mix(Check):
                 "largest_change": language(langs[moved[0]]),
                 "shares": {language(langs[i]): round(float(shares[i]), 5) for i in moved[:30]},
                 "reference_shares": {language(langs[i]): round(float(shares_before[i]), 5) for i in moved[:30]},
-                "day_dispersion": round(vary, 3),
+                "day_dispersion": round(vary.factor, 3),
             },
         }
         changes = [(language(langs[i]), float(shares_before[i]), float(shares[i])) for i in moved[:3]]

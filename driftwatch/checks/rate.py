@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from driftwatch.checks import Check
-from driftwatch.checks._blocks import by_day, day_dispersion
+from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion, by_day, of_days
 from driftwatch.checks._words import count, detected, percent
 from driftwatch.stats.proportion import newcombe, two_proportions, wilson
 from driftwatch.types import Finding, Tallies, Window
@@ -102,10 +101,11 @@ class Rate(Check):
 
     def _by_change(self, current: Window, reference: Window, facts: dict[str, Any], remark: str) -> Finding:
         (x, n), (x0, n0) = self._counted(current.tallies), self._counted(reference.tallies)
-        vary = day_dispersion(self._days(reference.tallies))
-        # Counts that vary `vary` times more than coins carry as much evidence as so many times fewer coins.
-        m, m0 = max(1, round(n / vary)), max(1, round(n0 / vary))
-        p_value = two_proportions(round(x / n * m), m, round(x0 / n0 * m0), m0, self.side)
+        vary = self._dispersion(reference.tallies, x0, n0)
+        # Counts that vary so many times more than coins carry as much evidence as so many times fewer coins.
+        m, m0 = max(1, round(n / vary.factor)), max(1, round(n0 / vary.factor))
+        exact = two_proportions(round(x / n * m), m, round(x0 / n0 * m0), m0, self.side)
+        p_value = vary.temper(exact, two_sided=self.side == "both")
         effect = x / n - x0 / n0
         facts |= {
             "reference": x0 / n0,
@@ -117,7 +117,8 @@ class Rate(Check):
                 **facts["details"],
                 "reference_count": x0,
                 "reference_known": n0,
-                "day_dispersion": round(vary, 3),
+                "day_dispersion": round(vary.factor, 3),
+                "fisher_p": two_proportions(x, n, x0, n0, self.side),
                 "interval_of_value": list(wilson(x / n * m, m)),
             },
         }
@@ -148,11 +149,12 @@ class Rate(Check):
         hits = known - sum(parts) if self.of == "no_click" else parts[0]
         return min(max(hits, 0), known), known
 
-    def _days(self, tallies: Tallies) -> NDArray[np.float64]:
-        """Shape (days, 2): ended badly and did not."""
+    def _dispersion(self, tallies: Tallies, hits: int, known: int) -> Dispersion:
         days = by_day(tallies, _COLUMNS[self.of])
-        known, marked = days[:, 0], days[:, 1:].sum(axis=1)
-        return np.stack([marked, np.maximum(known - marked, 0)], axis=1)
+        marked = days[:, 1:].sum(axis=1)
+        split = np.stack([marked, np.maximum(days[:, 0] - marked, 0)], axis=1)
+        prior = 1 + PRIOR_VARIATION**2 * hits / len(days) * known / max(known - hits, 1)
+        return of_days(split, prior)
 
 
 def _only(n: int) -> str:

@@ -10,7 +10,7 @@ from pydantic import Field
 from driftwatch.checks import Check
 from driftwatch.checks._scores import Normal, Score, Units, normal, units
 from driftwatch.checks._words import count, detected, percent, score
-from driftwatch.stats.twosample import KS, Weighted, ks, ks_p_value, smallest_d, wasserstein
+from driftwatch.stats.twosample import KS, Weighted, ks, shifted_ks_p_value, smallest_d, wasserstein
 from driftwatch.types import Finding, Window
 
 _WORDS = {"top1": "top-1 scores", "topk_mean": "mean top-k scores"}
@@ -68,12 +68,11 @@ class ScoreDrift(Check):
         remark: str,
     ) -> Finding:
         test = ks(now, before)
-        # Days differ by more than chance even when nothing changed: that much less is each unit worth as evidence.
-        n = test.n / usual.day_factor**2
-        p_value = ks_p_value(test.d, n)
-        blind_below = smallest_d(current.alpha, n)
+        # Days differ by more than chance even when nothing changed.
+        p_value = shifted_ks_p_value(test.d, test.n, usual.day_shift, usual.freedom)
+        blind_below = smallest_d(current.alpha, test.n, usual.day_shift, usual.freedom)
         larger = sum(test.d > d for d in usual.day_distances)
-        spread = 1.358 / float(np.sqrt(n))
+        spread = float(np.hypot(1.358 / np.sqrt(test.n), 1.96 * usual.day_shift))
         facts |= {
             "reference": before.quantile(0.5),
             "effect": test.d,
@@ -85,7 +84,7 @@ class ScoreDrift(Check):
                 "reference": _shape(before),
                 "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
                 "wasserstein": wasserstein(now, before),
-                "day_factor": round(usual.day_factor, 3),
+                "day_shift": round(usual.day_shift, 4),
                 "larger_than_days": [larger, len(usual.day_distances)],
                 "blind_below": round(blind_below, 4),
                 "effective_n": round(now.n, 1),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from driftwatch.checks import Check
+from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion
 from driftwatch.checks._words import count, detected
 from driftwatch.stats.proportion import poisson_ratio, ratio_interval
 from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
@@ -18,8 +19,6 @@ from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
 Hours = NDArray[np.int64]
 """Hours since the epoch."""
 WEEK = 168
-PRIOR_DAYS, PRIOR_VARIATION = 4, 0.1
-"""Before the baseline has shown how much days of the same weekday vary, they are taken to vary by a tenth."""
 
 
 class Volume(Check):
@@ -81,11 +80,12 @@ class Volume(Check):
         counts = counts[usual.known]
         total, expected = int(counts.sum()), float(usual.expected.sum())
         ratio = total / expected
-        x, e, seen = (number / usual.dispersion for number in (total, expected, usual.seen))
-        p_value = poisson_ratio(x, e, seen)
+        vary = usual.dispersion
+        x, e, seen = (number / vary.factor for number in (total, expected, usual.seen))
+        p_value = vary.temper(poisson_ratio(x, e, seen), two_sided=True)
         silent = _silent_tail(counts)
         missed = float(usual.expected[len(counts) - silent :].sum())
-        p_silent = poisson_ratio(0.0, missed / usual.dispersion, seen, "down") if silent else 1.0
+        p_silent = poisson_ratio(0.0, missed / vary.factor, seen, "down") if silent else 1.0
         facts |= {
             "reference": expected,
             "effect": ratio,
@@ -94,7 +94,7 @@ class Volume(Check):
             "p_value": p_value,
             "details": {
                 **facts["details"],
-                "day_dispersion": round(usual.dispersion, 3),
+                "day_dispersion": round(vary.factor, 3),
                 "silent_hours": silent,
                 "silent_expected": round(missed, 1),
                 "silent_p": p_silent,
@@ -129,8 +129,8 @@ class Usual:
     """shape (known hours,)."""
     seen: float
     """Queries in all hours of the baseline that these are compared with."""
-    dispersion: float
-    """How many times more than Poisson the days of the baseline vary; at least 1."""
+    dispersion: Dispersion
+    """How many times more than Poisson the days of the baseline vary."""
 
 
 def _whole_hours(start: datetime, end: datetime) -> Hours:
@@ -160,21 +160,18 @@ def _usual(reference: Window, hours: Hours) -> Usual | None:
     return Usual(known, means[hours[known] % WEEK], float(counts.sum()), _dispersion(past, counts, means))
 
 
-def _dispersion(past: Hours, counts: NDArray[np.int64], means: NDArray[np.float64]) -> float:
-    """Pearson's chi-square of the days' totals around what their hours usually bring, per degree of freedom.
-
-    A short baseline has few days of the same weekday, so it counts as if there were ``PRIOR_DAYS`` more of them.
-    """
+def _dispersion(past: Hours, counts: NDArray[np.int64], means: NDArray[np.float64]) -> Dispersion:
+    """How much more than Poisson the days' totals vary around what their hours usually bring."""
     _, day = np.unique(past // 24, return_inverse=True)
     expected = np.bincount(day, weights=means[past % WEEK])
     totals = np.bincount(day, weights=counts)[expected > 0]
     expected = expected[expected > 0]
     if not len(expected):
-        return 1.0
+        return Dispersion.of(0.0, 0.0, 1.0)
     weekdays = np.unique(past[means[past % WEEK] > 0] % WEEK // 24)
     chi_square = float(((totals - expected) ** 2 / expected).sum())
-    prior = PRIOR_DAYS * PRIOR_VARIATION**2 * float(expected.mean())
-    return max(1.0, (chi_square + prior) / (len(totals) - len(weekdays) + PRIOR_DAYS))
+    prior = 1 + PRIOR_VARIATION**2 * float(expected.mean())
+    return Dispersion.of(chi_square, max(len(totals) - len(weekdays), 0), prior)
 
 
 def _silent_tail(counts: NDArray[np.int64]) -> int:

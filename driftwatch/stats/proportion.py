@@ -1,4 +1,4 @@
-"""Counts and shares: exact tests, intervals, and how much more than a coin they vary."""
+"""Counts and shares: exact tests and intervals."""
 
 from __future__ import annotations
 
@@ -93,12 +93,15 @@ def total_variation(current: ArrayLike, reference: ArrayLike) -> float:
     return float(0.5 * np.abs(left / left.sum() - right / right.sum()).sum())
 
 
-def g_test(current: ArrayLike, reference: ArrayLike, dispersion: float = 1.0) -> tuple[float, float]:
+def g_test(
+    current: ArrayLike, reference: ArrayLike, dispersion: float = 1.0, freedom: float = np.inf
+) -> tuple[float, float]:
     """G and p of the likelihood-ratio test that two sets of counts, shape (k,), have the same shares (Wilks 1938).
 
-    ``dispersion``: how many times more than multinomial the counts vary; G is divided by it.
+    ``dispersion``: how many times more than multinomial the counts vary; when it was estimated with ``freedom`` degrees
+    of freedom, G over it is compared with F instead of chi-square (McCullagh and Nelder 1989, section 4.5).
     """
-    from scipy.special import gammaincc, xlogy
+    from scipy.special import fdtrc, gammaincc, xlogy
 
     table = np.asarray([current, reference], dtype=np.float64)
     table = table[:, table.sum(axis=0) > 0]
@@ -106,23 +109,10 @@ def g_test(current: ArrayLike, reference: ArrayLike, dispersion: float = 1.0) ->
         return 0.0, 1.0
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
     g = max(0.0, float(2 * xlogy(table, table / expected).sum()))
-    return g, float(gammaincc((table.shape[1] - 1) / 2, g / dispersion / 2))
-
-
-def dispersion(counts: ArrayLike) -> float:
-    """How many times more than multinomial the rows of ``counts`` (shape (blocks, categories)) vary; at least 1.
-
-    Pearson's chi-square over its degrees of freedom (McCullagh and Nelder 1989, section 4.5). Real counts come in
-    bursts, sessions and days; a test that takes them for coins cries wolf.
-    """
-    table: NDArray[np.float64] = np.asarray(counts, dtype=np.float64)
-    table = table[table.sum(axis=1) > 0]
-    table = table[:, table.sum(axis=0) > 0]
-    if table.shape[0] < 2 or table.shape[1] < 2:
-        return 1.0
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
-    chi_square = float(((table - expected) ** 2 / expected).sum())
-    return max(1.0, chi_square / float((table.shape[0] - 1) * (table.shape[1] - 1)))
+    width = table.shape[1] - 1
+    if np.isfinite(freedom):
+        return g, float(fdtrc(width, freedom, g / dispersion / width))
+    return g, float(gammaincc(width / 2, g / dispersion / 2))
 
 
 def _sided(up: float, down: float, side: Side) -> float:

@@ -6,6 +6,7 @@ Rows may carry weights (1 / probability of having been kept); what counts as evi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -98,18 +99,52 @@ def ks(
 
 def ks_p_value(d: float, n: float) -> float:
     """P(D >= d) for ``n`` = m n / (m + n), with Stephens' (1970) correction for small samples."""
+    return float(_kolmogorov_tail(np.array([d]), n)[0])
+
+
+@cache
+def _quadrature() -> tuple[Floats, Floats]:
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    return nodes, weights
+
+
+def _kolmogorov_tail(d: Floats, n: float) -> Floats:
     from scipy.special import kolmogorov
 
     root = np.sqrt(n)
-    return float(np.clip(kolmogorov((root + 0.12 + 0.11 / root) * d), 0.0, 1.0))
+    return np.asarray(np.clip(kolmogorov((root + 0.12 + 0.11 / root) * d), 0.0, 1.0))
 
 
-def smallest_d(alpha: float, n: float) -> float:
+def shifted_ks_p_value(d: float, n: float, shift: float, freedom: float) -> float:
+    """P(D >= d) when samples also differ by a day's own shift, without anything having changed.
+
+    D is at most the distance by chance plus the shift's (triangle inequality), so this p is not too small. ``shift``:
+    standard deviation of that second distance, itself estimated with ``freedom`` degrees of freedom (Student's t).
+    """
+    from scipy.special import gammaln, stdtr
+
+    if shift <= 0:
+        return ks_p_value(d, n)
+    nodes, weights = _quadrature()
+    t = (nodes + 1) / 2 * d / shift
+    log_scale = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
+    density = 2 * np.exp(log_scale - (freedom + 1) / 2 * np.log1p(t * t / freedom))
+    inside = float((weights / 2 * d / shift * density * _kolmogorov_tail(d - shift * t, n)).sum())
+    return min(1.0, inside + 2 * float(stdtr(freedom, -d / shift)))
+
+
+def smallest_d(alpha: float, n: float, shift: float = 0.0, freedom: float = 1.0) -> float:
     """The smallest D that a test at level ``alpha`` can tell from chance with this ``n``; 1 when none can."""
-    from scipy.special import kolmogi
-
-    root = np.sqrt(n)
-    return float(min(1.0, kolmogi(alpha) / (root + 0.12 + 0.11 / root)))
+    low, high = 0.0, 1.0
+    if shifted_ks_p_value(1.0, n, shift, freedom) >= alpha:
+        return 1.0
+    while high - low > 1e-4:
+        middle = (low + high) / 2
+        if shifted_ks_p_value(middle, n, shift, freedom) < alpha:
+            high = middle
+        else:
+            low = middle
+    return high
 
 
 def wasserstein(

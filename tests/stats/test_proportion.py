@@ -6,7 +6,6 @@ from scipy import stats
 
 from driftwatch.stats.proportion import (
     binomial_test,
-    dispersion,
     g_test,
     newcombe,
     poisson_ratio,
@@ -117,11 +116,9 @@ def test_a_g_test_of_one_category_or_nothing_has_nothing_to_say():
     assert g_test([0, 0], [9, 3]) == (0.0, 1.0)
 
 
-def test_dispersion_is_about_one_for_coins_and_more_for_days_that_differ():
-    random = np.random.default_rng(9)
-    hits = random.binomial(1000, 0.1, 200)
-    assert dispersion(np.stack([hits, 1000 - hits], axis=1)) == pytest.approx(1, abs=0.25)
-    rates = random.beta(20, 180, 200)
-    hits = random.binomial(1000, rates)
-    assert dispersion(np.stack([hits, 1000 - hits], axis=1)) > 3
-    assert dispersion(np.empty((0, 2))) == 1
+def test_a_g_test_with_known_dispersion_is_chi_square_and_with_an_estimated_one_is_f():
+    table = [[30, 50, 20, 4], [310, 420, 250, 33]]
+    g, p = g_test(*table, dispersion=2.0)
+    assert p == pytest.approx(stats.chi2.sf(g / 2, 3))
+    g, p = g_test(*table, dispersion=2.0, freedom=9)
+    assert p == pytest.approx(stats.f.sf(g / 2 / 3, 3, 9))
