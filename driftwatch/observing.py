@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 ASKED_AT_ONCE = 1024
 """Canaries between two looks at whether the daemon is being stopped."""
 
+READ_AT_ONCE = 1 << 20
+"""Bytes of a log in one transaction: what one batch needs at most stays with the process for good."""
+
 SAMPLER_DAYS = timedelta(days=3)
 """How far back the sample of a day may still change."""
 
@@ -127,7 +130,9 @@ class Observer:
         lines = rejected = 0
         cursor = self.store.traffic.cursor(source.name)
         with self._sampling(source.name, now) as sampler:
-            for batch in cast("Any", source).read(self.watch.base, cursor, sampler, self.reading, now=now):
+            for batch in cast("Any", source).read(
+                self.watch.base, cursor, sampler, self.reading, now=now, limit_bytes=READ_AT_ONCE
+            ):
                 self.store.traffic.ingest(self._asked_again(source, batch))
                 lines += batch.lines
                 rejected += len(batch.rejects)
@@ -180,7 +185,7 @@ class Observer:
         return Reading(
             languages=languages,
             detect=Detector(languages) if languages else None,
-            abstained=Abstention.shipped(),
+            abstained=Abstention.extended(self.watch.abstention),
             keep_text=self.watch.privacy.keep_text,
         )
 
