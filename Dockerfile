@@ -39,9 +39,9 @@ ENV PATH=/opt/venv/bin:$PATH \
     HOME=/var/lib/driftwatch \
     HF_HOME=/var/lib/driftwatch/hf \
     TOKENIZERS_PARALLELISM=false
-USER 10001:10001
 # Mount driftwatch.yaml, checks/ and canaries/ here, read-only; keep the database on the volume.
 WORKDIR /etc/driftwatch
+USER 10001:10001
 VOLUME /var/lib/driftwatch
 EXPOSE 9464
 STOPSIGNAL SIGTERM

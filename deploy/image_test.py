@@ -83,7 +83,8 @@ def pip_mounts(work: Path) -> list[str]:
         settings[name.rpartition(".")[2]] = value.strip("'\"").replace("\\n", " ").split()
     settings["timeout"] = settings.pop("default-timeout", settings.get("timeout", ["60"]))
     kept = {name: values for name, values in settings.items() if name in SETTINGS}
-    text = "".join(f"{name} =\n" + "".join(f"    {value}\n" for value in values) for name, values in kept.items())
+    separator = "\n    "
+    text = "".join(f"{name} = {separator.join(values)}\n" for name, values in kept.items())
     (work / "pip.conf").write_text(f"[global]\n{text}")
     mounts = [f"{work / 'pip.conf'}:/etc/pip.conf:ro"]
     folders = {value.removeprefix("file://").removesuffix("/simple") for values in kept.values() for value in values}
@@ -146,6 +147,8 @@ def run_and_stop(container: str, command: list[str], work: Path) -> None:
     os.chown(state, UID, UID)
     (configuration / "driftwatch.yaml").write_text(CONFIGURATION.format(port=free_port()))
     (configuration / "queries.jsonl").touch()
+    # buildah mounts its own volume and ours in no certain order; what the image declares was checked before.
+    buildah("config", "--volume", "/var/lib/driftwatch-", container)
     mounts = ["--volume", f"{configuration}:/etc/driftwatch:ro", "--volume", f"{state}:/var/lib/driftwatch"]
     with (work / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(["buildah", "run", *mounts, container, "--", *command], env=ENVIRONMENT, stderr=log)

@@ -114,7 +114,7 @@ def test_a_replayed_question_keeps_its_own_time(service, log):
     [
         ("en", "tell me a joke", "how do I pay with PayPal"),
         ("de", "bist du ein Roboter", "wie kann ich mit PayPal bezahlen"),
-        ("fr", "es-tu un robot", "comment payer avec PayPal"),
+        ("fr", "es-tu un robot", "comment suivre ma commande"),
     ],
 )
 def test_an_answer_that_found_nothing_is_recognised_as_an_abstention(service, log, lang, off_topic, usual):
