@@ -127,7 +127,7 @@ def test_a_source_that_stops_being_asked_becomes_unknown(tmp_path, opened):
 
 
 def test_empty_results_in_one_language_fire_there_only(tmp_path, opened):
-    engine, now = learnt(tmp_path, opened, EMPTY)
+    engine, _ = learnt(tmp_path, opened, EMPTY)
     append(tmp_path, log_lines(START + timedelta(hours=48), 12, langs=["en", "fr"]))
     append(tmp_path, log_lines(START + timedelta(hours=48), 12, langs=["de"], empty=0.3))
     play(engine, START + timedelta(hours=54), 2)
@@ -202,6 +202,23 @@ def test_a_new_canary_does_not_disturb_the_baseline_of_the_others(tmp_path, open
     finding = by_segment(play(engine, now, 1)[0])["de"]
     assert finding.verdict == "ok"
     assert finding.n == 20
+
+
+ABSTAINED = "  - {name: abstentions, kind: rate, of: abstained, source: live, by: lang, window: 6h, every: 6h}\n"
+OWN_PATTERNS = "abstention: {de: ['da musst du die zentrale anrufen']}\n"
+
+
+@pytest.mark.parametrize(("more", "abstained"), [("", 1), (OWN_PATTERNS, 2)])
+def test_an_answer_that_matches_a_pattern_of_ones_own_is_an_abstention(tmp_path, opened, more: str, abstained: int):
+    engine = engine_of(make_world(tmp_path, ABSTAINED, more=more))
+    opened.append(engine)
+    said = ["Da musst du die Zentrale anrufen.", "Das weiß ich leider nicht.", "Der Versand dauert drei Tage."]
+    line = '{"ts": "2026-05-04T00:10:00Z", "query": "versand %d", "lang": "de", "answer": "%s"}'
+    append(tmp_path, [line % (number, answer) for number, answer in enumerate(said)])
+    engine.observe("live", START + timedelta(hours=1))
+    tallies = engine.store.traffic.tallies("live", START, START + timedelta(hours=1))
+    assert tallies.by_lang("abstained") == {"de": abstained}
+    assert tallies.by_lang("abstention_known") == {"de": 3}
 
 
 def test_where_the_log_has_no_results_the_sample_is_asked_again(tmp_path, opened):

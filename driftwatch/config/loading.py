@@ -18,7 +18,8 @@ from driftwatch.config.sentences import Complaint, at, complaints, place, shown
 from driftwatch.config.watch import NOT_SETTINGS, Origin, Watch
 from driftwatch.embed import EmbedderSettings
 from driftwatch.errors import ConfigError, ConfigErrors
-from driftwatch.plugins import find_kind, kind_names
+from driftwatch.plugins import below, find_kind, kind_names
+from driftwatch.sources._abstention import Pack, pack_of, read_pack
 from driftwatch.yamlfile import Document, Where, show
 
 M = TypeVar("M", bound=BaseModel)
@@ -69,6 +70,7 @@ class _Loader:
             "embedder": self._embedder(document, given.pop("embedder", None)),
             "checks": self._checks(document, given.pop("checks", [])),
             "notify": self._notify(document, given.pop("notify", [])),
+            "abstention": self._abstention(document, given.pop("abstention", {})),
         }
         watch = self._validated(Watch, given, document, (), "", **parts, path=self.path, origins=self.origins)
         if self.errors or watch is None:
@@ -121,6 +123,21 @@ class _Loader:
             return None
         self.origins["embedder"] = Origin(document, ("embedder",))
         return self._validated(EmbedderSettings, given, document, ("embedder",), "the embedder")
+
+    def _abstention(self, document: Document, given: Any) -> Pack:
+        """Patterns by language, or the file that holds them."""
+        where: Where = ("abstention",)
+        if not isinstance(given, str):
+            return pack_of(given, lambda inside, *said: self._report(document, (*where, *inside), *said))
+        path = below(self.path.parent, given)
+        if not path.is_file():
+            self._report(document, where, f"there is no file '{given}'.", "Write its path relative to this file.")
+            return {}
+        try:
+            return read_pack(path)
+        except ConfigError as error:
+            self.errors += error.errors if isinstance(error, ConfigErrors) else [error]
+            return {}
 
     def _notify(self, document: Document, given: Any) -> list[Any]:
         if not isinstance(given, list):

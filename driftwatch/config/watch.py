@@ -40,6 +40,7 @@ from driftwatch.notify import Notifier
 from driftwatch.plugins import Settings, read_secret
 from driftwatch.retrievers import Retriever
 from driftwatch.sources import Source
+from driftwatch.sources._abstention import Phrases
 from driftwatch.yamlfile import Document, Where
 
 NOT_SETTINGS = ("path", "origins")
@@ -85,6 +86,8 @@ class Watch(Settings):
     """How many looks it takes to believe something."""
     notify: tuple[SerializeAsAny[Notifier], ...] = ()
     """Who is told."""
+    abstention: dict[str, Phrases] = Field(default_factory=dict)
+    """How answers say that they have none, beside the shipped patterns: a YAML file, or patterns by language."""
     privacy: Privacy = Privacy()
     """What is kept of the texts that people wrote."""
     api: Api | None = Api()

@@ -37,6 +37,8 @@ _CURLY = re.compile("[‘’ʼ´`“”„«»]")
 _QUOTES = str.maketrans("‘’ʼ´`“”„«»", "'''''\"\"\"\"\"")
 
 Where = tuple[str | int, ...]
+Report = Callable[[Where, str, str], None]
+"""Is told the place, the problem and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,16 +163,11 @@ def read_pack(path: Path) -> Pack:
         ConfigErrors: everything that is wrong with it, each with its line.
     """
     document = yamlfile.load(path, {})
-    return _pack(document.data, lambda where, problem, remedy: document.error(where, problem, remedy))
-
-
-def inline_pack(given: Any) -> Pack:
-    """The same from a mapping that stands in another file.
-
-    Raises:
-        ConfigErrors: everything that is wrong with it, each naming its key.
-    """
-    return _pack(given, lambda where, problem, remedy: ConfigError(f"{yamlfile.show(where)}: {problem}", remedy=remedy))
+    errors: list[ConfigError] = []
+    pack = pack_of(document.data, lambda where, problem, remedy: errors.append(document.error(where, problem, remedy)))
+    if errors:
+        raise ConfigErrors(errors)
+    return pack
 
 
 def merged(*packs: Pack) -> Pack:
@@ -179,46 +176,41 @@ def merged(*packs: Pack) -> Pack:
     return {lang: sum((pack.get(lang, Phrases()) for pack in packs), Phrases()) for lang in languages}
 
 
-def _pack(given: Any, error: Callable[[Where, str, str], ConfigError]) -> Pack:
-    errors: list[ConfigError] = []
+def pack_of(given: Any, report: Report) -> Pack:
+    """The same from a mapping that stands in another file; what is wrong is reported and left out."""
     if not isinstance(given, dict):
-        raise error((), "this is no mapping of languages to patterns.", "Write it like: de: ['keine ahnung'].")
+        report((), "this is no mapping of languages to patterns.", "Write it like: de: ['keine ahnung'].")
+        return {}
     pack: dict[str, Phrases] = {}
     for tag, value in given.items():
         parts = value if isinstance(value, dict) else {"says": value}
         for part in parts.keys() - {"says", "unless"}:
-            errors.append(error((tag, part), f"a language has no '{part}'.", "There are: says, unless."))
+            report((tag, part), f"a language has no '{part}'.", "There are: says, unless.")
         says, unless = (
-            _patterns((tag,) if parts is not value else (tag, part), parts.get(part, []), error, errors)
+            _patterns((tag,) if parts is not value else (tag, part), parts.get(part, []), report)
             for part in ("says", "unless")
         )
         try:
-            pack[primary_subtag(tag)] = Phrases(says, unless)
+            lang = primary_subtag(tag)
         except ValueError as wrong:
             problem, _, remedy = str(wrong).partition(". ")
-            errors.append(error((tag,), f"{problem}.", remedy))
-    if errors:
-        raise ConfigErrors(errors)
+            report((tag,), f"{problem}.", remedy)
+        else:
+            pack[lang] = pack.get(lang, Phrases()) + Phrases(says, unless)
     return pack
 
 
-def _patterns(
-    where: Where, given: Any, error: Callable[[Where, str, str], ConfigError], errors: list[ConfigError]
-) -> tuple[str, ...]:
+def _patterns(where: Where, given: Any, report: Report) -> tuple[str, ...]:
     """The patterns of one list that are regular expressions and say something."""
     if not isinstance(given, list) or not all(isinstance(pattern, str) for pattern in given):
-        errors.append(
-            error(where, "this is no list of patterns.", "Write it like: ['keine ahnung', 'weiß ich nicht'].")
-        )
+        report(where, "this is no list of patterns.", "Write it like: ['keine ahnung', 'weiß ich nicht'].")
         return ()
     for index, pattern in enumerate(given):
         shown = pattern if len(pattern) <= 60 else f"{pattern[:59]}…"
         try:
             if re.compile(_regex(pattern), re.IGNORECASE).match(""):
-                errors.append(
-                    error((*where, index), f"the pattern '{shown}' matches every answer.", "Make it say more.")
-                )
+                report((*where, index), f"the pattern '{shown}' matches every answer.", "Make it say more.")
         except (re.error, RecursionError, OverflowError) as wrong:
             problem = f"the pattern '{shown}' is not a regular expression: {wrong}."
-            errors.append(error((*where, index), problem, "Put a backslash before signs that are meant literally."))
+            report((*where, index), problem, "Put a backslash before signs that are meant literally.")
     return tuple(given)

@@ -12,6 +12,7 @@ from driftwatch.config import Watch, load_watch, read_watch
 from driftwatch.errors import ConfigError, ConfigErrors
 from driftwatch.resources import shipped
 from driftwatch.schedule import Schedule
+from driftwatch.sources._abstention import Phrases
 
 DESIGN = """\
 service: help-centre
@@ -186,7 +187,7 @@ def test_what_is_only_wrong_together_is_said_when_all_parts_are_right(tmp_path: 
 
 def test_what_driftwatch_fills_in_itself_is_not_offered(tmp_path: Path) -> None:
     found = said(tmp_path, "qqqq: 1")[0]
-    assert "There are: alerts, api, baseline, checks, database," in found
+    assert "There are: abstention, alerts, api, baseline, checks, database," in found
     assert "origins" not in found
 
 
@@ -397,6 +398,38 @@ def test_what_is_no_database_is_refused(given: str, tmp_path: Path) -> None:
     assert "'database': " in said(tmp_path, f"database: '{given}'")[0]
 
 
+# --- patterns of abstention ----------------------------------------------------------------------------------------
+
+
+def test_patterns_of_abstention_stand_in_the_file_itself(tmp_path: Path) -> None:
+    loaded = watch(tmp_path, "abstention: {en: [ring the desk], de: {says: [muss ich passen], unless: [aber hier]}}")
+    assert loaded.abstention == {"en": Phrases(("ring the desk",)), "de": Phrases(("muss ich passen",), ("aber hier",))}
+    assert watch(tmp_path, "").abstention == {}
+
+
+def test_patterns_of_abstention_stand_in_a_file_beside_it(tmp_path: Path) -> None:
+    loaded = watch(tmp_path, "abstention: patterns.yaml", patterns_yaml="pl: [nie wiem]\n")
+    assert loaded.abstention == {"pl": Phrases(("nie wiem",))}
+
+
+def test_what_is_wrong_with_patterns_is_said_by_file_and_line(tmp_path: Path) -> None:
+    assert said(tmp_path, "abstention:\n  de:\n    - keine ahnung\n    - 'nichts ('\n  jp: [x]\nsevrice: x\n") == [
+        "driftwatch.yaml:5: the pattern 'nichts (' is not a regular expression: missing ), unterminated subpattern at "
+        "position 7. Put a backslash before signs that are meant literally.",
+        "driftwatch.yaml:6: 'jp' is not a BCP 47 language. Did you mean 'ja'?",
+        "driftwatch.yaml:7: this file has no setting 'sevrice'. Did you mean 'service'?",
+    ]
+    assert said(tmp_path, "abstention: p.yaml", p_yaml="de:\n- x*\n") == [
+        "p.yaml:2: the pattern 'x*' matches every answer. Make it say more."
+    ]
+    assert said(tmp_path, "abstention: nowhere.yaml") == [
+        "driftwatch.yaml:2: there is no file 'nowhere.yaml'. Write its path relative to this file."
+    ]
+    assert said(tmp_path, "abstention: 3") == [
+        "driftwatch.yaml:2: this is no mapping of languages to patterns. Write it like: de: ['keine ahnung']."
+    ]
+
+
 # --- secrets -------------------------------------------------------------------------------------------------------
 
 
@@ -420,6 +453,8 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
         "api: {port: '${S}'}",
         "api: {host: 3, port: '${S}'}",
         "timezone: ${S}",
+        "abstention: {en: ['${S} (']}",
+        "abstention: {'jp': ['x'], en: '${S}'}",
         "languages: ['${S}']",
         "false_pages: ${S}",
         "retriever: {kind: '${S}'}",
