@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from heapq import heapify, heappop, heappush
 
@@ -162,14 +163,14 @@ class Stream:
 
     def _damage(self, error: Exception) -> Piece | None:
         """What decompresses was read; the rest is given up once nobody writes to the file any more."""
-        if not unchanged_for(self.found, SETTLED):
+        if self.place.packed > 0 or not unchanged_for(self.found, SETTLED):
             return None
         self.place = replace(self.place, packed=self.found.size)
         reason = f"the gzip file is damaged ({error}); what follows cannot be read"
         return Piece(str(self.found.path), self.place.offset, trouble=reason)
 
 
-def pieces(outlook: Outlook, max_line: int, most: int, when: When) -> Iterator[Piece]:
+def pieces(outlook: Outlook, max_line: int, most: int, when: When) -> Generator[Piece]:
     """Every complete unread line, earliest first; ``outlook.places`` has moved on whenever a piece comes out.
 
     Files take turns by the time of their next line, so that the day being sampled moves with them. A compressed file
@@ -185,18 +186,16 @@ def pieces(outlook: Outlook, max_line: int, most: int, when: When) -> Iterator[P
     heapify(turns)
     while turns:
         at, turn = heappop(turns)
-        stream = streams[turn]
-        while (piece := stream.piece(min(AT_ONCE, most))) is not None:
-            yield piece
-            if piece.lines:
-                at = when(piece.lines[-1]) or at
-            if turns and turns[0] < (at, turn) and stream.place.packed == 0:
-                heappush(turns, (at, turn))
-                break
-        stream.close()
+        with closing(streams[turn]) as stream:
+            while (piece := stream.piece(min(AT_ONCE, most))) is not None:
+                yield piece
+                if piece.lines:
+                    at = when(piece.lines[-1]) or at
+                if turns and turns[0] < (at, turn) and stream.place.packed == 0:
+                    heappush(turns, (at, turn))
+                    break
 
 
 def _starts(stream: Stream, when: When) -> float:
-    line = stream.first_line()
-    stream.close()
-    return when(line) or stream.found.modified / 1e9
+    with closing(stream):
+        return when(stream.first_line()) or stream.found.modified / 1e9

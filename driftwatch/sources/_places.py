@@ -138,12 +138,28 @@ class Content:
         try:
             if self._file.tell() != offset and self._file.seek(offset) != offset:
                 return b""
-            data: bytes = self._file.read(count)
+            data: bytes = self._unpacked(count) if self.packed else self._file.read(count)
         except gzip.BadGzipFile:
             raise
         except OSError as error:
             raise unreadable(self._path, error) from None
         return data
+
+    def _unpacked(self, count: int) -> bytes:
+        """The next bytes of a gzip file; those before a damage come out before the damage is raised."""
+        parts: list[bytes] = []
+        while count > 0:
+            try:
+                part = self._file.read1(count)
+            except DAMAGED:
+                if not parts:
+                    raise
+                break
+            if not part:
+                break
+            parts.append(part)
+            count -= len(part)
+        return b"".join(parts)
 
     def raw_size(self) -> int:
         """Bytes of the file now, as they are on the disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -109,12 +110,13 @@ class QueryLog(Source):
         batch = intake()
         _report(batch, outlook, unreadable)
         spent = 0
-        for piece in pieces(outlook, self.max_line, limit_bytes, _clock(translate)):
-            _add(batch, piece)
-            spent += piece.size
-            if spent >= limit_bytes or batch.rows >= MOST_ROWS:
-                yield batch.batch(outlook.cursor())
-                batch, spent = intake(), 0
+        with closing(pieces(outlook, self.max_line, limit_bytes, _clock(translate))) as unread:
+            for piece in unread:
+                _add(batch, piece)
+                spent += piece.size
+                if spent >= limit_bytes or batch.rows >= MOST_ROWS:
+                    yield batch.batch(outlook.cursor())
+                    batch, spent = intake(), 0
         after = outlook.cursor()
         if batch.lines or batch.rejected or after != (cursor or Outlook({}, {}, []).cursor()):
             yield batch.batch(after)
