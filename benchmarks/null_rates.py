@@ -3,9 +3,10 @@
     python benchmarks/null_rates.py    # a minute; prints, and writes benchmarks/results/null_rates.{json,md}
 
 Every look has fresh data from the process that its baseline came from. The smallest effect that counts is set to
-almost nothing, so that the p-value decides alone; with a real `min_effect` there are fewer fails. Each row is checked against the exact binomial bound: as many fails or more would come from a true rate of one in a
-hundred with a probability below one in a thousand. Rows marked "alone" are what the textbook test says of the same data
-without what the check does about it; they are there to be seen failing. Ends with 1 when a check breaks its promise.
+almost nothing, so that the p-value decides alone; with a real `min_effect` there are fewer fails. Each row is checked
+against the exact binomial bound: as many fails or more would come from a true rate of one in a hundred with a
+probability below one in a thousand. "Alone" is what the textbook test says of the same data without what the check does
+about flaky canaries and uneven days; it is there to be seen failing. Ends with 1 when a check breaks its promise.
 """
 
 from __future__ import annotations

@@ -83,7 +83,6 @@ class Change:
     """What ``p_value`` would be if every canary lost its document: above the error budget, nothing can be seen."""
     lost: int
     """Canaries that typically find a document and now do not."""
-    gained: int
     lower: int
     """Canaries below their typical value, the lost ones among them."""
     details: Mapping[str, Any]
@@ -141,7 +140,6 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
     means = np.array([baseline[key].mean for key in keys])
     typical = np.array([baseline[key].typical for key in keys])
     differences = values - means
-    weights = np.array([baseline[key].reliability for key in keys])
     can_fall = typical > 0
     rates = _down_rates([baseline[key] for key, can in zip(keys, can_fall, strict=True) if can])
     lower = int((values < typical - 1e-9).sum())
@@ -157,17 +155,16 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
         p_value=min(1.0, 2 * min(p_flip, p_down)),
         smallest_p=min(1.0, 2 * smallest) if len(rates) else 1.0,
         lost=lost,
-        gained=gained,
         lower=lower,
         details={
-            "flips": _flips(keys, asked, baseline, weights),
+            "flips": _flips(keys, asked, baseline),
             "lost": lost,
             "gained": gained,
             "lower": lower,
             "mcnemar_p": mcnemar_exact(lost, gained),
             "sign_flip_p": p_flip,
             "own_rate_p": p_down,
-            "flaky": int((weights < 0.9).sum()),
+            "flaky": sum(baseline[key].reliability < 0.9 for key in keys),
             "learning": len(asked.outcomes) - len(keys),
             "never_found": int((~can_fall).sum()),
             "baseline_days": max(baseline[key].days for key in keys),
@@ -180,7 +177,8 @@ def _outcome(seen: Observation, measure: Measure) -> Outcome:
     if seen.expect_empty:
         return Outcome(0.0 if hits else 1.0, None)
     ranking = [hit.doc_id for hit in hits]
-    return Outcome(measure(ranking, seen.relevant), first_rank(ranking, seen.relevant))
+    rank = first_rank(ranking, seen.relevant)
+    return Outcome(measure(ranking, seen.relevant) if rank else 0.0, rank)
 
 
 def _is_rotten(seen: Observation, gone: frozenset[str]) -> bool:
@@ -228,15 +226,13 @@ def _down_rates(canaries: list[Usual]) -> NDArray[np.float64]:
     return np.maximum((down * days + pooled) / (days + 1), pooled)
 
 
-def _flips(
-    keys: list[Key], asked: Asked, baseline: Mapping[Key, Usual], weights: NDArray[np.float64]
-) -> list[dict[str, Any]]:
+def _flips(keys: list[Key], asked: Asked, baseline: Mapping[Key, Usual]) -> list[dict[str, Any]]:
     """Canaries that are not what they typically are: hardest losses of the steadiest canaries first."""
     moved = []
-    for key, weight in zip(keys, weights.tolist(), strict=True):
+    for key in keys:
         now, before = asked.outcomes[key], baseline[key]
         change = now.value - before.typical
         if abs(change) > 1e-9:
             flip = {"query_id": key[0], "old_rank": before.rank, "new_rank": now.rank, "change": round(change, 4)}
-            moved.append((change * weight, before.rank or 0, key, flip))
+            moved.append((change * before.reliability, before.rank or 0, key, flip))
     return [flip for *_, flip in sorted(moved, key=lambda row: row[:3])][:FLIPS_KEPT]

@@ -68,35 +68,20 @@ class ScoreDrift(Check):
         remark: str,
     ) -> Finding:
         test = ks(now, before)
-        # Days differ by more than chance even when nothing changed.
-        p_value = shifted_ks_p_value(test.d, test.n, usual.day_shift, usual.freedom)
         blind_below = smallest_d(current.alpha, test.n, usual.day_shift, usual.freedom)
         larger = sum(test.d > d for d in usual.day_distances)
-        spread = float(np.hypot(1.358 / np.sqrt(test.n), 1.96 * usual.day_shift))
-        facts |= {
-            "reference": before.quantile(0.5),
-            "effect": test.d,
-            "interval": (max(0.0, test.d - spread), min(1.0, test.d + spread)),
-            "statistic": test.d,
-            "p_value": p_value,
-            "details": {
-                **facts["details"],
-                "reference": _shape(before),
-                "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
-                "wasserstein": wasserstein(now, before),
-                "day_shift": round(usual.day_shift, 4),
-                "larger_than_days": [larger, len(usual.day_distances)],
-                "blind_below": round(blind_below, 4),
-                "effective_n": round(now.n, 1),
-                "reference_n": usual.rows,
-            },
+        facts |= _evidence(test, before, usual)
+        facts["details"] |= {
+            **_shown(test, now, before, usual),
+            "larger_than_days": [larger, len(usual.day_distances)],
+            "blind_below": round(blind_below, 4),
         }
         fewest = min(now.n, before.n)
         if fewest < self.min_n or blind_below >= 1:
             where = "" if now.n <= before.n else " in the same hours of the baseline"
-            why = f"{self._thin(fewest)}{where}: blind below an effect of D = {blind_below:.2f}"
-            return self.unknown(current, why, **facts)
-        if p_value < current.alpha and test.d >= self.min_effect:
+            why = f"{self._thin(fewest)}{where}" if fewest < self.min_n else "days of the baseline differ very much"
+            return self.unknown(current, f"{why}: blind below an effect of D = {blind_below:.2f}", **facts)
+        if facts["p_value"] < current.alpha and test.d >= self.min_effect:
             message = self._change_message(test, now, before, usual, larger) + remark
             return self.finding(current, "fail", message, examples=_examples(found, test), **facts)
         message = (
@@ -119,6 +104,29 @@ class ScoreDrift(Check):
 
     def _thin(self, n: float) -> str:
         return f"only {count(max(n, 1))} scored {'query' if round(n) <= 1 else 'queries'}"
+
+
+def _evidence(test: KS, before: Weighted, usual: Normal) -> dict[str, Any]:
+    """The numbers of the finding; days differ by more than chance even when nothing changed."""
+    spread = float(np.hypot(1.358 / np.sqrt(test.n), 1.96 * usual.day_shift))
+    return {
+        "reference": before.quantile(0.5),
+        "effect": test.d,
+        "interval": (max(0.0, test.d - spread), min(1.0, test.d + spread)),
+        "statistic": test.d,
+        "p_value": shifted_ks_p_value(test.d, test.n, usual.day_shift, usual.freedom),
+    }
+
+
+def _shown(test: KS, now: Weighted, before: Weighted, usual: Normal) -> dict[str, Any]:
+    return {
+        "reference": _shape(before),
+        "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
+        "wasserstein": wasserstein(now, before),
+        "day_shift": round(usual.day_shift, 4),
+        "effective_n": round(now.n, 1),
+        "reference_n": usual.rows,
+    }
 
 
 def _shape(sample: Weighted) -> dict[str, float]:

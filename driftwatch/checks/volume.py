@@ -79,40 +79,41 @@ class Volume(Check):
     ) -> Finding:
         counts = counts[usual.known]
         total, expected = int(counts.sum()), float(usual.expected.sum())
-        ratio = total / expected
         vary = usual.dispersion
         x, e, seen = (number / vary.factor for number in (total, expected, usual.seen))
-        p_value = vary.temper(poisson_ratio(x, e, seen), two_sided=True)
         silent = _silent_tail(counts)
         missed = float(usual.expected[len(counts) - silent :].sum())
         p_silent = poisson_ratio(0.0, missed / vary.factor, seen, "down") if silent else 1.0
         facts |= {
             "reference": expected,
-            "effect": ratio,
+            "effect": total / expected,
             "interval": ratio_interval(x, e, seen),
             "statistic": float(total),
-            "p_value": p_value,
-            "details": {
-                **facts["details"],
-                "day_dispersion": round(vary.factor, 3),
-                "silent_hours": silent,
-                "silent_expected": round(missed, 1),
-                "silent_p": p_silent,
-                "compared_hours": len(counts),
-            },
+            "p_value": vary.temper(poisson_ratio(x, e, seen), two_sided=True),
+        }
+        facts["details"] |= {
+            "day_dispersion": round(vary.factor, 3),
+            "silent_hours": silent,
+            "silent_expected": round(missed, 1),
+            "silent_p": p_silent,
+            "compared_hours": len(counts),
         }
         # Two looks at one window, the whole and its silent end: half of the error budget each.
-        alpha = current.alpha / 2
-        if silent and missed >= self.min_n and p_silent < alpha:
+        if silent and missed >= self.min_n and p_silent < current.alpha / 2:
             stretch = "an hour like this" if silent == 1 else f"{silent} hours like these"
             message = f"{_silence(last)}, where {stretch} usually bring{'s' * (silent == 1)} {count(missed)}"
             return self.finding(current, "fail", message + remark, **facts)
+        return self._by_ratio(current, total, last, facts, remark)
+
+    def _by_ratio(self, current: Window, total: int, last: int | None, facts: dict[str, Any], remark: str) -> Finding:
+        ratio, expected = facts["effect"], facts["reference"]
         if expected < self.min_n:
             why = f"too quiet to judge: these hours usually bring {count(expected)} queries, {self.min_n} are needed"
             return self.unknown(current, why, **facts)
+        hours = facts["details"]["compared_hours"]
+        said = f"{count(total)} queries where {count(expected)} are usual ({ratio:.2f} times) in {hours} hours"
         wrong = ratio < self.at_least_ratio or ratio > self.at_most_ratio
-        said = f"{count(total)} queries where {count(expected)} are usual ({ratio:.2f} times) in {len(counts)} hours"
-        if wrong and p_value < alpha:
+        if wrong and facts["p_value"] < current.alpha / 2:
             return self.finding(current, "fail", f"traffic {'fell' if ratio < 1 else 'rose'}: {said}{remark}", **facts)
         if not total:
             return self.unknown(current, f"{_silence(last)}, but that could be chance in hours this quiet", **facts)

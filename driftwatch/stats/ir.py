@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 
@@ -55,11 +55,12 @@ class Measure:
         relevance; what is not above 0, or not judged at all, is not relevant. A query without relevant documents, or
         without results, measures 0.
         """
-        ideal = sorted((relevance for relevance in relevant.values() if relevance > 0), reverse=True)
-        if not ideal or not ranking:
+        positive = {doc_id: relevance for doc_id, relevance in relevant.items() if relevance > 0}
+        if positive.keys().isdisjoint(ranking):
             return 0.0
-        gains = [max(relevant.get(doc_id, 0), 0) for doc_id in list(dict.fromkeys(ranking))[: self.cutoff]]
-        return _FORMULAS[self.name](gains, ideal, self.cutoff)
+        top = list(dict.fromkeys(ranking))[: self.cutoff]
+        found = [(rank, positive[doc_id]) for rank, doc_id in enumerate(top, 1) if doc_id in positive]
+        return _FORMULAS[self.name](found, positive, self.cutoff) if found else 0.0
 
     @property
     def words(self) -> str:
@@ -87,41 +88,42 @@ def _suggestion(text: str) -> str:
     return f"Write one of {', '.join(_EXAMPLES)}."
 
 
-def _recall(gains: list[int], ideal: list[int], _cutoff: int | None) -> float:
-    return sum(gain > 0 for gain in gains) / len(ideal)
+Found = list[tuple[int, int]]
+"""(rank, relevance) of each relevant document above the cutoff, best rank first; never empty."""
 
 
-def _precision(gains: list[int], _ideal: list[int], cutoff: int | None) -> float:
-    return sum(gain > 0 for gain in gains) / (cutoff or len(gains))
+def _recall(found: Found, positive: Mapping[str, int], _cutoff: int | None) -> float:
+    return len(found) / len(positive)
 
 
-def _success(gains: list[int], _ideal: list[int], _cutoff: int | None) -> float:
-    return float(any(gains))
+def _precision(found: Found, _positive: Mapping[str, int], cutoff: int | None) -> float:
+    assert cutoff is not None
+    return len(found) / cutoff
 
 
-def _reciprocal_rank(gains: list[int], _ideal: list[int], _cutoff: int | None) -> float:
-    return next((1 / rank for rank, gain in enumerate(gains, 1) if gain), 0.0)
+def _success(_found: Found, _positive: Mapping[str, int], _cutoff: int | None) -> float:
+    return 1.0
 
 
-def _average_precision(gains: list[int], ideal: list[int], _cutoff: int | None) -> float:
-    found, total = 0, 0.0
-    for rank, gain in enumerate(gains, 1):
-        if gain:
-            found += 1
-            total += found / rank
-    return total / len(ideal)
+def _reciprocal_rank(found: Found, _positive: Mapping[str, int], _cutoff: int | None) -> float:
+    return 1 / found[0][0]
 
 
-def _ndcg(gains: list[int], ideal: list[int], cutoff: int | None) -> float:
+def _average_precision(found: Found, positive: Mapping[str, int], _cutoff: int | None) -> float:
+    return sum(number / rank for number, (rank, _) in enumerate(found, 1)) / len(positive)
+
+
+def _ndcg(found: Found, positive: Mapping[str, int], cutoff: int | None) -> float:
     """Linear gains, logarithm of base 2 (Järvelin and Kekäläinen 2002, as trec_eval computes it)."""
-    return _dcg(gains) / _dcg(ideal[:cutoff])
+    ideal = sorted(positive.values(), reverse=True)[:cutoff]
+    return _dcg(found) / _dcg(enumerate(ideal, 1))
 
 
-def _dcg(gains: list[int]) -> float:
-    return sum(gain / log2(rank + 1) for rank, gain in enumerate(gains, 1) if gain)
+def _dcg(gains: Iterable[tuple[int, int]]) -> float:
+    return sum(gain / log2(rank + 1) for rank, gain in gains)
 
 
-_FORMULAS: dict[str, Callable[[list[int], list[int], int | None], float]] = {
+_FORMULAS: dict[str, Callable[[Found, Mapping[str, int], int | None], float]] = {
     "R": _recall,
     "P": _precision,
     "Success": _success,

@@ -51,7 +51,7 @@ class Weighted:
         return float(self.values[min(place, len(self.values) - 1)])
 
     def mean(self) -> float:
-        return float(np.dot(self.values, np.diff(self.share)))
+        return float((self.values * np.diff(self.share)).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,8 @@ def wasserstein(
     left = current if isinstance(current, Weighted) else Weighted.of(current, current_weight)
     right = reference if isinstance(reference, Weighted) else Weighted.of(reference, reference_weight)
     points = np.sort(np.concatenate([left.values, right.values]), kind="stable")
-    return float(np.dot(np.abs(left.below(points[:-1]) - right.below(points[:-1])), np.diff(points)))
+    gaps = np.abs(left.below(points[:-1]) - right.below(points[:-1]))
+    return float((gaps * np.diff(points)).sum())
 
 
 def block_distances(values: Floats, weights: Floats, block: NDArray[np.int64]) -> tuple[Floats, Floats]:
