@@ -116,9 +116,10 @@ class Decisions:
     # --- silences --------------------------------------------------------------------------------------------------
 
     def add_silence(self, silence: Silence) -> None:
-        """Hold back what is said about an alert from now on."""
+        """Hold back what waits to be said about an alert; what ``record`` adds later it is told to hold."""
         with self._database.writing(durable=True) as connection:
             connection.execute(self._database.insert(silences).on_conflict_do_nothing(), asdict(silence))
+            outbox.hold(connection, silence)
 
     def silences(self, now: datetime) -> list[Silence]:
         """The silences that hold now, the one that ends first first."""

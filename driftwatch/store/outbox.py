@@ -166,6 +166,17 @@ def post(
         connection.execute(sa.insert(deliveries), rows)
 
 
+def hold(connection: Connection, silence: Silence) -> None:
+    """What waits is held back by this silence too; what is being told just now is not stopped."""
+    longer = sa.or_(deliveries.c.held_until.is_(None), deliveries.c.held_until < silence.until)
+    covered = sa.update(deliveries).where(deliveries.c.state == "waiting", longer)
+    if silence.check != "*":
+        covered = covered.where(deliveries.c.check == silence.check)
+    if silence.segment != "*":
+        covered = covered.where(deliveries.c.segment == silence.segment)
+    connection.execute(covered.values(held_until=silence.until))
+
+
 def hold_again(connection: Connection, silences: list[Silence], now: datetime) -> None:
     """What is held back is held by these silences only."""
     held = sa.select(deliveries.c.delivery_id, deliveries.c.check, deliveries.c.segment).where(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from driftwatch.store import Delivery, Store
-from driftwatch.types import Transition
+from driftwatch.types import Silence, Transition
 from tests.fakes.batches import DAY, HOUR, MONDAY
 from tests.fakes.decided import EVERYTHING, MINUTE, transition
 
@@ -69,6 +69,23 @@ def test_once_unsure_a_delivery_stays_a_repeat(store: Store) -> None:
     claimed(store)
     store.outbox.failed(claimed(store, MONDAY + LEASE), "busy", MONDAY + HOUR)
     assert claimed(store, MONDAY + HOUR).repeat
+
+
+def test_a_new_leader_takes_over_what_was_claimed_and_says_that_it_repeats(store: Store) -> None:
+    post(store, transition("recall", "firing", MONDAY), transition("volume", "firing", MONDAY, "i2"))
+    claimed(store)
+    store.outbox.reclaim(MONDAY)
+    assert claimed(store).repeat
+    assert not claimed(store).repeat
+
+
+def test_several_alerts_of_an_incident_at_one_moment_are_told_once(store: Store) -> None:
+    together = [transition(check, "firing", MONDAY) for check in ("recall", "rr", "ndcg")]
+    post(store, *together, transition("recall", "firing", MONDAY, "i2"), transition("rr", "blind", MONDAY))
+    assert sorted(events(store)) == ["recall firing", "recall firing", "rr blind"]
+    incident = store.decisions.incident("i1")
+    assert incident is not None
+    assert len(incident.history) == 4
 
 
 def test_a_failure_that_reported_back_is_no_repeat(store: Store) -> None:
@@ -184,6 +201,35 @@ def test_an_alert_is_never_told_before_its_own_silenced_beginning(store: Store) 
     post(store, held, transition("recall", "resolved", MONDAY + MINUTE), held={held.key: MONDAY + HOUR})
     assert events(store) == []
     assert events(store, MONDAY + HOUR) == ["recall firing", "recall resolved"]
+
+
+def silence(check: str = "recall", segment: str = "*") -> Silence:
+    return Silence("s1", check, segment, MONDAY + HOUR, "ann", "deployment", MONDAY)
+
+
+@pytest.mark.parametrize("made", [silence(), silence(segment="de"), silence("*", "de")])
+def test_a_new_silence_holds_back_what_already_waits(store: Store, made: Silence) -> None:
+    post(store, transition("recall", "firing", MONDAY))
+    store.outbox.failed(claimed(store), "busy", MONDAY)
+    store.decisions.add_silence(made)
+    assert events(store) == []
+    assert store.decisions.expire_silence("s1", MONDAY)
+    assert events(store) == ["recall firing"]
+
+
+@pytest.mark.parametrize("made", [silence("volume"), silence(segment="fr")])
+def test_a_silence_of_something_else_holds_back_nothing(store: Store, made: Silence) -> None:
+    post(store, transition("recall", "firing", MONDAY))
+    store.decisions.add_silence(made)
+    assert events(store) == ["recall firing"]
+
+
+def test_a_silence_does_not_stop_what_is_being_told(store: Store) -> None:
+    post(store, transition("recall", "firing", MONDAY))
+    delivery = claimed(store)
+    store.decisions.add_silence(silence())
+    store.outbox.done(delivery, None, MONDAY)
+    assert store.outbox.waiting() == {}
 
 
 # --- chance --------------------------------------------------------------------------------------------------------
