@@ -181,12 +181,13 @@ class Observer:
     @cached_property
     def reading(self) -> Reading:
         """How a log line is understood: languages, abstentions, privacy."""
-        languages = self.watch.languages
+        languages, privacy = self.watch.languages, self.watch.privacy
         return Reading(
             languages=languages,
             detect=Detector(languages) if languages else None,
             abstained=Abstention.extended(self.watch.abstention),
-            keep_text=self.watch.privacy.keep_text,
+            keep_text=privacy.keep_text,
+            key=privacy.key.get_secret_value().encode() if privacy.key else None,
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from driftwatch.engine import Engine
+from driftwatch.privacy import hashed
 from driftwatch.store import Store
 from driftwatch.types import Finding
 from tests.fakes import world
@@ -219,6 +220,18 @@ def test_an_answer_that_matches_a_pattern_of_ones_own_is_an_abstention(tmp_path,
     tallies = engine.store.traffic.tallies("live", START, START + timedelta(hours=1))
     assert tallies.by_lang("abstained") == {"de": abstained}
     assert tallies.by_lang("abstention_known") == {"de": 3}
+
+
+def test_hashed_texts_are_the_same_after_a_restart_when_a_key_is_given(tmp_path, opened):
+    (tmp_path / "hash.key").write_text("5d41402abc4b2a76b9719d911017c592\n")
+    watch = make_world(tmp_path, EMPTY, more="privacy: {keep_text: hash, key_file: hash.key}\n")
+    for hour in range(2):
+        opened.append(engine_of(watch))
+        append(tmp_path, [f'{{"ts": "2026-05-04T0{hour}:10:00Z", "query": "my secret", "results": []}}'])
+        opened[-1].observe("live", START + timedelta(hours=hour + 1))
+    end = START + timedelta(hours=2)
+    texts = {seen.text for seen in opened[-1].store.traffic.recent_queries("live", START, end, 10)}
+    assert texts == {hashed("my secret", b"5d41402abc4b2a76b9719d911017c592")}
 
 
 def test_where_the_log_has_no_results_the_sample_is_asked_again(tmp_path, opened):

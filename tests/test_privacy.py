@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import stat
 import time
 from pathlib import Path
 
@@ -13,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftwatch.errors import ConfigError
-from driftwatch.privacy import Hasher, hashed, kept, load_key, redact
+from driftwatch.privacy import Hasher, hashed, kept, redact
 
 DATA = Path(os.environ.get("DRIFTWATCH_DATA", Path(__file__).parents[1] / ".." / "shared" / "data"))
 
@@ -204,25 +202,3 @@ def test_what_is_kept_of_a_text() -> None:
     assert kept("mail a@example.org", "full") == "mail a@example.org"
     assert kept("mail a@example.org", "redacted") == "mail [email]"
     assert kept("mail a@example.org", "hash", b"0" * 32) == Hasher(b"0" * 32)("mail a@example.org")
-
-
-def test_the_key_file_is_made_once_and_is_its_owners_alone(tmp_path: Path) -> None:
-    path = tmp_path / "driftwatch.key"
-    key = load_key(path)
-    assert load_key(path) == key
-    assert len(key) == 32
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert list(tmp_path.iterdir()) == [path]
-
-
-@pytest.mark.parametrize("content", [b"", b"abcd", b"not hexadecimal at all, sorry....", b"\xff\xfe"])
-def test_a_key_file_that_holds_something_else_is_an_error(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "driftwatch.key"
-    path.write_bytes(content)
-    with pytest.raises(ConfigError, match="this is not a key for text hashes"):
-        load_key(path)
-
-
-def test_a_key_file_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read or made: No such file"):
-        load_key(tmp_path / "missing" / "driftwatch.key")

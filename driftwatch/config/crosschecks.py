@@ -219,6 +219,13 @@ def _open_doors(watch: Watch) -> Iterator[Finding]:
         yield "warning", message, "", "api"
 
 
+def _forgotten_key(watch: Watch) -> Iterator[Finding]:
+    if watch.privacy.keep_text == "hash" and watch.privacy.key is None:
+        message = "the texts are hashed with a key that is drawn at each start: after a restart the same query has"
+        remedy = "another hash. Set 'privacy: key_file', made with `openssl rand -hex 32`."
+        yield "warning", f"{message} {remedy}", "", "privacy"
+
+
 def _unheard_events(watch: Watch) -> Iterator[Finding]:
     names = [check.name for check in watch.checks]
     for name in watch.retrain.when if watch.retrain else ():
@@ -238,5 +245,6 @@ _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _idle_parts,
     _twins,
     _open_doors,
+    _forgotten_key,
     _unheard_events,
 )

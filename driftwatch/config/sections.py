@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from driftwatch.config.texts import budget, first_moment, last_moment, loopback, period
 from driftwatch.plugins import Settings
+from driftwatch.privacy import SHORTEST_KEY, KeepText
 from driftwatch.schedule import Duration, Schedule, duration
 from driftwatch.sizes import Size
 
@@ -52,10 +53,20 @@ class BaselineSettings(Settings):
 class Privacy(Settings):
     """What is kept of the texts that people wrote."""
 
-    keep_text: Literal["full", "redacted", "hash"] = "full"
+    keep_text: KeepText = "full"
     """What the database keeps of a query: the text, the text without addresses and numbers, or only its hash."""
+    key: SecretStr | None = None
+    """The key of the hashes (HMAC-SHA-256). Without one it is drawn at each start, and every hash changes."""
     show_queries: bool = True
     """Whether notices and pages show example queries (redacted in any case)."""
+
+    @field_validator("key")
+    @classmethod
+    def is_long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        """What can be guessed keeps nothing secret."""
+        if key is not None and len(key.get_secret_value().encode()) < SHORTEST_KEY:
+            raise ValueError(f"it is shorter than {SHORTEST_KEY} bytes. Make one with `openssl rand -hex 32`.")
+        return key
 
 
 class Api(Settings):

@@ -7,23 +7,22 @@ back.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import unicodedata
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
-from driftwatch.errors import ConfigError
 from driftwatch.privacy._addresses import without_addresses
 from driftwatch.privacy._numbers import without_ibans, without_numbers
 from driftwatch.privacy._secrets import without_secrets
 
 KeepText = Literal["full", "redacted", "hash"]
+
+SHORTEST_KEY = 16
+"""Bytes of a key of the text hashes, at least."""
 
 _WORTH_A_LOOK = re.compile(r"[\d@＠:：=]|bearer|basic|token", re.IGNORECASE)
 
@@ -49,8 +48,8 @@ class Hasher:
     """
 
     def __init__(self, key: bytes) -> None:
-        if len(key) < 16:
-            raise ValueError("the key of the text hashes is shorter than 16 bytes. Make one of 32 random bytes.")
+        if len(key) < SHORTEST_KEY:
+            raise ValueError(f"the key of the text hashes is shorter than {SHORTEST_KEY} bytes. Make one of 32.")
         self._keyed = hmac.new(key, digestmod=hashlib.sha256)
 
     def __call__(self, text: str) -> str:
@@ -70,51 +69,6 @@ def kept(text: str, keep_text: KeepText, key: bytes | None = None) -> str:
     if keep_text == "full":
         return text
     return redact(text) if keep_text == "redacted" else hashed(text, key)
-
-
-def load_key(path: Path) -> bytes:
-    """The key of the text hashes in ``path``: 64 hex digits; drawn and written, readable by its owner only, if absent.
-
-    Raises:
-        ConfigError: the file cannot be read or written, or holds something else.
-    """
-    try:
-        if not path.exists():
-            _write_key(path)
-        return _checked_key(path)
-    except OSError as error:
-        raise ConfigError(
-            f"the key of the text hashes cannot be read or made: {error.strerror}.",
-            file=path,
-            remedy="Make its directory writable, or put a file of 64 hex digits there.",
-        ) from None
-
-
-def _write_key(path: Path) -> None:
-    """Write a new key; of several processes that do, the first wins and all read its key."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(opened, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(32) + "\n")
-        with contextlib.suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink()
-
-
-def _checked_key(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_bytes().decode("ascii"))
-    except ValueError:
-        key = b""
-    if len(key) < 16:
-        raise ConfigError(
-            "this is not a key for text hashes.",
-            file=path,
-            remedy="Put 64 hex digits there, or delete it for a new one.",
-        )
-    return key
 
 
 @cache

@@ -160,6 +160,11 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
             "5 warning: the pages are open to everybody who can reach '::'. Set 'api: token'.",
         ),
         (
+            f"{LOG}{CONSOLE}{TOLD}privacy: {{keep_text: hash}}\n",
+            "5 warning: the texts are hashed with a key that is drawn at each start: after a restart the same query "
+            "has another hash. Set 'privacy: key_file', made with `openssl rand -hex 32`.",
+        ),
+        (
             f"{LOG}{CONSOLE}{TOLD}retrain: {{when: [b]}}\n",
             "5 error: 'retrain: when' names the check 'b', which there is not. There are: a.",
         ),
@@ -179,6 +184,7 @@ def test_each_problem_is_said_where_it_can_be_mended(text: str, problem: str, tm
     "text",
     [
         f"{LOG}{CONSOLE}{TOLD}api: {{host: 0.0.0.0, token: s3cret}}\n",
+        f"{LOG}{CONSOLE}{TOLD}privacy: {{keep_text: hash, key: 0123456789abcdef}}\n",
         f"sources: {{push: {{kind: push}}}}\n{CONSOLE}checks: [{{kind: volume, name: a, source: push}}]\n",
         "sources: {push: {kind: push, token: s3cret-token}}\napi: {host: 0.0.0.0, token: s3cret}\n"
         f"{CONSOLE}checks: [{{kind: volume, name: a, source: push}}]\n",

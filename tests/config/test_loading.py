@@ -436,7 +436,7 @@ def test_what_is_wrong_with_patterns_is_said_by_file_and_line(tmp_path: Path) ->
 def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
     given = (
         "database: postgresql://driftwatch:s3cret@db/d\n"
-        "api: {token: s3cret}\nheartbeat: https://example.org/s3cret\n"
+        "api: {token: s3cret}\nprivacy: {key: s3cret-of-32-bytes}\nheartbeat: https://example.org/s3cret\n"
         "retriever: {kind: http, url: 'http://127.0.0.1', token: s3cret, headers: {X-Key: s3cret}}\n"
         "notify: [{kind: slack, channel: '#c', token: '${TOKEN}'}, {kind: webhook, url: 'https://example.org/s3cret'}]\n"
     )
@@ -453,6 +453,8 @@ def test_no_secret_is_ever_shown(tmp_path: Path) -> None:
         "api: {port: '${S}'}",
         "api: {host: 3, port: '${S}'}",
         "timezone: ${S}",
+        "privacy: {key: s3cret}",
+        "privacy: {keep_text: hash, key: '${S}'}",
         "abstention: {en: ['${S} (']}",
         "abstention: {'jp': ['x'], en: '${S}'}",
         "languages: ['${S}']",
