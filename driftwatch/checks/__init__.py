@@ -29,6 +29,9 @@ class Check(Kind):
     pools: ClassVar[bool] = True
     """False for a check whose question is about the segments together (mix): it is called once, on everything."""
 
+    compares: ClassVar[Literal["matching hours", "all hours"]] = "matching hours"
+    """Which hours of the baseline it is given: those of the window's hours of the week, or all of them."""
+
     name: str
     """How the check is called in alerts, on the command line and in `depends` of others."""
     source: str

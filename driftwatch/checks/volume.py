@@ -30,6 +30,7 @@ class Volume(Check):
     kind: Literal["volume"] = "volume"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "tallies"
     family: ClassVar[str] = "volume"
+    compares: ClassVar[Literal["matching hours", "all hours"]] = "all hours"
 
     at_least_ratio: float = Field(default=0.5, ge=0, le=1)
     """Fails below this ratio to the same hours of the week."""
