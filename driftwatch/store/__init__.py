@@ -15,7 +15,7 @@ from driftwatch.store.decisions import Decisions
 from driftwatch.store.leader import Leadership, leader
 from driftwatch.store.outbox import Delivery, Outbox
 from driftwatch.store.rows import CheckRun
-from driftwatch.store.schema import HEAD, bring_up_to_date, version
+from driftwatch.store.schema import bring_up_to_date, checked_version
 from driftwatch.store.traffic import Traffic
 
 __all__ = ["CheckRun", "Delivery", "Leadership", "Store", "leader"]
@@ -63,12 +63,9 @@ class Store:
             return f"{read.database} will be made"
         database = Database(url)
         try:
-            with database.reading() as connection:
-                found = version(connection)
+            found = checked_version(database)
         finally:
             database.engine.dispose()
-        if found is not None and found > HEAD:
-            return "written by a newer driftwatch"
         return f"{database.shown}, " + ("empty" if found is None else f"tables {found}")
 
     def close(self) -> None:

@@ -31,15 +31,7 @@ def bring_up_to_date(database: Database, *, migrate: bool = True) -> None:
         StoreError: the database is newer than this driftwatch, belongs to something else, or must be migrated while
             ``migrate`` is False.
     """
-    with database.reading() as connection:
-        found = version(connection)
-        _check(found, database)
-        foreign = found is None and database.is_sqlite and sa.inspect(connection).get_table_names()
-    if foreign:
-        raise StoreError(
-            f"the file {database.shown} holds the tables of another program ({', '.join(sorted(foreign)[:3])}).",
-            remedy="Give driftwatch a database of its own.",
-        )
+    found = checked_version(database)
     if found == HEAD:
         return
     if not migrate:
@@ -52,15 +44,32 @@ def bring_up_to_date(database: Database, *, migrate: bool = True) -> None:
         _migrate(connection, database)
 
 
-def version(connection: Connection) -> str | None:
-    """The migration that the tables are at; None where there are none."""
+def checked_version(database: Database) -> str | None:
+    """The migration that the tables are at; None where there are none.
+
+    Raises:
+        StoreError: this driftwatch must leave the database alone.
+    """
+    with database.reading() as connection:
+        found = _version_of(connection)
+        foreign = found is None and database.is_sqlite and sa.inspect(connection).get_table_names()
+    _refuse_newer(found, database)
+    if foreign:
+        raise StoreError(
+            f"the file {database.shown} holds the tables of another program ({', '.join(sorted(foreign)[:3])}).",
+            remedy="Give driftwatch a database of its own.",
+        )
+    return found
+
+
+def _version_of(connection: Connection) -> str | None:
     if not sa.inspect(connection).has_table(VERSION_TABLE):
         return None
     found: str | None = connection.execute(sa.select(_version.c.version_num)).scalar()
     return found
 
 
-def _check(found: str | None, database: Database) -> None:
+def _refuse_newer(found: str | None, database: Database) -> None:
     if found is not None and found > HEAD:
         raise StoreError(
             f"the database {database.shown} was written by a newer driftwatch (tables {found}, known up to {HEAD}).",
@@ -78,8 +87,8 @@ def _prepare_file(database: Database) -> None:
 def _migrate(connection: Connection, database: Database) -> None:
     if not database.is_sqlite:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
-    found = version(connection)
-    _check(found, database)
+    found = _version_of(connection)
+    _refuse_newer(found, database)
     if found is None:
         metadata.create_all(connection)
         connection.execute(

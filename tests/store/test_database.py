@@ -193,6 +193,11 @@ def test_a_probe_says_what_is_there_and_makes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     Store.open(url).close()
     assert Store.probe(url).endswith("d.db, tables 0001")
+    with sqlite3.connect(tmp_path / "d.db") as connection:
+        connection.execute("UPDATE driftwatch_version SET version_num = '0999'")
+    connection.close()
+    with pytest.raises(StoreError, match="newer driftwatch"):
+        Store.probe(url)
     with pytest.raises(StoreError, match="does not exist"):
         Store.probe(f"sqlite:///{tmp_path}/missing/d.db")
 
