@@ -185,9 +185,7 @@ def test_the_class_says_what_it_needs_and_documents_itself(kind):
 def test_every_setting_is_explained_in_its_class(kind):
     cls = find_kind("checks", kind)
     source = Path(inspect.getfile(cls)).read_text("utf-8")
-    for name in cls.__annotations__:
-        if name in ("kind", "needs", "family", "pools"):
-            continue
+    for name in set(cls.__annotations__) & set(cls.model_fields) - {"kind"}:
         assert re.search(rf'^    {name}: .*?\n(    [^"\n]*\n)*?    """', source, re.MULTILINE), (
             f"{name} has no sentence"
         )
