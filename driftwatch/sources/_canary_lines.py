@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -43,6 +42,11 @@ class Problems:
             self.shown.append(f"{place}: {problem} {remedy}")
         else:
             self.more += 1
+
+    @property
+    def count(self) -> int:
+        """How many there are so far."""
+        return len(self.shown) + self.more
 
     def raise_any(self) -> None:
         """Raises SourceError with every problem, one a line, if there are any."""
@@ -132,9 +136,3 @@ def show(value: Any) -> str:
     """A JSON value as it was written, cut to a length that a message can hold."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
-
-
-def nearest(word: str, known: Sequence[str], otherwise: str = "") -> str:
-    """``Did you mean 'text'?``, or what there is."""
-    near = [otherwise] if otherwise else difflib.get_close_matches(word, known, n=1)
-    return f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(known)}."

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from driftwatch.sources._canary_lines import Place, Problems, json_object, kind_of, lines, nearest, show
+from driftwatch.sources._canary_lines import Place, Problems, json_object, kind_of, lines, show
 from driftwatch.sources._suites import Entry, canary, language
+from driftwatch.types import Query
 
 KEYS = ("query_id", "text", "lang", "relevant", "expect_empty", "tags")
 _MEANT = {
@@ -19,6 +21,10 @@ _MEANT = {
     **dict.fromkeys(("language", "locale"), "lang"),
     **dict.fromkeys(("relevant_docs", "docs", "doc_ids", "documents", "qrels", "positives"), "relevant"),
 }
+_MEANT_OF_DOCUMENTS = {
+    **dict.fromkeys(("doc_id", "_id", "docid", "document"), "id"),
+    **dict.fromkeys(("grade", "score", "rel"), "relevance"),
+}
 
 
 def read(path: Path, lang: str, problems: Problems) -> Iterator[Entry]:
@@ -26,16 +32,15 @@ def read(path: Path, lang: str, problems: Problems) -> Iterator[Entry]:
     for place, line in lines(path, problems):
         given = json_object(line, place, problems)
         if given is not None:
-            before = (len(problems.shown), problems.more)
+            before = problems.count
             query = _query(given, lang, place, problems)
-            if (len(problems.shown), problems.more) == before:
+            if problems.count == before:
                 yield Entry(query, place)
 
 
-def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -> Any:
+def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -> Query:
     """One canary; every setting that is wrong is a problem of its own."""
-    for key in given.keys() - set(KEYS):
-        problems.add(place, f"a canary has no '{key}'.", nearest(key, KEYS, _MEANT.get(key, "")))
+    given = _as_meant(given, "a canary", KEYS, _MEANT, place, problems)
     expect_empty = given.get("expect_empty", False)
     if not isinstance(expect_empty, bool):
         problems.add(place, f"'expect_empty' is {show(expect_empty)}.", "Write true or false.")
@@ -54,6 +59,20 @@ def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -
         expect_empty is True,
         _tags(given, place, problems),
     )
+
+
+def _as_meant(
+    given: dict[str, Any], what: str, keys: tuple[str, ...], meant: dict[str, str], place: Place, problems: Problems
+) -> dict[str, Any]:
+    """``given`` under the names it should have: each wrong name is one problem, and no second one for what it holds."""
+    named = {key: value for key, value in given.items() if key in keys}
+    for key in (key for key in given if key not in keys):
+        right = meant.get(key) or next(iter(difflib.get_close_matches(key, keys, n=1)), "")
+        remedy = f"Did you mean '{right}'?" if right else f"There are: {', '.join(keys)}."
+        problems.add(place, f"{what} has no '{key}'.", remedy)
+        if right:
+            named.setdefault(right, given[key])
+    return named
 
 
 def _query_id(given: dict[str, Any], place: Place, problems: Problems) -> str:
@@ -107,9 +126,7 @@ def _relevant(given: dict[str, Any], place: Place, problems: Problems) -> dict[s
 def _document(value: Any, place: Place, problems: Problems) -> tuple[str, int]:
     """``"doc-7"`` or ``{"id": "doc-7", "relevance": 2}``."""
     if isinstance(value, dict):
-        for key in value.keys() - {"id", "relevance"}:
-            meant = {"doc_id": "id", "_id": "id", "grade": "relevance", "score": "relevance"}.get(key, "")
-            problems.add(place, f"a relevant document has no '{key}'.", nearest(key, ("id", "relevance"), meant))
+        value = _as_meant(value, "a relevant document", ("id", "relevance"), _MEANT_OF_DOCUMENTS, place, problems)
         relevance = value.get("relevance", 1)
         if not isinstance(relevance, int) or isinstance(relevance, bool):
             remedy = "Write a whole number: 1 or more is relevant."

@@ -71,7 +71,7 @@ def refuse_too_many(count: int) -> None:
     if count > MOST_QUERIES:
         raise SourceError(
             f"there are more than {MOST_QUERIES:,} canaries, and every run asks each of them.",
-            remedy="Keep some hundreds a language: 400 show a change of 3 points.",
+            remedy="Keep some hundreds a language.",
         )
 
 
