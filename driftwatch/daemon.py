@@ -63,6 +63,7 @@ class Daemon:
         self.pulse = Pulse()
         self.reload_error = ""
         self.address = ""
+        """Where the API listens on this machine; people may reach it elsewhere (``api.public_url``)."""
         self.started = datetime.now(UTC)
         self._given_notifiers = notifiers
         self.use(watch)
@@ -88,7 +89,8 @@ class Daemon:
     def delivery_context(self) -> DeliveryContext:
         """What delivery needs to know beside the outbox."""
         texts = partial(texts_of, watch=self.watch, store=self.store) if self.watch.privacy.show_queries else None
-        return DeliveryContext(service=self.watch.service, texts=texts, pages_url=self.address)
+        pages_url = self.watch.api.public_url if self.watch.api else ""
+        return DeliveryContext(service=self.watch.service, texts=texts, pages_url=pages_url)
 
     def _care(self) -> tuple[Job, ...]:
         """What the daemon does for itself."""
@@ -127,6 +129,7 @@ class Daemon:
             "dead": self.pulse.dead(),
             "reload_error": self.reload_error,
             "outbox": self.store.outbox.waiting(),
+            "parked": self.store.outbox.parked(),
         }
 
 

@@ -3,7 +3,7 @@
 ``deliver_one`` does one piece of work; the loop around it belongs to whoever has a clock. A delivery is marked done
 only after its receiver answered, so what is cut short in between is sent again, with the same key. Nothing here gives
 up and nothing switches a receiver off; only a message that a receiver has read and refused, and refused again in its
-shortest form, is parked: dropped with the reason, and counted.
+shortest form, is parked with the reason: it is not tried again, and ``Outbox.parked`` counts it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class DeliveryContext:
     texts: Callable[[Finding], Mapping[str, str]] | None = None
     """query_id -> text of a finding's examples; None where no text is kept."""
     pages_url: str = ""
-    """Where driftwatch's own pages are reached; empty when it serves none."""
+    """Where people reach driftwatch's own pages; empty when nobody said so."""
     lease: timedelta = timedelta(minutes=2)
     """How long a claim is believed to be worked on: longer than the slowest receiver is given."""
     seed: int = 0
@@ -90,7 +90,9 @@ def _send(
     try:
         told = _tell(notifier, notice, thread, repeat)
     except MessageRefused as error:
-        return _drop(store, delivery, str(error), now)
+        log.error("%s will not be told %s: %s", notifier.name, notice.key, error)
+        store.outbox.park(delivery, str(error), now)
+        return True
     except Exception as error:
         # Whatever a receiver's code does wrong, nothing may be lost; the reason is kept where a person sees it.
         if not isinstance(error, DriftwatchError):
@@ -203,7 +205,7 @@ def backoff(attempts: int, asked: float | None, seed: str) -> timedelta:
 
 def notice_of(store: Store, transition: Transition, incident: Incident, context: DeliveryContext) -> Notice:
     """The incident as it is stored now, with what was found when ``transition`` happened."""
-    page = f"{context.pages_url.rstrip('/')}/incidents/{incident.incident_id}" if context.pages_url else ""
+    page = f"{context.pages_url}/incidents/{incident.incident_id}" if context.pages_url else ""
     return Notice(
         key=transition.key,
         service=context.service,

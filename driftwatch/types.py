@@ -375,7 +375,7 @@ class Notice:
     example_texts: Mapping[str, str] = field(default_factory=dict)
     """query_id -> text, already redacted by the privacy setting; hostile all the same."""
     url: str = ""
-    """Where a person reads more; empty when driftwatch serves no pages."""
+    """Where a person reads more; empty when nobody said where the pages are reached."""
     finding: Finding | None = None
     """What was found when it happened (``incident`` holds what is found now); None when that is no longer kept."""
 

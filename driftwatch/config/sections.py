@@ -78,6 +78,16 @@ class Api(Settings):
     """The port; 0 takes any free one."""
     token: SecretStr | None = None
     """A bearer token for the pages. `/healthz`, `/readyz` and `/metrics` stay open; pushes have their own token."""
+    public_url: str = ""
+    """Where people reach the pages, such as `https://driftwatch.example.org`. Without it, notices carry no link."""
+
+    @field_validator("public_url")
+    @classmethod
+    def is_an_address(cls, url: str) -> str:
+        """It is posted to channels, so nothing in it may be secret; paths of pages are added to it."""
+        if url and not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+            raise ValueError("it must begin with http:// or https:// and hold no password, '?' or '#'.")
+        return url.rstrip("/")
 
     @property
     def is_open(self) -> bool:

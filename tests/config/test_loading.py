@@ -371,6 +371,17 @@ def test_an_api_knows_whether_others_can_reach_it(host: str, is_open: bool, tmp_
     assert api.is_open == is_open
 
 
+def test_where_people_reach_the_pages_is_an_address_to_add_paths_to(tmp_path: Path) -> None:
+    api = watch(tmp_path, "api: {public_url: 'https://example.org/driftwatch/'}").api
+    assert api is not None
+    assert api.public_url == "https://example.org/driftwatch"
+
+
+@pytest.mark.parametrize("given", ["example.org", "javascript:alert(1)", "https://a:b@example.org", "https://x/?a=b"])
+def test_what_nobody_should_follow_is_no_address_of_the_pages(given: str, tmp_path: Path) -> None:
+    assert "'api.public_url': it must begin with http" in said(tmp_path, f"api: {{public_url: '{given}'}}")[0]
+
+
 def test_a_heartbeat_may_be_an_address_alone(tmp_path: Path) -> None:
     heartbeat = watch(tmp_path, "heartbeat: https://example.org/s3cret").heartbeat
     assert heartbeat is not None
