@@ -81,12 +81,18 @@ class Collector:
         oldest = GaugeMetricFamily(
             "driftwatch_outbox_oldest_timestamp_seconds", "The oldest undelivered message.", labels=["receiver"]
         )
-        counts = self.daemon.store.outbox.waiting()
+        parked = GaugeMetricFamily(
+            "driftwatch_outbox_parked", "Messages that the receiver refused for good.", labels=["receiver"]
+        )
+        outbox = self.daemon.store.outbox
+        waits, refused = outbox.waiting(), outbox.parked()
         for notifier in self.daemon.notifiers:
-            waiting.add_metric([notifier.name], counts.get(notifier.name, 0))
-            if (since := self.daemon.store.outbox.oldest_waiting(notifier.name)) is not None:
+            waiting.add_metric([notifier.name], waits.get(notifier.name, 0))
+            parked.add_metric([notifier.name], refused.get(notifier.name, 0))
+            if (since := outbox.oldest_waiting(notifier.name)) is not None:
                 oldest.add_metric([notifier.name], since.timestamp())
         yield waiting
+        yield parked
         yield oldest
 
     def _rejects(self) -> Metric:

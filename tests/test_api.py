@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import pytest
@@ -35,13 +37,15 @@ def client(daemon: Daemon) -> Iterator[httpx.Client]:
     stop()
 
 
-def record_failure(daemon: Daemon, message: str = "recall fell") -> None:
+def record_failure(
+    daemon: Daemon, message: str = "recall fell", receivers: Mapping[str, frozenset[str]] = MappingProxyType({})
+) -> None:
     finding = Finding(
         "canary recall", "de", START, "fail", message, "canary", "canaries", 20, 0.4, 0.9, examples=(HOSTILE,)
     )
     alert = Alert("canary recall", "de", "firing", START, bad=2, fired_at=START, incident="canaries-de-abc")
     fired = Transition("k1", "canary recall", "de", "firing", "pending", "firing", START, "canaries-de-abc", "canaries")
-    daemon.store.decisions.record(findings=[finding], alerts=[alert], transitions=[fired], receivers={})
+    daemon.store.decisions.record(findings=[finding], alerts=[alert], transitions=[fired], receivers=receivers)
 
 
 def test_health_is_about_the_daemon_only(client: httpx.Client):
@@ -55,6 +59,14 @@ def test_a_part_without_a_pulse_makes_it_unhealthy(client: httpx.Client, daemon:
     answer = client.get("/healthz")
     assert answer.status_code == 503
     assert answer.json()["dead"] == ["scheduler"]
+
+
+def test_what_a_receiver_refused_is_in_the_health_and_in_the_metrics(client: httpx.Client, daemon: Daemon):
+    record_failure(daemon, receivers={"terminal": frozenset({"firing"})})
+    delivery = daemon.store.outbox.claim("terminal", START, timedelta(minutes=1))
+    daemon.store.outbox.park(delivery, "invalid_blocks", START)
+    assert client.get("/healthz").json()["parked"] == {"terminal": 1}
+    assert 'driftwatch_outbox_parked{receiver="terminal"} 1.0' in client.get("/metrics").text
 
 
 def test_metrics_speak_the_prometheus_text_format(client: httpx.Client, daemon: Daemon):
@@ -111,7 +123,7 @@ def test_a_port_in_use_says_what_to_do(daemon: Daemon):
 
     stop = start_server(daemon, Api(port=0))
     port = int(daemon.address.rpartition(":")[2])
-    with pytest.raises(DriftwatchError, match="Address already in use.*port"):
+    with pytest.raises(DriftwatchError, match=r"Address already in use.*port"):
         start_server(daemon, Api(port=port))
     stop()
 
@@ -139,8 +151,6 @@ def pushed(tmp_path: Path) -> Iterator[tuple[Daemon, httpx.Client]]:
 
 
 def counted(daemon: Daemon) -> int:
-    from datetime import timedelta
-
     return daemon.store.traffic.tallies("pushed", START, START + timedelta(days=1)).total("queries")
 
 

@@ -81,6 +81,11 @@ class Outbox:
         with self._database.writing(durable=True) as connection:
             _finish(connection, delivery, "dropped", why, now)
 
+    def park(self, delivery: Delivery, why: str, now: datetime) -> None:
+        """The receiver has read it and will never take it, and why."""
+        with self._database.writing(durable=True) as connection:
+            _finish(connection, delivery, "parked", why, now)
+
     def reclaim(self, now: datetime) -> None:
         """End every claim: for a new leader, whose predecessor reports back to nobody."""
         with self._database.writing(durable=True) as connection:
@@ -114,6 +119,12 @@ class Outbox:
         query = query.where(_free(now)).group_by(deliveries.c.receiver)
         with self._database.reading() as connection:
             return dict(connection.execute(query).all())
+
+    def parked(self) -> dict[str, int]:
+        """Receiver -> how many deliveries it has refused for good."""
+        query = sa.select(deliveries.c.receiver, sa.func.count()).where(deliveries.c.state == "parked")
+        with self._database.reading() as connection:
+            return dict(connection.execute(query.group_by(deliveries.c.receiver)).all())
 
     def oldest_waiting(self, receiver: str, now: datetime | None = None) -> datetime | None:
         """When that happened of which the receiver has waited longest to be told."""

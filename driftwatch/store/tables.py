@@ -267,7 +267,7 @@ deliveries = Table(
     UniqueConstraint("transition", "receiver"),
     Index(None, "receiver", "state", "incident"),
 )
-"""One transition on its way to one receiver; ``state`` is waiting, done or dropped."""
+"""One transition on its way to one receiver; ``state`` is waiting, done, dropped or parked."""
 
 threads = Table(
     "threads",

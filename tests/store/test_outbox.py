@@ -148,6 +148,15 @@ def test_a_dropped_delivery_lets_the_next_one_go(store: Store) -> None:
     assert claimed(store).transition.event == "resolved"
 
 
+def test_what_a_receiver_refused_for_good_is_counted_and_what_was_dropped_is_not(store: Store) -> None:
+    post(store, transition("recall", "firing", MONDAY), transition("empty", "firing", MONDAY, incident="i2"))
+    store.outbox.park(claimed(store), "invalid_blocks", MONDAY)
+    store.outbox.dropped(claimed(store), "it was over before its silence was", MONDAY)
+    assert store.outbox.parked() == {"slack": 1}
+    assert store.outbox.waiting() == {}
+    assert store.outbox.claim("slack", MONDAY + DAY, LEASE) is None
+
+
 def test_a_receiver_knows_of_an_incident_once_it_was_told_that_it_began(store: Store) -> None:
     post(store, transition("recall", "firing", MONDAY), transition("recall", "reminded", MONDAY + MINUTE))
     store.outbox.dropped(claimed(store), "too long", MONDAY)
