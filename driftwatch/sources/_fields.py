@@ -12,7 +12,8 @@ import orjson
 from jmespath import functions
 from jmespath.exceptions import JMESPathError
 
-from driftwatch.sources._version1 import NAMES, Malformed
+from driftwatch.sources._parsing import Malformed
+from driftwatch.sources._version1 import NAMES
 
 Getter = Callable[[Any], Any]
 

@@ -9,6 +9,7 @@ from heapq import heapify, heappop, heappush
 
 from driftwatch.sources._files import Found
 from driftwatch.sources._follow import SETTLED, Outlook, unchanged_for, unread
+from driftwatch.sources._parsing import too_long
 from driftwatch.sources._places import DAMAGED, PRINT, Content, Moved, Place, prints
 
 AT_ONCE = 1 << 17
@@ -140,7 +141,7 @@ class Stream:
         start = self._ahead[:PRINT]
         piece = self._take(len(self._ahead), lines=False)
         self.place = replace(self.place, skipping=True)
-        piece.trouble = f"the line is longer than max_line ({self.max_line} bytes)"
+        piece.trouble = too_long(self.max_line)
         piece.start_of_trouble = start
         return piece
 
@@ -166,7 +167,7 @@ class Stream:
         if self.place.packed > 0 or not unchanged_for(self.found, SETTLED):
             return None
         self.place = replace(self.place, packed=self.found.size)
-        reason = f"the gzip file is damaged ({error}); what follows cannot be read"
+        reason = f"the gzip file is damaged ({str(error).rstrip('.')}). What follows cannot be read."
         return Piece(str(self.found.path), self.place.offset, trouble=reason)
 
 

@@ -5,22 +5,22 @@ Every line costs a parse, a few additions and one hash; only rows that enter the
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from driftwatch.language import primary_subtag
-from driftwatch.privacy import KeepText, kept
+from driftwatch.privacy import KeepText
 from driftwatch.sampling import EVERYTHING, Batch, Kept, OpenStratum, Reject, Sampler
+from driftwatch.sources._parsing import Malformed, salvaged, too_long
+from driftwatch.sources._rows import Rows, clean
 from driftwatch.sources._times import AHEAD, OLDEST
-from driftwatch.sources._version1 import LEFT_OUT, Malformed, hits, plain, score_kind, versions
-from driftwatch.types import TALLY_FIELDS, UNDETERMINED, Observation, ScoredDoc, ScoreKind
+from driftwatch.sources._version1 import plain
+from driftwatch.types import TALLY_FIELDS, UNDETERMINED, ScoreKind
 
 Translate = Callable[[Any], Any]
 
@@ -35,10 +35,6 @@ MOST_REJECTS = 200
 CROWDED = 1000
 """Offered rows that are looked through for those that left again. Rows are made last: that costs most."""
 REJECT_SHOWN = 500
-LONGEST_QUERY = 10_000
-"""Characters kept of one query."""
-LONGEST_NAME = 300
-"""Characters kept of an id."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -92,7 +88,7 @@ class Intake:
         self.now = now
         self.latest = now + AHEAD
         self.stratify = stratify
-        self.score_kind: ScoreKind = score_kind
+        self._rows = Rows(source, score_kind, reading.keep_text, reading.key, self.note)
         self.translate = translate
         self.max_line = max_line
         self.lines = 0
@@ -143,7 +139,7 @@ class Intake:
             return
         try:
             if len(line) > self.max_line:
-                raise Malformed("", f"the line is longer than max_line ({self.max_line} bytes)")
+                raise Malformed("", too_long(self.max_line).rstrip("."))
             self.add_record(self._translated(salvaged(text)))
         except Malformed as error:
             private = self.reading.keep_text != "full"
@@ -154,7 +150,7 @@ class Intake:
         self.rejected += 1
         if len(self.rejects) < MOST_REJECTS:
             shown = line[: 4 * REJECT_SHOWN].decode("utf-8", "replace")[:REJECT_SHOWN]
-            self.rejects.append(Reject(file, offset, reason, _clean(shown) if self.reading.keep_text == "full" else ""))
+            self.rejects.append(Reject(file, offset, reason, clean(shown) if self.reading.keep_text == "full" else ""))
 
     # --- records ---------------------------------------------------------------------------------------------------
 
@@ -262,43 +258,6 @@ class Intake:
         self._offered = [offered for offered in self._offered if offered[1].holds(offered[0])]
         self._crowded = 2 * max(len(self._offered), CROWDED)
 
-    def _observation(self, record: Mapping[str, Any], at: datetime, lang: str, abstained: bool | None) -> Observation:
-        """A row of the sample. Nothing here may raise: the record is counted already."""
-        text, error, session = record["query"], record.get("error"), record.get("session")
-        given = record.get("query_id")
-        query_id = _clean(str(given)) if isinstance(given, str | int) and given != "" else _derived_id(record)
-        return Observation(
-            at=at.astimezone(UTC),
-            source=self.source,
-            query_id=query_id[:LONGEST_NAME],
-            text=kept(_clean(text[:LONGEST_QUERY]), self.reading.keep_text, self.reading.key),
-            lang=lang,
-            lang_detected=record.get("lang") is None and lang != UNDETERMINED,
-            session=_clean(session)[:LONGEST_NAME] if session else None,
-            hits=None if error else self._hits(record.get("results")),
-            score_kind=self._or_left_out(score_kind, record.get("score_kind")) or self.score_kind,
-            abstained=abstained,
-            feedback=record.get("feedback"),
-            versions=self._or_left_out(versions, record.get("versions")) or {},
-            error=_clean(error)[:REJECT_SHOWN] if error else None,
-        )
-
-    def _hits(self, results: list[Any] | None) -> tuple[ScoredDoc, ...] | None:
-        found = None if results is None else self._or_left_out(hits, results)
-        if found is None:
-            return None
-        if any("\0" in doc.doc_id or len(doc.doc_id) > LONGEST_NAME for doc in found):
-            return tuple(ScoredDoc(_clean(doc.doc_id)[:LONGEST_NAME], doc.score) for doc in found)
-        return found  # type: ignore[no-any-return]
-
-    def _or_left_out(self, read: Callable[[Any], Any], value: Any) -> Any:
-        """What a field of a sampled line says; None with a note when it cannot be understood."""
-        try:
-            return read(value)
-        except Malformed as error:
-            self.note(LEFT_OUT.format(error.field.partition("[")[0]))
-            return None
-
     # --- the batch -------------------------------------------------------------------------------------------------
 
     def batch(self, cursor: Mapping[str, Any]) -> Batch:
@@ -309,7 +268,7 @@ class Intake:
             cursor=cursor,
             tallies={key: cell.counts for key, cell in self.cells.items()},
             kept=tuple(
-                Kept(priority, layer.day, self._observation(record, at, lang, abstained), layer.lang)
+                Kept(priority, layer.day, self._rows.row(record, at, lang, abstained), layer.lang)
                 for priority, layer, record, at, lang, abstained in self._offered
             ),
             thresholds=self.sampler.drain(),
@@ -323,35 +282,3 @@ class Intake:
 def distinct(text: str) -> str:
     """What two queries that ask the same have in common: the words, in small letters."""
     return " ".join(text.lower().split())
-
-
-def salvaged(text: bytes) -> Any:
-    """The value of a line that the fast parser refuses, where it is JSON as Python's and JavaScript's writers write it.
-
-    NaN and infinities become null.
-
-    Raises:
-        Malformed: it is no JSON, with the place.
-    """
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        reason = str(error)
-    try:
-        # Back and forth: null instead of NaN, and an error for halves of surrogate pairs, which no database takes.
-        return orjson.loads(orjson.dumps(json.loads(text.decode("utf-8"))))
-    except UnicodeDecodeError as error:
-        raise Malformed("", f"it is not UTF-8 (byte {error.start})") from None
-    except (ValueError, TypeError, RecursionError):
-        raise Malformed("", f"it is not JSON ({reason})") from None
-
-
-def _derived_id(record: Mapping[str, Any]) -> str:
-    """An id for a query without one, the same each time the line is read."""
-    parts = (record["ts"], record.get("session") or "", record["query"])
-    return blake2b("\x1f".join(parts).encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-def _clean(text: str) -> str:
-    """Without the one character that PostgreSQL does not take."""
-    return text.replace("\0", "\ufffd") if "\0" in text else text

@@ -6,7 +6,6 @@ such a record, or the reason why not.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -14,8 +13,10 @@ from typing import Any
 import orjson
 
 from driftwatch.language import primary_subtag
+from driftwatch.sources._parsing import Malformed, shown
+from driftwatch.sources._results import identifier
 from driftwatch.sources._times import AHEAD, OLDEST, moment
-from driftwatch.types import ScoredDoc, ScoreKind
+from driftwatch.types import ScoreKind
 
 NAMES = (
     "ts",
@@ -57,40 +58,12 @@ FEEDBACK = {"up": "up", "down": "down", "click": "click", "accepted": "accepted"
 }
 """What a service calls its feedback -> what it is called here."""
 
-MOST_HITS = 1000
-"""Results kept of one row."""
-
 MOST_VERSIONS = 16
 
 LEFT_OUT = "lines whose '{}' could not be understood were read without it"
 
 Note = Callable[[str], None]
 """Takes what was understood with a reservation."""
-
-
-class Malformed(ValueError):
-    """A record that is not one: which field, what it holds, and what to write instead."""
-
-    def __init__(self, field: str, problem: str, value: Any = None, remedy: str = "") -> None:
-        self.field = field
-        self.problem = problem
-        self.value = shown(value)
-        self.remedy = remedy
-        self.bare = f"'{field}' {problem}" if field else problem
-        """Without the value, which may be private."""
-        self.message = f"{self.bare}: {self.value}." if self.value else f"{self.bare}."
-        super().__init__(f"{self.message} {remedy}".strip())
-
-
-def shown(value: Any, most: int = 80) -> str:
-    """A value as JSON, cut to a length a person reads; empty for None."""
-    if value is None:
-        return ""
-    try:
-        text = orjson.dumps(value).decode()
-    except TypeError:
-        text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> dict[str, Any]:
@@ -104,20 +77,31 @@ def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> di
     if not isinstance(record, Mapping):
         raise Malformed("", "it is not a JSON object", record, 'Write {"ts": ..., "query": ...}.')
     forgive = None if strict else note
+    if strict:
+        _storable(record)
     return {
         "ts": _time(record.get("ts"), now, note),
         "query": _query(record.get("query")),
-        "session": _name("session", record.get("session")),
+        "session": identifier("session", record.get("session")),
         "results": _results(record.get("results")),
         "answer": _text("answer", record.get("answer")),
         "abstained": _flag(record.get("abstained")),
         "error": _error(record.get("error")),
-        "query_id": _or_nothing(lambda given: _name("query_id", given), record.get("query_id"), forgive),
+        "query_id": _or_nothing(lambda given: identifier("query_id", given), record.get("query_id"), forgive),
         "lang": _or_nothing(_lang, record.get("lang"), forgive),
         "score_kind": _or_nothing(score_kind, record.get("score_kind"), forgive),
         "feedback": _or_nothing(_feedback, record.get("feedback"), forgive),
         "versions": _or_nothing(versions, record.get("versions"), forgive),
     }
+
+
+def _storable(record: Mapping[Any, Any]) -> None:
+    """Lines come from a parser that lets nothing else through; records come from anywhere."""
+    for name in NAMES:
+        try:
+            orjson.dumps(record.get(name))
+        except TypeError as error:
+            raise Malformed(name, f"cannot be stored ({error})", remedy="Send what JSON in UTF-8 can hold.") from None
 
 
 def _or_nothing(read: Callable[[Any], Any], value: Any, forgive: Note | None) -> Any:
@@ -129,46 +113,6 @@ def _or_nothing(read: Callable[[Any], Any], value: Any, forgive: Note | None) ->
             raise
         forgive(LEFT_OUT.format(error.field))
         return None
-
-
-def hits(results: list[Any]) -> tuple[ScoredDoc, ...]:
-    """The results of a record, best first: by rank where every one has a rank, else as they are listed.
-
-    Raises:
-        Malformed: an item is neither an id nor an object with an id or a score.
-    """
-    if quick := _listed(results):
-        return quick
-    found = [_hit(place, item) for place, item in enumerate(results[: 10 * MOST_HITS])]
-    if found and all(rank is not None for rank, _ in found):
-        found.sort(key=lambda pair: pair[0] or 0.0)
-    return tuple(doc for _, doc in found[:MOST_HITS])
-
-
-def _listed(results: list[Any]) -> tuple[ScoredDoc, ...]:
-    """The commonest results, objects of an id and a score and nothing else, in a few passes; else nothing."""
-    try:
-        ids = [item["id"] for item in results]
-        scores = [item["score"] for item in results]
-    except (TypeError, KeyError):
-        return ()
-    if len(ids) > MOST_HITS or {*map(len, results)} != {2} or {*map(type, ids)} != {str}:
-        return ()
-    return tuple(map(ScoredDoc, ids, scores)) if {*map(type, scores)} == {float} and all(ids) else ()
-
-
-def _hit(place: int, item: Any) -> tuple[float | None, ScoredDoc]:
-    """The rank, when there is one, and the document."""
-    field = f"results[{place}]"
-    if not isinstance(item, Mapping):
-        if (doc_id := _name(field, item)) is None:
-            raise Malformed(field, "is nothing", remedy='Write an id or {"id": ..., "score": ...}.')
-        return None, ScoredDoc(doc_id)
-    doc_id = _name(f"{field}.id", item.get("id"))
-    score = _number(f"{field}.score", item.get("score"))
-    if doc_id is None and "score" not in item:
-        raise Malformed(field, "has neither 'id' nor 'score'", item, 'Write {"id": ..., "score": ...}.')
-    return _number(f"{field}.rank", item.get("rank")), ScoredDoc(doc_id or "", score)
 
 
 def _time(value: Any, now: datetime, note: Note) -> str:
@@ -196,13 +140,6 @@ def _query(value: Any) -> str:
     if not value.strip():
         raise Malformed("query", "is empty", value, "Give the text that was asked.")
     return value
-
-
-def _name(field: str, value: Any) -> str | None:
-    """An identifier: text or a whole number; an empty one is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | None):
-        raise Malformed(field, "is not an identifier", value, "Write it as text.")
-    return str(value) if value is not None and value != "" else None
 
 
 def _text(field: str, value: Any) -> str | None:
@@ -276,16 +213,3 @@ def _error(value: Any) -> str | None:
     if not value:
         return None
     return value if isinstance(value, str) else shown(value, 500)
-
-
-def _number(field: str, value: Any) -> float | None:
-    """A number; None for NaN and infinities, which say nothing."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise Malformed(field, "is not a number", value)
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) else None

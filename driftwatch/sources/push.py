@@ -15,8 +15,10 @@ from driftwatch.schedule import Schedule
 from driftwatch.sizes import Size, size
 from driftwatch.sources import Source
 from driftwatch.sources._fields import FieldMap
+from driftwatch.sources._parsing import Malformed
 from driftwatch.sources._records import Intake, Reading
-from driftwatch.sources._version1 import Malformed, hits, plain
+from driftwatch.sources._results import hits
+from driftwatch.sources._version1 import plain
 from driftwatch.types import ScoreKind
 
 MOST_ERRORS = 20

@@ -141,8 +141,8 @@ def _report(batch: Intake, outlook: Outlook, unreadable: Mapping[str, str]) -> N
         batch.reject(
             place.name,
             place.offset,
-            f"the file was truncated, replaced or removed after its first {place.offset} bytes had been read; "
-            "lines written later than that, if any, are lost",
+            f"the file was truncated, replaced or removed after its first {place.offset} bytes had been read. "
+            "Lines written later than that, if any, are lost.",
         )
     for path, why in unreadable.items():
         batch.reject(path, 0, why)
