@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -65,29 +66,27 @@ class Screen:
             sys.stdout.buffer.flush()
             return
         false_alarms = sum(outcome.began is None for outcome in outcomes)
-        self.console.print()
-        self.console.print(_table(scenario, outcomes))
+        self.console.print("\nWhat happened, and when driftwatch said so\n")
+        for table in _tables(scenario, outcomes):
+            self.console.print(table)
         good = all(outcome.ok for outcome in outcomes)
         self.console.print(
             f"{'Everything was noticed' if good else 'NOT as the scenario expects'}; "
             f"{false_alarms or 'no'} false alarm{'' if false_alarms == 1 else 's'}. {seconds:.0f} seconds."
         )
-        self.console.print(f"Look around: cd {state} && driftwatch alerts", markup=False)
+        self.console.print(f"Look around: cd {state} && {_program()} alerts", markup=False)
 
 
-def _table(scenario: Scenario, outcomes: list[Outcome]) -> Table:
+def _tables(scenario: Scenario, outcomes: list[Outcome]) -> Iterator[Table]:
+    """One for each thing that happened, named after it."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title="What happened, and when driftwatch said so", title_justify="left", box=SIMPLE_HEAD)
-    table.add_column("what happened", overflow="fold")
-    for column in ("alert", "told", "after", "over", ""):
-        table.add_column(column, no_wrap=True)
     for trouble, group in groupby(outcomes, key=lambda outcome: outcome.trouble):
-        for row, outcome in enumerate(group):
-            table.add_row("" if row else trouble, *_cells(scenario, outcome))
-        table.add_section()
-    return table
+        table = Table("alert", "told", "after", "over", "", title=trouble, title_justify="left", box=SIMPLE_HEAD)
+        for outcome in group:
+            table.add_row(*_cells(scenario, outcome))
+        yield table
 
 
 def _cells(scenario: Scenario, outcome: Outcome) -> tuple[str, ...]:
@@ -98,6 +97,11 @@ def _cells(scenario: Scenario, outcome: Outcome) -> tuple[str, ...]:
         scenario.day(outcome.over) if outcome.over else "",
         _mark(outcome),
     )
+
+
+def _program() -> str:
+    """How to call driftwatch from anywhere: its name if the shell finds it, else the program that runs now."""
+    return "driftwatch" if shutil.which("driftwatch") else str(Path(sys.argv[0]).absolute())
 
 
 def _mark(outcome: Outcome) -> str:
