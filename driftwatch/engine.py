@@ -13,6 +13,7 @@ from datetime import datetime
 from driftwatch.alerts import AlertPolicy
 from driftwatch.budget import alpha_per_look, quantities
 from driftwatch.checks import Check
+from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
 from driftwatch.incidents import Decision, decide, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
@@ -130,9 +131,9 @@ class Engine:
 
     def _with_trouble(self, check: Check, finding: Finding) -> Finding:
         trouble = self.observer.trouble.get(check.source, "")
-        if finding.verdict != "unknown" or not trouble or trouble in finding.message:
+        if finding.verdict != "unknown" or not trouble or shorten(trouble) in finding.message:
             return finding
-        return replace(finding, message=f"{finding.message} ({trouble})")
+        return replace(finding, message=f"{finding.message} ({shorten(trouble)})")
 
 
 def _as_expected(finding: Finding, expected: Expected) -> Finding:

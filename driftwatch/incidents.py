@@ -29,14 +29,16 @@ def decide(
 ) -> Decision:
     """Advance the alert of every finding; pure.
 
-    A segment's alert joins the pooled segment's incident when that one is bad too: the cause is not in the segment.
+    A segment's alert joins the pooled segment's incident when that one is in the same trouble: the cause is not in the
+    segment.
     """
-    everywhere = {found.check for found in findings if found.segment == POOLED and found.verdict in ("fail", "warn")}
+    everywhere = {found.check: _trouble(found) for found in findings if found.segment == POOLED}
     current = dict(alerts)
     transitions: list[Transition] = []
     for finding in findings:
         key = (finding.check, finding.segment)
-        place = POOLED if finding.check in everywhere else finding.segment
+        shared = _trouble(finding) == everywhere.get(finding.check)
+        place = POOLED if shared else finding.segment
         incident = incident_for(finding.family, place, current.values(), families, now)
         alert = current.get(key) or Alert(*key)
         current[key], transition = advance(alert, finding, policy(finding.check), now, incident=incident)
@@ -45,6 +47,11 @@ def decide(
     transitions.sort(key=lambda each: each.segment != POOLED)  # the first one speaks for those of its incident
     changed = tuple(alert for key, alert in current.items() if alert != alerts.get(key))
     return Decision(changed, tuple(transitions))
+
+
+def _trouble(finding: Finding) -> str:
+    """What an alert about it would say: that something is bad, or that nothing can be seen."""
+    return {"fail": "bad", "warn": "bad", "unknown": "unseen"}.get(finding.verdict, "none")
 
 
 def incident_for(family: str, segment: str, alerts: Iterable[Alert], families: Mapping[str, str], now: datetime) -> str:

@@ -106,10 +106,8 @@ class Observer:
             return Observed(source.name, trouble="stopped before every canary was asked")
         self.store.canaries.add(run)
         failed = [seen.error for seen in run.observations if seen.error]
-        trouble = ""
-        if failed and len(failed) == len(run.observations):
-            trouble = f"no canary could be asked: {failed[0]}"
-        return Observed(source.name, len(run.observations), len(failed), trouble)
+        nothing = len(failed) == len(run.observations)
+        return Observed(source.name, len(run.observations), len(failed), failed[0] if failed and nothing else "")
 
     def _search(self, queries: Sequence[Query]) -> list[Reply] | None:
         retriever = self.watch.retriever

@@ -42,6 +42,21 @@ def test_when_everything_fails_the_languages_join_the_pooled_incident():
     assert incident.startswith("canaries-all-")
 
 
+def test_when_nothing_can_be_seen_the_languages_join_the_pooled_incident():
+    findings = [found("canary recall", segment, "unknown") for segment in ("de", "fr", "all")]
+    blind_soon = {(alert.check, alert.segment): alert for alert in decided(findings).alerts}
+    transitions = decided(findings, blind_soon, NOW + timedelta(hours=1)).transitions
+    (incident,) = {transition.incident for transition in transitions}
+    assert {transition.event for transition in transitions} == {"blind"}
+    assert transitions[0].segment == "all"
+    assert incident.startswith("canaries-all-")
+
+
+def test_a_language_that_fails_where_the_rest_cannot_be_seen_is_an_incident_of_its_own():
+    decision = decided([found("canary recall", "de", "fail"), found("canary recall", "all", "unknown")])
+    assert decision.transitions[0].incident.startswith("canaries-de-")
+
+
 def test_a_later_alert_of_the_same_family_and_segment_joins_the_open_incident():
     first = decided([found("canary recall", "de", "fail")])
     alerts = {(alert.check, alert.segment): alert for alert in first.alerts}

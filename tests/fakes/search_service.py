@@ -34,6 +34,7 @@ class Handler(BaseHTTPRequestHandler):
     """Hands each request to the act that is due."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets, and the second would wait 40 ms for an answer
     server: _Server
 
     def do_GET(self) -> None:
@@ -80,20 +81,24 @@ class _Server(ThreadingHTTPServer):
 
 
 class SearchService:
-    """Answers `{"results": []}` until it is told otherwise."""
+    """Answers `{"results": []}` until it is told otherwise; on any free port unless one is given."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.asked: list[Asked] = []
         self.stopped = threading.Event()
         self._acts: list[Act] = [answers()]
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", port), Handler)
         self._server.service = self
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
     def origin(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
