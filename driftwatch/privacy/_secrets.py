@@ -32,6 +32,7 @@ _ASSIGNED = re.compile(
         )([^\s\[\]"',;&]{4,}+)""",
     re.VERBOSE | re.IGNORECASE,
 )
+_SIGN = re.compile("[:=：]")
 _LONG = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{20,}+")
 _UUID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?![0-9a-f])", re.IGNORECASE)
 
@@ -41,7 +42,8 @@ def without_secrets(text: str) -> str:
     text = _PRIVATE_KEY.sub("[secret]", text)
     text = _MADE_BY.sub("[secret]", text)
     text = _AUTHORIZATION.sub(r"\1\2[secret]", text)
-    text = _ASSIGNED.sub(_assigned, text)
+    if _SIGN.search(text):
+        text = _ASSIGNED.sub(_assigned, text)
     text = _UUID.sub("[id]", text)
     return _LONG.sub(_long, text)
 
