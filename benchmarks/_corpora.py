@@ -56,7 +56,7 @@ def scratch() -> Path:
 def embedder() -> TextEmbedder:
     """The packaged model with vectors cached between runs."""
     settings = EmbedderSettings(model=MODEL, device="cpu")
-    return TextEmbedder(settings, scratch() / "vectors")
+    return TextEmbedder(settings, scratch())
 
 
 def document_vectors(texts: Sequence[str]) -> NDArray[np.float32]:

@@ -18,7 +18,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,26 +92,28 @@ class Bench:
         model = self.loaded.model  # type: ignore[union-attr]
         return model.encode(self.texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
 
-    def bare(self) -> dict[str, float]:
-        """Seconds of encoding and searching, and of searching alone."""
+    def bare_first(self) -> float:
+        """Seconds of encoding and searching."""
         began = time.perf_counter()
-        vectors = self.encode()
-        encoded = time.perf_counter()
-        self.index.search(vectors, 20)
-        searched = time.perf_counter()
-        self.index.search(self.vectors, 20)
-        return {"first": searched - began, "encode": encoded - began, "repeated": time.perf_counter() - searched}
+        self.index.search(self.encode(), 20)
+        return time.perf_counter() - began
 
-    def real(self) -> dict[str, float]:
-        """Seconds of the first run of a new database and an empty cache, and of the run an hour later."""
+    def bare_repeated(self) -> float:
+        """Seconds of searching alone."""
+        began = time.perf_counter()
+        self.index.search(self.vectors, 20)
+        return time.perf_counter() - began
+
+    @contextmanager
+    def fresh(self) -> Iterator[Engine]:
+        """An engine with a new database and an empty cache."""
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             store = Store.open(f"sqlite:///{scratch}/driftwatch.db")
             assert self.watch.embedder is not None
-            model = TextEmbedder(self.watch.embedder, Path(scratch) / "vectors")
+            model = TextEmbedder(self.watch.embedder, Path(scratch))
             model._loaded = self.loaded
-            engine = Engine(self.watch, store, embedder=model)
             try:
-                return {"first": self.observe(engine), "repeated": self.observe(engine)}
+                yield Engine(self.watch, store, embedder=model)
             finally:
                 store.close()
 
@@ -124,25 +129,39 @@ class Bench:
 
 
 def measure(bench: Bench, repetitions: int) -> dict[str, Any]:
-    """Alternating repetitions, after one that warms both up and is not counted."""
-    raw: dict[str, list[dict[str, float]]] = {"bare": [], "real": []}
-    for repetition in range(repetitions + 1):
-        order = [("bare", bench.bare), ("real", bench.real)]
-        for name, run in order if repetition % 2 else order[::-1]:
+    """Alternating repetitions, after one that warms both up and is not counted; a repeated run is measured thrice."""
+    raw: dict[str, dict[str, list[float]]] = {part: {"bare": [], "real": []} for part in ("first", "repeated")}
+
+    def alternate(part: str, bare: Callable[[], float], real: Callable[[], float], counts: bool) -> None:
+        order = [("bare", bare), ("real", real)]
+        for side, run in order if len(raw[part]["bare"]) % 2 else order[::-1]:
             seconds = run()
-            if repetition:
-                raw[name].append(seconds)
+            if counts:
+                raw[part][side].append(seconds)
+
+    for repetition in range(repetitions + 1):
+        with bench.fresh() as engine:
+            again = partial(bench.observe, engine)
+            alternate("first", bench.bare_first, again, repetition > 0)
+            for _ in range(3):
+                alternate("repeated", bench.bare_repeated, again, repetition > 0)
         print(f"  {repetition} of {repetitions}", file=sys.stderr)
-    median = {
-        side: {part: statistics.median(each[part] for each in raw[side]) for part in raw[side][0]} for side in raw
+    return {"raw_seconds": raw, **{part: summary(sides["bare"], sides["real"]) for part, sides in raw.items()}}
+
+
+def summary(bare: list[float], real: list[float]) -> dict[str, float]:
+    """Medians, their ratio, and the ratio of the quickest ones, which a busy machine troubles least."""
+    return {
+        "bare": statistics.median(bare),
+        "real": statistics.median(real),
+        "ratio": statistics.median(real) / statistics.median(bare),
+        "ratio_of_quickest": min(real) / min(bare),
     }
-    ratio = {part: median["real"][part] / median["bare"][part] for part in ("first", "repeated")}
-    return {"median_seconds": median, "ratio": ratio, "raw_seconds": raw}
 
 
 def report(found: dict[str, Any]) -> str:
     """The table as Markdown."""
-    median, ratio, setting = found["median_seconds"], found["ratio"], found["setting"]
+    setting = found["setting"]
     limits = {"first": FIRST_AT_MOST, "repeated": REPEATED_AT_MOST}
     bare = {"first": "`model.encode` + `index.search`", "repeated": "`index.search`"}
     lines = [
@@ -150,17 +169,20 @@ def report(found: dict[str, Any]) -> str:
         "",
         f"{setting['canaries']} canaries over {setting['vectors']:,} vectors of 384 numbers (SciFact's 5,183 abstracts"
         " among random ones, so that a search costs what it costs in a real index), all-MiniLM-L6-v2,"
-        f" {setting['processors']} processors, Python {setting['python']}; medians of {setting['repetitions']}"
-        " alternating repetitions. `python benchmarks/canary_speed.py` makes this page.",
+        f" {setting['threads']} threads on {setting['processors']} processors, Python {setting['python']};"
+        f" medians of {setting['repetitions']}"
+        f" alternating repetitions, at a load of {setting['load_average'][1]}."
+        " `python benchmarks/canary_speed.py` makes this page.",
         "",
-        "| run | through driftwatch | bare alternative | its time | ratio | at most |",
-        "|---|---|---|---|---|---|",
+        "| run | through driftwatch | bare alternative | its time | ratio | of the quickest | at most |",
+        "|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {part} | {median['real'][part]:.3f} s | {bare[part]} | {median['bare'][part]:.3f} s | {ratio[part]:.3f}"
-        f" | {limits[part]:.2f} |"
-        for part in ("first", "repeated")
-    ]
+    for part in ("first", "repeated"):
+        each = found[part]
+        lines.append(
+            f"| {part} | {each['real']:.3f} s | {bare[part]} | {each['bare']:.3f} s | {each['ratio']:.3f}"
+            f" | {each['ratio_of_quickest']:.3f} | {limits[part]:.2f} |"
+        )
     lines += ["", "Every repetition is in `canary_speed.json`.", ""]
     return "\n".join(lines)
 
@@ -182,12 +204,17 @@ def main() -> int:
             "repetitions": options.repetitions,
             "processors": os.cpu_count(),
             "python": platform.python_version(),
+            "threads": faiss.omp_get_max_threads(),
+            "load_average": [round(load, 1) for load in os.getloadavg()],
         }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "canary_speed.json").write_text(json.dumps(found, indent=1) + "\n")
     (RESULTS / "canary_speed.md").write_text(report(found))
     print(report(found))
-    holds = found["ratio"]["first"] <= FIRST_AT_MOST and found["ratio"]["repeated"] <= REPEATED_AT_MOST
+    if found["setting"]["load_average"][1] > (os.cpu_count() or 1) + 1:
+        print("the machine was too busy with other things to say whether it holds")
+        return 2
+    holds = found["first"]["ratio"] <= FIRST_AT_MOST and found["repeated"]["ratio"] <= REPEATED_AT_MOST
     print("holds" if holds else "DOES NOT HOLD")
     return 0 if holds else 1
 

@@ -46,13 +46,13 @@ class EmbedderSettings(Settings):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """`auto` is float16 on a GPU and float32 on the processor."""
     batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
-    """`auto` starts from the free memory of the GPU (64 on the processor) and halves when memory runs out."""
+    """`auto` starts from the free memory of the GPU (32 on the processor) and halves when memory runs out."""
     max_length: int | None = Field(default=None, ge=8)
     """Tokens of a text that are read; without it, what the model was made for."""
     dimension: int | None = Field(default=None, ge=1)
     """Keep only this many numbers of a vector (for models trained so); without it, all."""
     cache: Path | None = None
-    """Folder of cached vectors; without it, `vectors` beside the database."""
+    """Folder of cached vectors; without it, `vectors` beside `driftwatch.yaml`."""
     cache_size: Size = 1_000_000_000
     """Most that the cache may take on disk; the longest unused vectors go first."""
 
@@ -66,8 +66,8 @@ class EmbedderSettings(Settings):
 class TextEmbedder:
     """A ``types.Embedder``. Safe to share between threads: one of them at a time has the model.
 
-    ``cache_dir`` is used where the settings name no cache; with neither, nothing is kept on disk. Every vector is
-    rounded to float16 and normalised again, so that a vector is the same whether it comes fresh or from the cache.
+    Where the settings name no cache, it is the folder ``vectors`` in ``cache_dir``; with neither, nothing is kept on
+    disk. Every vector is rounded to float16 and normalised again, so that it is the same fresh or from the cache.
 
     Raises:
         EmbedError: (at first use) there is no such model, it is unsafe to load, or not even one text fits in memory.
@@ -76,7 +76,7 @@ class TextEmbedder:
 
     def __init__(self, settings: EmbedderSettings, cache_dir: Path | None = None) -> None:
         self._settings = settings
-        self._directory = settings.cache or cache_dir
+        self._directory = settings.cache or (cache_dir / "vectors" if cache_dir else None)
         self._model_lock = threading.Lock()
         self._loaded: Loaded | None = None
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 _LIBRARIES = ("sentence-transformers", "transformers", "torch")
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
-_CPU_BATCH = 64
+_CPU_BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,17 @@ def test_cached_vectors_are_the_very_same_and_need_no_model(embedder: TextEmbedd
     assert len(counting.asked) == 1
 
 
+def test_the_cache_has_a_folder_of_its_own_unless_the_settings_name_one(embedder: TextEmbedder, tmp_path: Path) -> None:
+    watched(embedder, tmp_path)[0].encode_queries(["one"])
+    named = TextEmbedder(settings(cache=tmp_path / "named"), tmp_path)
+    named._loaded = embedder._loaded
+    named.encode_queries(["one"])
+    fingerprint = embedder.fingerprint
+    assert sorted(tmp_path.rglob("young.vec")) == [
+        tmp_path / folder / fingerprint / "young.vec" for folder in ("named", "vectors")
+    ]
+
+
 def test_only_new_texts_are_encoded_each_once_longest_first(embedder: TextEmbedder, tmp_path: Path) -> None:
     watching, counting = watched(embedder, tmp_path)
     watching.encode_queries(["known"])
