@@ -3,8 +3,8 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/pip --disable-pip-version-check
-# Extra wheel folders that pip is configured with may be out of reach; its warning about them is harmless.
+# Quiet to the errors: extra wheel folders that pip is configured with may be out of reach, which is harmless.
+INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check promises bench docs image-test clean
@@ -18,11 +18,13 @@ $(BIN)/python:
 
 # One stamp per set of packages, so that `make demo` installs no test tools and a second start installs nothing.
 $(VENV)/.demo-ready: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[demo]'
+	@echo 'installing (some minutes the first time) ...'
+	$(INSTALL) -e '.[demo]'
 	@touch $@
 
 $(VENV)/.ready: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) install --quiet -c constraints.txt -e '.[all,dev]'
+	@echo 'installing (some minutes the first time) ...'
+	$(INSTALL) -e '.[all,dev]'
 	@touch $@ $(VENV)/.demo-ready
 
 demo: $(VENV)/.demo-ready  ## a month of an example help centre in time lapse; two things break

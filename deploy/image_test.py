@@ -22,6 +22,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -32,6 +33,8 @@ SETTINGS = ("index-url", "extra-index-url", "find-links", "cert", "default-timeo
 ENVIRONMENT = {**os.environ, "STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
 START_WITHIN = 60.0
 STOP_WITHIN = 5.0
+CANNOT = 75
+"""Exit code when this machine cannot build images (EX_TEMPFAIL)."""
 
 CONFIGURATION = """\
 service: image-test
@@ -62,9 +65,11 @@ def make_base(work: Path) -> None:
     root = work / "base"
     print("making the base image …", flush=True)
     packages = "--include=python3,python3-venv,ca-certificates"
-    subprocess.run(
-        ["debootstrap", "--variant=minbase", packages, "bookworm", root], check=True, stdout=subprocess.DEVNULL
+    made = subprocess.run(
+        ["debootstrap", "--variant=minbase", packages, "bookworm", root], capture_output=True, text=True, check=False
     )
+    if made.returncode:
+        cannot(f"debootstrap failed: {made.stdout.strip().splitlines()[-1:]}")
     for waste in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "dev"):
         shutil.rmtree(root / waste, ignore_errors=True)
     container = buildah("from", "scratch")
@@ -72,6 +77,22 @@ def make_base(work: Path) -> None:
     buildah("commit", "--quiet", container, BASE)
     buildah("rm", container)
     shutil.rmtree(root)
+
+
+def try_base() -> None:
+    """Whether containers run here at all."""
+    with container_of(BASE) as container:
+        tried = subprocess.run(
+            ["buildah", "run", container, "--", "true"], env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
+    if tried.returncode:
+        cannot(f"containers do not run here: {tried.stderr.strip()[-300:]}")
+
+
+def cannot(why: str) -> NoReturn:
+    """Stop because of this machine, not because of the image."""
+    print(f"the image was not tested: {why}", file=sys.stderr)
+    raise SystemExit(CANNOT)
 
 
 def pip_mounts(work: Path) -> list[str]:
@@ -243,10 +264,11 @@ def main() -> None:
     given = options.parse_args()
     missing = [tool for tool in ("buildah", "debootstrap") if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
-        raise SystemExit(f"this needs root and: apt-get install buildah debootstrap (missing: {missing or 'root'})")
+        cannot(f"it needs root and: apt-get install buildah debootstrap (missing: {', '.join(missing) or 'root'})")
     with tempfile.TemporaryDirectory(prefix="driftwatch-image-") as folder:
         work = Path(folder)
         make_base(work)
+        try_base()
         mounts = pip_mounts(work)
         image = build("slim", "lang,postgres", mounts)
         command = check_configuration(image)
