@@ -32,7 +32,7 @@ Text = tuple[str, str]
 SPACELESS = {"zh", "th"}
 LEASTS = (0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 TIMED = 5_000
-RIVAL, FLOOR = 0.2, 0.04
+FLOOR = 0.1
 
 
 def driftwatch(languages: Sequence[str], least: float | None = None) -> Detect:
@@ -74,10 +74,7 @@ def lite_by_our_rule(languages: Sequence[str], least: float | None = None) -> De
         found = {row["lang"]: row["score"] for row in detector.detect(text, model="lite", k=176)}
         own = {lang: found.get(lang, 0.0) for lang in asked}
         best = max(own, key=own.__getitem__)
-        rival = max((score for lang, score in found.items() if lang not in asked), default=0.0)
-        sure = own[best] >= FLOOR and own[best] >= (0.6 if least is None else least) * (
-            sum(own.values()) + RIVAL * rival
-        )
+        sure = own[best] >= FLOOR and own[best] >= (0.6 if least is None else least) * sum(own.values())
         return best if sure else "und"
 
     return detect

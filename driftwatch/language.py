@@ -1,9 +1,8 @@
 """The language of a query when the log does not say.
 
 The model (py3langid, 140 languages, in the package, offline) ranks every language it knows; the answer is the best of
-the *configured* ones, if it holds enough of the probability against the others and against the strongest stranger.
-Anything else is ``und``: nothing is guessed silently. The numbers behind the defaults are in
-``docs/decisions/0002-language-detection.md``.
+the *configured* ones, if it is clear among them and plausible among all. Anything else is ``und``: nothing is guessed
+silently. The numbers behind the defaults are in ``docs/decisions/0002-language-detection.md``.
 """
 
 from __future__ import annotations
@@ -23,13 +22,10 @@ from driftwatch.types import UNDETERMINED
 log = logging.getLogger(__name__)
 
 LEAST = 0.6
-"""The probability below which a language is ``und``, measured on 14,280 questions in 12 languages."""
+"""What the best language must hold among the configured ones; below it a query is ``und``."""
 
-RIVAL = 0.2
-"""How much the strongest language that is not configured counts against the best one that is."""
-
-FLOOR = 0.04
-"""What the best language must hold among all 140: a text that could be anything ('SAP', 'login') is ``und``."""
+FLOOR = 0.1
+"""What the best language must hold among all 140: less shows a language that is not configured, or none at all."""
 
 CACHED = 20_000
 """Texts whose language is remembered."""
@@ -150,25 +146,23 @@ class Detector:
                 self._counts_for = _counts_for(self.languages, model.labels)
                 self._model = model
                 self.memory = max(0, _resident() - before)
+                if unknown := set(self.languages) - set(self._counts_for.values()):
+                    log.warning("only the log can say that a query is in: %s", ", ".join(sorted(unknown)))
                 log.info("language detection is ready: the model took %.0f MB", self.memory / 1e6)
 
     def _judge(self, text: str) -> str:
-        """The best configured language against the other ones and a share of the strongest stranger."""
+        """The best configured language, if it is clear among them and plausible among all."""
         if not (words := words_of(text)):
             return UNDETERMINED
         if self._model is None:
             self.load()
-        strangers: dict[str, float] = {}
-        configured: dict[str, float] = {}
+        held: dict[str, float] = {}
         for label, probability in self._model.rank(words):
-            tag = self._counts_for.get(label)
-            group, name = (strangers, _VARIETIES.get(label, label)) if tag is None else (configured, tag)
-            group[name] = group.get(name, 0.0) + probability
-        best = max(configured, key=configured.__getitem__, default=UNDETERMINED)
-        held = configured.get(best, 0.0)
-        rival = max(strangers.values(), default=0.0)
-        sure = held >= FLOOR and held >= self.least * (sum(configured.values()) + RIVAL * rival)
-        return best if sure else UNDETERMINED
+            if (tag := self._counts_for.get(label)) is not None:
+                held[tag] = held.get(tag, 0.0) + probability
+        best = max(held, key=held.__getitem__, default=UNDETERMINED)
+        most = held.get(best, 0.0)
+        return best if most >= FLOOR and most >= self.least * sum(held.values()) else UNDETERMINED
 
 
 def _counts_for(languages: tuple[str, ...], labels: Iterable[str]) -> dict[str, str]:
