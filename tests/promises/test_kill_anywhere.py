@@ -86,10 +86,16 @@ def handler_of(world: World) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class ForgivingServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_who: object) -> None:
+        """A client that was killed resets its connections; that is no news here."""
+
+
 @contextmanager
 def served(world: World) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(world))
-    server.daemon_threads = True
+    server = ForgivingServer(("127.0.0.1", 0), handler_of(world))
     threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield server.server_port
@@ -122,7 +128,7 @@ def started(folder: Path, die_at: int) -> Iterator[subprocess.Popen[bytes]]:
         "POINTS": str(folder / f"points-{die_at}"),
         "PYTHONPATH": str(ROOT),
     }
-    with (folder / "daemon.log").open("ab") as log:
+    with (folder / "daemon.log").open("wb") as log:
         daemon = subprocess.Popen(
             [sys.executable, DAEMON, "run", "--config", folder / "driftwatch.yaml"], env=environment, stderr=log
         )
@@ -168,7 +174,8 @@ def play(folder: Path, die_at: int) -> World:
 def ended(folder: Path, daemon: subprocess.Popen[bytes]) -> bool:
     """Until the outbox is empty (the receiver answers a moment before that is written down), then SIGTERM."""
     deadline = time.monotonic() + PATIENCE
-    while rows(folder, "select count(*) from deliveries where finished_at is null")[0][0]:
+    unfinished = "select count(*) from deliveries where finished_at is null"
+    while "watching" not in said(folder) or rows(folder, unfinished)[0][0]:
         if daemon.poll() is not None:
             return False
         assert time.monotonic() < deadline, "the outbox never emptied"
