@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from driftwatch.errors import SourceError
 
@@ -86,7 +86,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[Place, str]]:
         problems.add(Place(name, number), "the gzip file breaks off or is damaged.", "Pack it again.")
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> gzip.GzipFile | BinaryIO:
     return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
 
 
