@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from driftwatch.agenda import Agenda, Job
@@ -146,4 +147,10 @@ def open_embedder(watch: Watch) -> Embedder | None:
         return None
     from driftwatch.embed import TextEmbedder
 
-    return TextEmbedder(watch.embedder, watch.base)
+    return TextEmbedder(watch.embedder, state_folder(watch))
+
+
+def state_folder(watch: Watch) -> Path:
+    """Where driftwatch may write: beside a SQLite database, else beside the configuration."""
+    _, is_file, path = watch.database.partition("sqlite:///")
+    return Path(path).parent if is_file and path else watch.base
