@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from driftwatch.privacy import redact
 from driftwatch.show import number
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ class Example:
 
     query_id: str
     text: str
+    """Redacted, or the query_id where texts are not shown."""
     note: str
     """What happened to it."""
 
@@ -71,7 +73,7 @@ def _text(query_id: str, seen: Mapping[str, Observation], watch: Watch) -> str:
     observation = seen.get(query_id)
     if observation is None or not observation.text or not watch.privacy.show_queries:
         return query_id
-    return observation.text
+    return redact(observation.text)
 
 
 def _note(flip: Mapping[str, Any] | None, seen: Observation | None) -> str:

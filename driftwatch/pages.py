@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from driftwatch.evidence import evidence_of
 from driftwatch.show import at, number, safe, verdict_of
@@ -28,7 +29,8 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(number=number, safe_text=safe, verdict=verdict_of)
+    one_segment = partial(quote, safe="", errors="replace")  # nothing in a name leads to another page
+    made.filters.update(number=number, safe_text=safe, verdict=verdict_of, one_segment=one_segment)
     return made
 
 

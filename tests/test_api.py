@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import quote, unquote
 
 import httpx
 import pytest
@@ -94,6 +95,18 @@ def test_pages_escape_what_a_query_wrote(client: httpx.Client, daemon: Daemon):
 def test_an_unknown_incident_is_not_found(client: httpx.Client):
     assert client.get("/incidents/nothing").status_code == 404
     assert client.get("/v1/incidents/nothing").json() == {"error": "there is no such incident"}
+
+
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)</script>", "..%2f..%2fetc%2fpasswd", "%00", "'\"><img src=x>", "a" * 5000]
+)
+def test_a_made_up_incident_in_the_address_is_not_repeated(client: httpx.Client, name: str):
+    for path in ("/incidents/", "/v1/incidents/"):
+        answer = client.get(path + quote(name, safe="%"))
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/json"
+        assert unquote(name) not in answer.text
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
 def test_incidents_and_findings_are_json(client: httpx.Client, daemon: Daemon):
