@@ -60,8 +60,10 @@ def learnt(tmp_path: Path, opened: list[Engine], *checks: str, more: str = "") -
     """An engine whose two days of baseline are full, and the time of the next look."""
     engine = engine_of(make_world(tmp_path, *checks, more=more))
     opened.append(engine)
-    append(tmp_path, log_lines(START, 48))
-    play(engine, START, 9)
+    play(engine, START, 1)
+    for look in range(8):
+        append(tmp_path, log_lines(START + look * SIX_HOURS, 6))
+        play(engine, START + (look + 1) * SIX_HOURS, 1)
     return engine, START + 9 * SIX_HOURS
 
 
@@ -72,6 +74,28 @@ def test_while_learning_a_finding_says_how_far_it_is(tmp_path, opened):
     finding = by_segment(play(engine, START + timedelta(hours=25), 1)[0])["de"]
     assert finding.learning
     assert "1 of 2 days" in finding.message
+
+
+@pytest.mark.postgres
+def test_on_postgres_a_break_is_found_told_and_mended_as_on_sqlite(tmp_path, opened, postgres_url: str):
+    make_world(tmp_path, RECALL, EMPTY)
+    path = tmp_path / "driftwatch.yaml"
+    path.write_text(path.read_text().replace("database: sqlite:///driftwatch.db", "database_file: database.url"))
+    (tmp_path / "database.url").write_text(postgres_url)
+    engine = engine_of(world.load_watch(path))
+    opened.append(engine)
+    play(engine, START, 1)
+    for look in range(1, 13):
+        append(tmp_path, log_lines(START + (look - 1) * SIX_HOURS, 6, langs=["en", "de"], empty=0.4 * (look > 10)))
+        BROKEN.update({"de"} if look > 10 else ())
+        play(engine, START + look * SIX_HOURS, 1)
+    empty = {("empty results", segment) for segment in ("de", "en", "all")}
+    assert open_alerts(engine) == {("canary recall", "de"), *empty}
+    assert engine.store.outbox.waiting() == {"terminal": 2}
+    assert engine.store.traffic.tallies("live", START, START + 12 * SIX_HOURS).total("queries") == 72 * 2 * 60
+    BROKEN.clear()
+    play(engine, START + 13 * SIX_HOURS, 2)
+    assert open_alerts(engine) == empty
 
 
 def test_an_absolute_floor_judges_from_the_first_run(tmp_path, opened):
@@ -227,7 +251,7 @@ def test_hashed_texts_are_the_same_after_a_restart_when_a_key_is_given(tmp_path,
     watch = make_world(tmp_path, EMPTY, more="privacy: {keep_text: hash, key_file: hash.key}\n")
     for hour in range(2):
         opened.append(engine_of(watch))
-        append(tmp_path, [f'{{"ts": "2026-05-04T0{hour}:10:00Z", "query": "my secret", "results": []}}'])
+        append(tmp_path, [f'{{"ts": "2026-05-04T0{hour}:10:00Z", "query": "my secret", "lang": "en", "results": []}}'])
         opened[-1].observe("live", START + timedelta(hours=hour + 1))
     end = START + timedelta(hours=2)
     texts = {seen.text for seen in opened[-1].store.traffic.recent_queries("live", START, end, 10)}

@@ -167,3 +167,31 @@ def test_what_came_due_while_down_is_done_once_at_the_start(tmp_path: Path, run)
     again.stop()
     assert store.canaries.latest("canaries").at == first, "the run of this period was made before the restart"
     store.close()
+
+
+@pytest.mark.postgres
+def test_on_postgres_it_asks_tells_stops_and_suffers_no_second_one(tmp_path: Path, run, postgres_url: str):
+    from driftwatch.store import Store
+
+    make_world(tmp_path, RECALL)
+    (tmp_path / "database.url").write_text(postgres_url)
+    edit(tmp_path, "database: sqlite:///driftwatch.db", "database_file: database.url")
+    edit(tmp_path, "at_least: 0.8", "after: 1, at_least: 0.8")
+    edit(tmp_path, "tests.fakes.world:search", "tests.fakes.world:search_that_finds_nothing")
+    daemon = run()
+    daemon.wait_for("watching help-centre")
+    daemon.wait_for("(?i)canary recall is failing")
+    second = Running(tmp_path)
+    assert second.process.wait(20) == 3
+    assert "another driftwatch" in second.said()
+    code, seconds = daemon.stop()
+    assert code == 0
+    assert seconds < 5.5
+    assert "Traceback" not in daemon.said()
+    store = Store.open(postgres_url)
+    assert len(store.canaries.latest("canaries").observations) == 60
+    assert {alert.state for alert in store.decisions.alerts().values()} == {"firing"}
+    assert store.outbox.waiting() == {}
+    store.close()
+    again = run()
+    again.wait_for("(?s)watching help-centre.*watching help-centre")

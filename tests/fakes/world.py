@@ -45,6 +45,11 @@ def search(text: str, top_k: int) -> list[tuple[str, float]]:
     return [(f"doc-{lang}-{number}", 0.9), ("doc-xx-0", 0.1)][:top_k]
 
 
+def search_that_finds_nothing(text: str, top_k: int) -> list[tuple[str, float]]:
+    """An index that lost all its documents, for a daemon in a process of its own."""
+    return []
+
+
 def make_world(folder: Path, *checks: str, canaries_a_lang: int = 20, more: str = "") -> Watch:
     """Write the project and read its configuration."""
     rows = [
@@ -61,7 +66,14 @@ def make_world(folder: Path, *checks: str, canaries_a_lang: int = 20, more: str 
 
 
 def log_lines(
-    start: datetime, hours: int, *, an_hour: int = 60, empty: float = 0.02, lower: float = 0.0, langs: Iterable[str] = ("en", "de", "fr"), seed: int = 7
+    start: datetime,
+    hours: int,
+    *,
+    an_hour: int = 60,
+    empty: float = 0.02,
+    lower: float = 0.0,
+    langs: Iterable[str] = ("en", "de", "fr"),
+    seed: int = 7,
 ) -> list[str]:
     """Queries of ``hours`` hours, the same number for each language."""
     chance = random.Random(f"{seed}-{start.isoformat()}")
