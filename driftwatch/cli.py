@@ -102,7 +102,11 @@ def check(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Look once, now. Exit code: 0 ok, 1 fail, 2 warn, 3 unknown or error."""
+    """Look once, now. Exit code: 0 ok, 1 fail, 2 warn, 3 unknown or error.
+
+    Canaries are asked now and not stored; a log is judged as far as the daemon has read it. With --record the sources
+    are read first and everything is kept, which needs the daemon to be stopped.
+    """
     from driftwatch.commands import watching
 
     raise typer.Exit(watching.check(config, tuple(names or ()), record=record, json=json))

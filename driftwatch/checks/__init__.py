@@ -33,7 +33,7 @@ class Check(Kind):
     """Which hours of the baseline it is given: those of the window's hours of the week, or all of them."""
 
     name: str
-    """How the check is called in alerts, on the command line and in `depends` of others."""
+    """How the check is called in alerts and on the command line."""
     source: str
     """The source whose observations it judges."""
     by: Literal["lang"] | None = None

@@ -46,7 +46,7 @@ def chosen(watch: Watch, names: tuple[str, ...], config: Path) -> list[Check]:
 
 
 def _looked(watch: Watch, store: Store, checks: list[Check]) -> list[Finding]:
-    """Ask the canaries, judge, and write nothing: a running daemon is not disturbed."""
+    """Ask the canaries, judge those answers and the log as it is stored, and write nothing: no daemon is disturbed."""
     from driftwatch.daemon import open_embedder
     from driftwatch.engine import Engine
 
