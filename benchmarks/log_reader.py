@@ -14,7 +14,7 @@ import json
 import os
 import platform
 import random
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -35,8 +36,10 @@ START = datetime(2026, 5, 4, tzinfo=UTC)
 PROMISED = "version 1 with lang and sessions, 100,000 queries a day"
 PROMISED_RATIO = 2.5
 PROMISED_MEMORY = 100e6
-WORDS = """how do i reset my password where is the invoice for order cancel subscription change delivery address wie kann
-ich mein konto löschen warum wurde die zahlung abgelehnt comment modifier mon adresse quand arrive la commande""".split()
+SENTENCES = """how do i reset my password where is the invoice for my order cancel subscription change delivery address
+wie kann ich mein konto löschen warum wurde die zahlung abgelehnt comment modifier mon adresse quand arrive la
+commande"""
+WORDS = SENTENCES.split()
 FOREIGN = {
     "ts": "@.time",
     "query": "request.q",
@@ -96,12 +99,13 @@ def read(path: Path, fields: dict[str, str] | None = None) -> int:
 
 
 def seconds(work: Callable[[], int], expected: int) -> float:
-    start = time.perf_counter()
+    """Of processor time: both loops are one thread, and a busy machine must not decide the ratio."""
+    start = time.process_time()
     assert work() == expected
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
-def compare(path: Path, count: int, rounds: int, fields: dict[str, str] | None = None) -> dict[str, object]:
+def compare(path: Path, count: int, rounds: int, fields: dict[str, str] | None = None) -> dict[str, Any]:
     """Seconds of the bare loop and of the reader, alternating; the ratio is the median over the rounds."""
     bare(path), read(path, fields)
     pairs = []
@@ -123,16 +127,19 @@ def compare(path: Path, count: int, rounds: int, fields: dict[str, str] | None =
     }
 
 
-def peak() -> int:
-    """The largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def resident(which: str) -> int:
+    """Bytes of this process in memory: now (``VmRSS``), or the most so far (``VmHWM``)."""
+    found = re.search(rf"^{which}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def memory_of(path: Path) -> dict[str, float]:
-    """Read a log in this process; how far the peak of its memory rose meanwhile."""
-    before, start = peak(), time.perf_counter()
+    """Read a log in this process; how far the peak of its memory rose above the start."""
+    before, start = resident("VmRSS"), time.perf_counter()
     count = read(path)
-    return {"lines": count, "before": before, "rise": peak() - before, "seconds": time.perf_counter() - start}
+    rise = resident("VmHWM") - before
+    return {"lines": count, "before": before, "rise": rise, "seconds": time.perf_counter() - start}
 
 
 def measured_memory(path: Path) -> dict[str, float]:
@@ -142,12 +149,12 @@ def measured_memory(path: Path) -> dict[str, float]:
     return found
 
 
-def report(result: dict[str, object]) -> str:
+def report(result: dict[str, Any]) -> str:
     rows = [
         "| log | lines | bytes a line | bare loop, lines/s | reader, lines/s | ratio (median) | least - most |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, case in result["cases"].items():  # type: ignore[attr-defined]
+    for name, case in result["cases"].items():
         rows.append(
             f"| {name} | {case['lines']:,} | {case['mean_bytes']:.0f} | {case['bare_lines_a_second']:,} "
             f"| {case['reader_lines_a_second']:,} | **{case['ratio']:.2f}** "
@@ -158,12 +165,14 @@ def report(result: dict[str, object]) -> str:
         "",
         f"Promised for the first log: a ratio of at most {PROMISED_RATIO}.",
         "",
-        f"Memory: {memory['lines']:,} lines ({memory['bytes'] / 1e6:,.0f} MB) were read in {memory['seconds']:.1f} s; "  # type: ignore[index]
-        f"the peak of the process rose from {memory['before'] / 1e6:.0f} MB by {memory['rise'] / 1e6:.0f} MB "  # type: ignore[index]
+        f"Memory: {memory['lines']:,} lines ({memory['bytes'] / 1e6:,.0f} MB) were read in {memory['seconds']:.1f} s; "
+        f"the process began with {memory['before'] / 1e6:.0f} MB, "
+        f"and its peak was higher by {memory['rise'] / 1e6:.0f} MB "
         f"(promised: at most {PROMISED_MEMORY / 1e6:.0f} MB).",
         "",
         f"Python {platform.python_version()}, orjson {orjson.__version__}, {os.cpu_count()} cores, "
-        f"{result['rounds']} alternating rounds, seeded lines. Measured with `python benchmarks/log_reader.py`.",
+        f"{result['rounds']} alternating rounds, seconds of processor time, seeded lines. "
+        "Measured with `python benchmarks/log_reader.py`.",
     ]
     return "# The log reader\n\n" + "\n".join(rows) + "\n"
 
@@ -176,7 +185,7 @@ def main() -> int:
     if chosen.memory_of:
         print(json.dumps(memory_of(chosen.memory_of)))
         return 0
-    count, rounds, many = (20_000, 3, 100_000) if chosen.quick else (100_000, 9, 1_000_000)
+    count, rounds, many = (100_000, 3, 100_000) if chosen.quick else (100_000, 9, 1_000_000)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cases = {}
@@ -192,7 +201,7 @@ def main() -> int:
         path = folder / "many.jsonl"
         write(path, many)
         memory = measured_memory(path) | {"bytes": path.stat().st_size}
-    result: dict[str, object] = {"rounds": rounds, "cases": cases, "memory": memory}
+    result: dict[str, Any] = {"rounds": rounds, "cases": cases, "memory": memory}
     text = report(result)
     print(text)
     if not chosen.quick:

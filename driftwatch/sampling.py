@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush
+from math import ceil
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -90,7 +91,7 @@ class Stratum:
 class OpenStratum:
     """One day of one language while its sample may still change; with a threshold of 0 it is closed for good."""
 
-    __slots__ = ("_heap", "_held", "_limit", "_sampler", "_threshold", "closed", "day", "lang", "salt", "size")
+    __slots__ = ("_heap", "_held", "_sampler", "_threshold", "closed", "day", "lang", "limit", "salt", "size")
 
     def __init__(self, sampler: Sampler, day: date, lang: str, threshold: float, priorities: Sequence[float]) -> None:
         self._sampler = sampler
@@ -112,17 +113,12 @@ class OpenStratum:
     def threshold(self, threshold: float) -> None:
         self._threshold = threshold
         self.closed = threshold == 0
-        # What a digest is compared with, byte by byte: no arithmetic for rows that are not kept, which are most.
-        self._limit = _NO_LIMIT if threshold >= 1 else (int(threshold / _STEP) << 11).to_bytes(8, "big")
+        # Digests are compared with this, byte by byte: no arithmetic for rows that are not kept, which are most.
+        self.limit = _NO_LIMIT if threshold >= 1 else (ceil(threshold / _STEP) << 11).to_bytes(8, "big")
 
     def priority(self, unit: str) -> float:
         """A multiple of 2**-53 in [0, 1), the same for the same unit of the same day and language on any machine."""
-        return _fraction(blake2b(self.salt + unit.encode(), digest_size=8).digest())
-
-    def draw(self, unit: str) -> float | None:
-        """The priority of a unit if that is below the threshold."""
-        digest = blake2b(self.salt + unit.encode(), digest_size=8).digest()
-        return _fraction(digest) if digest < self._limit else None
+        return fraction(blake2b(self.salt + unit.encode(), digest_size=8).digest())
 
     def offer(self, priority: float) -> bool:
         """Keep this row? A unit has one row, its first: a priority that is already held says no."""
@@ -145,7 +141,8 @@ class OpenStratum:
         self.size -= 1
 
 
-def _fraction(digest: bytes) -> float:
+def fraction(digest: bytes) -> float:
+    """A digest of 8 bytes as a number in [0, 1); it keeps the order of the digests."""
     return (int.from_bytes(digest, "big") >> 11) * _STEP
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import date, timedelta
+from hashlib import blake2b
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftwatch.sampling import DAYS_OPEN, Sampler, Stratum
+from driftwatch.sampling import DAYS_OPEN, Sampler, Stratum, fraction
 
 DAY = date(2026, 11, 1)
 Offer = tuple[date, str, str]
@@ -198,7 +199,7 @@ def test_a_day_that_was_closed_still_tells_its_last_threshold():
     threshold = layer.threshold
     sampler.stratum(DAY + timedelta(days=DAYS_OPEN + 1), "*")
     assert layer.closed
-    assert layer.draw("any") is None
+    assert not bytes(8) < layer.limit
     assert sampler.drain()[DAY, "*"] == threshold < 1
 
 
@@ -216,11 +217,12 @@ def test_more_languages_than_rows_still_fit():
     assert len(rows) <= 3
 
 
-def test_draw_is_the_priority_exactly_where_that_is_below_the_threshold():
-    layer = Sampler(1000, {(DAY, "de"): Stratum(0.3, ())}).stratum(DAY, "de")
-    for number in range(3000):
-        priority = layer.priority(str(number))
-        assert layer.draw(str(number)) == (priority if priority < 0.3 else None)
+def test_a_digest_is_below_the_limit_exactly_where_its_priority_is_below_the_threshold():
+    for threshold in (0.3, 2.0**-53, 0.0, 1.0):
+        layer = Sampler(1000, {(DAY, "de"): Stratum(threshold, ())}).stratum(DAY, "de")
+        digests = [blake2b(str(number).encode(), digest_size=8).digest() for number in range(3000)]
+        for digest in [*digests, bytes(8), b"\xff" * 8, layer.limit[:8]]:
+            assert (digest < layer.limit) == (fraction(digest) < threshold)
 
 
 def test_a_lowered_setting_shrinks_a_restored_day():

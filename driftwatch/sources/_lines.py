@@ -122,16 +122,19 @@ class Stream:
 
     def _take(self, count: int, *, lines: bool = True) -> Piece:
         """Move the place over ``count`` bytes."""
-        data, self._ahead = self._ahead[:count], self._ahead[count:]
-        place = self.place
+        assert self._content is not None
+        ahead, place = self._ahead, self.place
         piece = Piece(str(self.found.path), place.offset, size=count)
         if lines:
-            piece.lines = data.split(b"\n")
-            if data.endswith(b"\n"):
+            # What follows the last line feed is no line yet; without a line feed at the end, all of it is.
+            piece.lines = ahead.split(b"\n")
+            if count < len(ahead) or ahead.endswith(b"\n"):
                 piece.lines.pop()
         if len(self._head) < PRINT:
-            self._head = (self._head + data[:PRINT])[:PRINT]
-        self._tail = data[-PRINT:] if count >= PRINT else (self._tail + data)[-PRINT:]
+            self._head = (self._head + ahead[: min(count, PRINT)])[:PRINT]
+        self._tail = ahead[count - PRINT : count] if count >= PRINT else (self._tail + ahead[:count])[-PRINT:]
+        # Going back is expensive in a gzip file; reading a few bytes of a plain one again is cheaper than joining them.
+        self._ahead = ahead[count:] if self._content.packed or not lines else b""
         offset = place.offset + count
         head_size, head, tail = prints(self._head, self._tail, offset)
         self.place = replace(place, offset=offset, head_size=head_size, head=head, tail=tail)

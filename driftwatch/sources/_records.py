@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any
 
 import orjson
 
 from driftwatch.language import primary_subtag
 from driftwatch.privacy import KeepText
-from driftwatch.sampling import EVERYTHING, Batch, Kept, OpenStratum, Reject, Sampler
+from driftwatch.sampling import EVERYTHING, Batch, Kept, OpenStratum, Reject, Sampler, fraction
 from driftwatch.sources._parsing import Malformed, salvaged, too_long
 from driftwatch.sources._rows import Rows, clean
 from driftwatch.sources._times import AHEAD, OLDEST
@@ -38,7 +39,6 @@ REJECT_SHOWN = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
-_fromisoformat = datetime.fromisoformat
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ODD = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
@@ -110,16 +110,16 @@ class Intake:
 
     def add_lines(self, lines: Sequence[bytes], file: str, offset: int) -> None:
         """Count and sample lines of a file, given without their line feeds; ``offset``: where the first one begins."""
-        load, take = self._loader(lines), self._take
         self.lines += len(lines)
         passed = 0
-        for index, line in enumerate(lines):
-            try:
-                take(load(line))
-            except _ODD:
-                offset += sum(map(len, lines[passed:index])) + index - passed
-                passed = index
-                self._add_odd(line, file, offset)
+
+        def odd(index: int) -> None:
+            nonlocal offset, passed
+            offset += sum(map(len, lines[passed:index])) + index - passed
+            passed = index
+            self._add_odd(lines[index], file, offset)
+
+        self._count(lines, self._loader(lines), odd)
 
     def _loader(self, lines: Sequence[bytes]) -> Callable[[bytes], Any]:
         """Line -> record, as quick as these lines allow."""
@@ -160,63 +160,72 @@ class Intake:
         Raises:
             Malformed: it is none.
         """
-        self._take(plain(record, self.now, self.note, strict=strict))
+        self._count((plain(record, self.now, self.note, strict=strict),), _as_it_is, _raise)
 
     def note(self, what: str) -> None:
         self.notes[what] += 1
 
-    def _take(self, record: Any) -> None:
-        """Count and maybe keep a record that is exactly as the contract says.
+    def _count(self, items: Sequence[Any], load: Callable[[Any], Any], odd: Callable[[int], None]) -> None:
+        """Count and maybe keep records that are exactly as the contract says; others are ``odd``, before they count.
 
-        Raises:
-            KeyError, TypeError, ValueError, IndexError or AttributeError, before anything is counted: it is not.
+        One long loop over local names, because every line of every log goes through it.
         """
-        text, ts, get = record["query"], record["ts"], record.get
-        at, given = _fromisoformat(ts), get("lang")
-        # The fast way to the hour: with Z at the end, the text up to the hour tells it.
-        cell = self._quick.get((ts[:13], given)) if ts[-1] == "Z" else None
-        if cell is None:
-            cell = self._cell(text, ts, at, given)
-        results, session, error, abstained = get("results"), get("session"), get("error"), get("abstained")
-        if not text.strip() or (session is not None and type(session) is not str):
-            raise ValueError
-        if (results is not None and type(results) is not list) or (error is not None and type(error) is not str):
-            raise TypeError
-        feedback = get("feedback")
-        place = None if feedback is None else FEEDBACK_PLACES[feedback]
-        if abstained is None:
-            abstained = self._abstained(get("answer"), cell.lang)
-        elif type(abstained) is not bool:
-            raise TypeError
+        quick, offered, places, digest_of = self._quick, self._offered, FEEDBACK_PLACES, blake2b
+        fromisoformat = datetime.fromisoformat
+        for index, item in enumerate(items):
+            try:
+                record = load(item)
+                get = record.get
+                text, ts, given = record["query"], record["ts"], get("lang")
+                at = fromisoformat(ts)
+                # With Z at its end, the text of a time up to the hour tells the hour.
+                cell = quick.get((ts[:13], given)) if ts[-1] == "Z" else None
+                if cell is None:
+                    cell = self._cell(text, ts, at, given)
+                results, session, error, abstained = get("results"), get("session"), get("error"), get("abstained")
+                if not text.strip() or (session is not None and type(session) is not str):
+                    raise ValueError
+                if (results is not None and type(results) is not list) or (
+                    error is not None and type(error) is not str
+                ):
+                    raise TypeError
+                feedback = get("feedback")
+                place = None if feedback is None else places[feedback]
+                if abstained is None:
+                    abstained = self._abstained(get("answer"), cell.lang)
+                elif type(abstained) is not bool:
+                    raise TypeError
+            except _ODD:
+                odd(index)
+                continue
 
-        counts = cell.counts
-        counts[QUERIES] += 1
-        if error:
-            counts[ERRORS] += 1
-        elif results is not None:
-            counts[RESULTS_KNOWN] += 1
-            if not results:
-                counts[EMPTY] += 1
-        if abstained is not None:
-            counts[ABSTENTION_KNOWN] += 1
-            if abstained:
-                counts[ABSTAINED] += 1
-        if place is not None:
-            counts[FEEDBACK_KNOWN] += 1
-            if place:
-                counts[place] += 1
-        if given is None and cell.lang != UNDETERMINED:
-            counts[DETECTED] += 1
+            counts, layer = cell.counts, cell.layer
+            counts[QUERIES] += 1
+            if error:
+                counts[ERRORS] += 1
+            elif results is not None:
+                counts[RESULTS_KNOWN] += 1
+                if not results:
+                    counts[EMPTY] += 1
+            if abstained is not None:
+                counts[ABSTENTION_KNOWN] += 1
+                if abstained:
+                    counts[ABSTAINED] += 1
+            if place is not None:
+                counts[FEEDBACK_KNOWN] += 1
+                if place:
+                    counts[place] += 1
+            if given is None and cell.lang != UNDETERMINED:
+                counts[DETECTED] += 1
 
-        layer = cell.layer
-        priority = layer.draw(session or distinct(text))
-        if priority is not None:
-            if layer.offer(priority):
-                self._offered.append((priority, layer, record, at, cell.lang, abstained))
-                if len(self._offered) >= self._crowded:
-                    self._let_go()
-        elif layer.closed:
-            self.notes[TOO_OLD] += 1
+            digest = digest_of(layer.salt + (session or distinct(text)).encode(), digest_size=8).digest()
+            if digest < layer.limit:
+                if layer.offer(priority := fraction(digest)):
+                    offered.append((priority, layer, record, at, cell.lang, abstained))
+                    if len(offered) >= self._crowded:
+                        self._let_go()
+            elif layer.closed:
+                self.notes[TOO_OLD] += 1
 
     def _cell(self, text: str, ts: str, at: datetime, given: str | None) -> _Cell:
         """The hour and language of a record, which is where it is counted.
@@ -235,7 +244,8 @@ class Intake:
             day = (_EPOCH + hour * _HOUR).date()
             layer = self.sampler.stratum(day, lang if self.stratify else EVERYTHING)
             self.cells[hour, lang] = cell = _Cell(lang, layer)
-        if given is not None and ts[13] == ":" and _EPOCH + (hour + 1) * _HOUR < self.latest:
+        told = given is not None or self.reading.detect is None
+        if told and ts[13] == ":" and _EPOCH + (hour + 1) * _HOUR < self.latest:
             self._quick[ts[:13], given] = cell
         return cell
 
@@ -255,7 +265,7 @@ class Intake:
 
     def _let_go(self) -> None:
         """Drop what was offered and has left the sample again."""
-        self._offered = [offered for offered in self._offered if offered[1].holds(offered[0])]
+        self._offered[:] = [offered for offered in self._offered if offered[1].holds(offered[0])]
         self._crowded = 2 * max(len(self._offered), CROWDED)
 
     # --- the batch -------------------------------------------------------------------------------------------------
@@ -282,3 +292,12 @@ class Intake:
 def distinct(text: str) -> str:
     """What two queries that ask the same have in common: the words, in small letters."""
     return " ".join(text.lower().split())
+
+
+def _as_it_is(record: Any) -> Any:
+    return record
+
+
+def _raise(_index: int) -> None:
+    """A record that was made plain and is odd all the same is our mistake: it is not lost in silence."""
+    raise

@@ -79,7 +79,7 @@ class QueryLog(Source):
         reading: Reading,
         *,
         now: datetime | None = None,
-        limit_bytes: int = 32 << 20,
+        limit_bytes: int = 64 << 20,
     ) -> Iterator[Batch]:
         """Every complete line since ``cursor``, in batches of some ``limit_bytes``; nothing new is no batch.
 

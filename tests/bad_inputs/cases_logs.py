@@ -39,7 +39,7 @@ def push(*records: object) -> str:
     return "nothing"
 
 
-@case("logs", "a line that is no JSON")
+@case("logs", "a log line that is no JSON")
 def no_json(tmp: Path) -> str:
     return line(tmp, b"2026-11-01 09:30:00 INFO started")
 
