@@ -33,12 +33,14 @@ demo: $(VENV)/.demo-ready  ## a month of an example help centre in time lapse; t
 test: $(VENV)/.ready  ## all tests but the slow ones; what is missing here is skipped with its reason
 	$(BIN)/pytest $(PYTEST)
 
+FAST := 'not slow and not process and not model and not postgres'
+
 check: $(VENV)/.ready  ## what a commit must pass: format, lint, types, layers, fast tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q $(PYTEST)
+	$(BIN)/pytest -q -m $(FAST) --hypothesis-profile quick $(PYTEST)
 
 promises: $(VENV)/.ready  ## the slow tests, and the promises that the benchmarks assert
 	$(BIN)/pytest -m slow --timeout 1800 $(PYTEST)

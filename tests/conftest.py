@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from driftwatch.store import Store
+
+settings.register_profile("default", deadline=None)  # machines are small and noisy: time is measured in benchmarks/
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("default")
 
 POSTGRES_USER = "driftwatch"
 POSTGRES_PASSWORD = "correct horse"

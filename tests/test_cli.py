@@ -13,6 +13,8 @@ import pytest
 
 from tests.fakes.world import RECALL, make_world
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 VERBS = ["init", "validate", "kinds", "run", "check", "demo", "explain", "healthcheck", "baseline", "alerts", "notify"]
 

@@ -16,6 +16,8 @@ import pytest
 
 from tests.fakes.world import RECALL, make_world
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 SLOW = "tests.fakes.slow_search:search"
 

@@ -24,6 +24,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 DAEMON = ROOT / "tests" / "faults" / "daemon_that_dies.py"
 LINES = 400
