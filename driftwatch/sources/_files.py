@@ -68,8 +68,10 @@ def scan(base: Path, patterns: Sequence[str]) -> Scan:
 def live_names(name: str) -> Iterator[str]:
     """What a rotated file may have been called before.
 
-    >>> sorted(live_names("queries.jsonl-20261101.gz")), sorted(live_names("queries-2026-11-01.jsonl"))
-    (['queries.jsonl'], ['queries-2026-11.jsonl', 'queries-2026.jsonl', 'queries.jsonl'])
+    >>> sorted(live_names("queries.jsonl-20261101.gz"))
+    ['queries.jsonl', 'queries.jsonl-20261101']
+    >>> sorted(live_names("queries.1.jsonl"))
+    ['queries.jsonl']
     """
     packed = name.endswith(".gz")
     name = name.removesuffix(".gz")
