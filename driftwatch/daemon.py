@@ -30,21 +30,35 @@ log = logging.getLogger(__name__)
 STALE = 60.0
 """Seconds without a pulse after which a part counts as dead."""
 
+LONGEST_TELLING = 180.0
+"""Seconds that a receiver may take for one message, with its retries: longer than the lease of a delivery."""
+
+LONGEST_JOB = 3600.0
+"""Seconds that one job may take: a retriever that never returns holds up everything behind it."""
+
 
 @dataclass
 class Pulse:
     """When each part of the daemon last showed that it lives (monotonic seconds)."""
 
     beats: dict[str, float] = field(default_factory=dict)
+    patience: dict[str, float] = field(default_factory=dict)
+    """Seconds until the part counts as dead."""
 
-    def beat(self, part: str) -> None:
+    def beat(self, part: str, patience: float = STALE) -> None:
         """Note that ``part`` lives."""
+        self.patience[part] = patience
         self.beats[part] = time.monotonic()
+
+    def rest(self, part: str) -> None:
+        """Note that ``part`` has nothing to do."""
+        self.beats.pop(part, None)
 
     def dead(self) -> list[str]:
         """The parts that have not shown themselves for too long."""
-        oldest = time.monotonic() - STALE
-        return sorted(part for part, beat in self.beats.items() if beat < oldest)
+        now = time.monotonic()
+        beats = list(self.beats.items())  # other threads beat meanwhile
+        return sorted(part for part, beat in beats if now - beat > self.patience.get(part, STALE))
 
 
 class Daemon:

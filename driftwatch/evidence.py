@@ -102,6 +102,8 @@ def _numbers(finding: Finding) -> Iterator[tuple[str, str]]:
             yield name, number(value)
     if finding.interval is not None:
         yield "95 % interval of the change", " to ".join(number(end) for end in finding.interval)
+    for reason, times in finding.details.get("unasked", {}).items():
+        yield "not asked", f"{times}: {reason}"
     for name, value in finding.details.items():
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             yield name.replace("_", " "), value if isinstance(value, str) else number(value)

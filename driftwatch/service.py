@@ -16,7 +16,7 @@ from typing import Any
 from driftwatch.agenda import Job
 from driftwatch.api import start_server
 from driftwatch.config import Watch, load_watch
-from driftwatch.daemon import Daemon, open_embedder
+from driftwatch.daemon import LONGEST_JOB, LONGEST_TELLING, Daemon, open_embedder
 from driftwatch.delivery import deliver_one
 from driftwatch.errors import DriftwatchError
 from driftwatch.notify import Notifier
@@ -89,11 +89,14 @@ class Service:
         with self.in_hand:
             if self.daemon.stop.is_set():
                 return
+            self.daemon.pulse.beat(f"job {job.name}", LONGEST_JOB)
             try:
                 self.daemon.agenda.run(job, now, now)
             except Exception:
                 # A job that breaks must not end the daemon; the watchdog and the blind alerts make it seen.
                 log.exception("the job %r failed and will run again when it is next due", job.name)
+            finally:
+                self.daemon.pulse.rest(f"job {job.name}")
 
     def _beat(self) -> None:
         if not self.lead.still_held():
@@ -114,7 +117,7 @@ class Service:
         """The outbox worker of one receiver: a slow one delays nobody else."""
         daemon = self.daemon
         while not daemon.stop.is_set() and notifier in daemon.notifiers:
-            daemon.pulse.beat(f"tell {notifier.name}")
+            daemon.pulse.beat(f"tell {notifier.name}", LONGEST_TELLING)
             try:
                 worked = deliver_one(daemon.store, notifier, datetime.now(UTC), daemon.delivery_context())
             except Exception:
@@ -123,7 +126,7 @@ class Service:
                 worked = False
             if not worked:
                 daemon.stop.wait(IDLE_WAIT)
-        daemon.pulse.beats.pop(f"tell {notifier.name}", None)
+        daemon.pulse.rest(f"tell {notifier.name}")
 
     def reload(self) -> None:
         """Read the configuration again; an invalid one changes nothing and says so."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from driftwatch.config import load_watch
-from driftwatch.daemon import STALE, Daemon
+from driftwatch.daemon import STALE, Daemon, Pulse
 from driftwatch.notify import Notifier
 from driftwatch.retrievers import Retriever
 from driftwatch.service import Service
@@ -167,6 +167,19 @@ def test_a_switch_that_does_not_answer_is_logged_without_its_address(make: Make,
     assert "in-the-address" not in "".join(
         each.getMessage() for each in caplog.records if each.name == "driftwatch.daemon"
     )
+
+
+def test_a_part_may_take_its_time_as_long_as_it_was_given():
+    pulse = Pulse()
+    pulse.beat("scheduler")
+    pulse.beat("job source canaries", 3600)
+    for part in pulse.beats:
+        pulse.beats[part] -= 100
+    assert pulse.dead() == ["scheduler"]
+    pulse.beats["job source canaries"] -= 3600
+    assert pulse.dead() == ["job source canaries", "scheduler"]
+    pulse.rest("job source canaries")
+    assert pulse.dead() == ["scheduler"]
 
 
 # --- threads -------------------------------------------------------------------------------------------------------

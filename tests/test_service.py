@@ -99,6 +99,27 @@ def test_sigterm_in_the_middle_of_a_slow_canary_run_takes_at_most_five_seconds(t
     assert seconds < 5.5
 
 
+def test_a_job_in_hand_and_every_receiver_are_watched(tmp_path: Path):
+    from contextlib import ExitStack
+
+    from driftwatch.agenda import Job
+    from driftwatch.daemon import Daemon
+    from driftwatch.schedule import Schedule
+    from driftwatch.service import Service
+    from driftwatch.store import Store
+
+    watch = make_world(tmp_path, RECALL)
+    store = Store.open(watch.database)
+    with ExitStack() as stack:
+        stack.callback(store.close)
+        service = Service(Daemon(watch, store), watch.path, stack)
+        seen: list[list[str]] = []
+        job = Job("long", Schedule.parse("1h"), lambda _due, _now: seen.append(list(service.daemon.pulse.beats)))
+        service._do(job)
+        assert seen == [["job long"]]
+        assert list(service.daemon.pulse.beats) == []
+
+
 def test_a_second_daemon_on_the_same_database_refuses_to_start(tmp_path: Path, run):
     make_world(tmp_path, RECALL)
     first = run()

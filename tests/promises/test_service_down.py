@@ -18,6 +18,7 @@ import pytest
 
 from driftwatch.config import load_watch
 from driftwatch.daemon import Daemon
+from driftwatch.evidence import evidence_of
 from driftwatch.metrics import exposition
 from driftwatch.store import Store
 from driftwatch.types import Finding
@@ -197,6 +198,8 @@ def test_a_half_dead_service_is_judged_by_what_it_answered_and_the_rest_is_said(
         ((said, times),) = finding.details["unasked"].items()
         assert reason in said
         assert times == expected // 10
+        shown = evidence_of(finding, world.daemon.watch, world.daemon.store).numbers
+        assert ("not asked", f"{times}: {said}") in shown
     assert world.told() == []
 
 
