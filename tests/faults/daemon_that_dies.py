@@ -1,8 +1,8 @@
 """The real daemon, killed with SIGKILL at one chosen write or send.
 
 Points are counted over every statement that changes the database, both sides of every commit, and both sides of every
-delivery. ``DIE_AT=0`` only counts. The count so far is kept in the file ``POINTS``, so that whoever started us knows how
-far we came.
+delivery. ``DIE_AT=0`` only counts. The count so far is kept in the file ``POINTS``, so that whoever started us knows
+how far we came.
 """
 
 from __future__ import annotations
