@@ -29,6 +29,8 @@ class Job:
     """Called with the time it was due and the time it is."""
     remembered: bool = False
     """Whether its runs are kept in the store, so that a run missed while down is caught up once."""
+    asks: bool = False
+    """Whether it waits for the watched service, perhaps for minutes: nothing else may wait behind it."""
 
 
 class Agenda:
@@ -61,9 +63,9 @@ class Agenda:
 
     def _sources(self) -> list[Job]:
         return [
-            Job(f"source {name}", source.every, self._reader(name, source.gives), remembered=source.gives == "runs")
+            Job(f"source {name}", source.every, self._reader(name, source.gives), remembered=asks, asks=asks)
             for name, source in self.engine.watch.sources.items()
-            if source.gives == "runs" or hasattr(source, "read")
+            if (asks := source.gives == "runs") or hasattr(source, "read")
         ]
 
     def _reader(self, name: str, gives: str) -> Callable[[datetime, datetime], None]:

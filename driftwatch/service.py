@@ -1,4 +1,7 @@
-"""The daemon in real time: a scheduler, a thread for each receiver, signals and the HTTP server around it."""
+"""The daemon in real time: a scheduler, a thread for each receiver, signals and the HTTP server around it.
+
+Canaries are asked in a thread of their own: however slow the watched service is, its log is read and judged meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from driftwatch.agenda import Job
+from driftwatch.agenda import Agenda, Job
 from driftwatch.api import start_server
 from driftwatch.config import Watch, load_watch
 from driftwatch.daemon import LONGEST_JOB, LONGEST_TELLING, Daemon, open_embedder
@@ -30,6 +33,12 @@ GRACE = 5.0
 IDLE_WAIT = 1.0
 """Seconds between two looks at an empty outbox."""
 
+CLOCK_STEP = 2.0
+"""Seconds by which the clock must be set, at once, before the jobs are planned anew."""
+
+ASKING, READING, PULSE = "asking", "default", "pulse"
+"""The threads that jobs run in."""
+
 
 class Service:
     """One daemon with its threads and signals."""
@@ -43,7 +52,11 @@ class Service:
         daemon.store.outbox.reclaim(datetime.now(UTC))
         self.scheduler: Any = None
         self.tellers: list[threading.Thread] = []
-        self.in_hand = threading.Lock()
+        self.in_hand = {ASKING: threading.Lock(), READING: threading.Lock()}
+        """Held while a work thread has a job in hand."""
+        self.coming: Watch | None = None
+        """A new configuration that waits for the jobs in hand."""
+        self.clock = _clock()
         self.exit_code = 0
 
     def run(self) -> int:
@@ -56,6 +69,9 @@ class Service:
             if self.reload_wanted.is_set():
                 self.reload_wanted.clear()
                 self.reload()
+            if self.coming is not None:
+                self.switch(self.coming)
+            self.follow_clock()
         return self.finish()
 
     def start(self) -> None:
@@ -67,10 +83,9 @@ class Service:
         # scheduler, and no hour is skipped or doubled. What must survive a restart is in our own tables.
         self.scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={"default": ThreadPoolExecutor(1), "pulse": ThreadPoolExecutor(1)},
+            executors={name: ThreadPoolExecutor(1) for name in (READING, ASKING, PULSE)},
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
-        self.scheduler.add_job(self._beat, "interval", seconds=5, executor="pulse", next_run_time=datetime.now(UTC))
         self._schedule()
         self.scheduler.start()
         self._start_tellers()
@@ -78,20 +93,33 @@ class Service:
         log.info("watching %s: %d jobs%s", self.daemon.watch.service, len(self.daemon.agenda.jobs), where)
 
     def _schedule(self) -> None:
-        now = datetime.now(UTC)
-        for job in self.daemon.agenda.jobs:
-            first = {"next_run_time": now} if self.daemon.agenda.is_due(job, now) else {}
-            self.scheduler.add_job(self._do, job.schedule.trigger, args=[job], id=job.name, name=job.name, **first)
+        """Plan every job of the present agenda, and none of the one before."""
+        self.scheduler.remove_all_jobs()
+        now, agenda = datetime.now(UTC), self.daemon.agenda
+        self.scheduler.add_job(self._beat, "interval", seconds=5, executor=PULSE, next_run_time=now)
+        for job in agenda.jobs:
+            first = {"next_run_time": now} if agenda.is_due(job, now) else {}
+            self.scheduler.add_job(
+                self._do,
+                job.schedule.trigger,
+                args=[job, agenda],
+                id=job.name,
+                name=job.name,
+                executor=_thread_of(job),
+                **first,
+            )
 
-    def _do(self, job: Job) -> None:
+    def _do(self, job: Job, agenda: Agenda) -> None:
         """One run of one job by the scheduler; what breaks is logged and tried again when it is next due."""
         now = datetime.now(UTC)
-        with self.in_hand:
-            if self.daemon.stop.is_set():
+        with self.in_hand[_thread_of(job)]:
+            if self.daemon.stop.is_set() or agenda is not self.daemon.agenda:
                 return
+            if job.asks and self.coming is not None:
+                return  # it is due still, and done by the new configuration
             self.daemon.pulse.beat(f"job {job.name}", LONGEST_JOB)
             try:
-                self.daemon.agenda.run(job, now, now)
+                agenda.run(job, now, now)
             except Exception:
                 # A job that breaks must not end the daemon; the watchdog and the blind alerts make it seen.
                 log.exception("the job %r failed and will run again when it is next due", job.name)
@@ -116,7 +144,8 @@ class Service:
     def _tell(self, notifier: Notifier) -> None:
         """The outbox worker of one receiver: a slow one delays nobody else."""
         daemon = self.daemon
-        while not daemon.stop.is_set() and notifier in daemon.notifiers:
+        # The receiver of a new configuration may be equal to this one and has a worker of its own.
+        while not daemon.stop.is_set() and any(notifier is each for each in daemon.notifiers):
             daemon.pulse.beat(f"tell {notifier.name}", LONGEST_TELLING)
             try:
                 worked = deliver_one(daemon.store, notifier, datetime.now(UTC), daemon.delivery_context())
@@ -140,28 +169,51 @@ class Service:
             self.daemon.reload_error = "the database can only be changed by a restart"
             log.error("the new configuration is not used: %s", self.daemon.reload_error)
             return
-        with self.in_hand:
-            self._switch(watch)
+        self.coming = watch
+        if self.in_hand[ASKING].locked():
+            log.info("the new configuration is valid and will be used when the canaries in hand have been asked")
+
+    def switch(self, watch: Watch) -> None:
+        """Work by ``watch`` if no job is in hand; else this is called again."""
+        with ExitStack() as held:
+            for lock in self.in_hand.values():
+                if not lock.acquire(timeout=0.1):
+                    return
+                held.callback(lock.release)
+            try:
+                self._switch(watch)
+            except DriftwatchError as error:
+                log.error("the new configuration cannot be used yet and will be tried again: %s", error)
+                self.daemon.stop.wait(GRACE)
+                return
+        self.coming = None
         log.info("the new configuration is in use: %d jobs", len(self.daemon.agenda.jobs))
 
     def _switch(self, watch: Watch) -> None:
-        for job in self.daemon.agenda.jobs:
-            if self.scheduler.get_job(job.name):
-                self.scheduler.remove_job(job.name)
         self.daemon.use(watch)
         self.daemon.engine.retire(datetime.now(UTC))
         self.daemon.reload_error = ""
         self._schedule()
         self._start_tellers()
 
+    def follow_clock(self) -> None:
+        """Plan the jobs anew when the clock was set: else they would wait until it is again as late as it was."""
+        before, self.clock = self.clock, _clock()
+        if abs(self.clock - before) > CLOCK_STEP:
+            log.warning("the clock was set by %+.0f s; every job is planned anew", self.clock - before)
+            self._schedule()
+
     def finish(self) -> int:
         """Let the step in hand end, for at most five seconds; then nothing is lost either."""
         log.info("stopping")
         self.scheduler.shutdown(wait=False)
         deadline = time.monotonic() + GRACE - 1
-        finished = self.in_hand.acquire(timeout=GRACE - 1)
-        if finished:
-            self.in_hand.release()  # what still waits for its turn sees that we stop, and goes
+        finished = True
+        for lock in self.in_hand.values():
+            if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                lock.release()  # what still waits for its turn sees that we stop, and goes
+            else:
+                finished = False
         for teller in self.tellers:
             teller.join(max(0.0, deadline - time.monotonic()))
         if not finished or any(teller.is_alive() for teller in self.tellers):
@@ -169,6 +221,15 @@ class Service:
             logging.shutdown()
             os._exit(self.exit_code)  # interpreter exit would wait for the threads without limit
         return self.exit_code
+
+
+def _thread_of(job: Job) -> str:
+    return ASKING if job.asks else READING
+
+
+def _clock() -> float:
+    """How far the clock on the wall is ahead of the one that nobody sets, in seconds."""
+    return time.time() - time.monotonic()
 
 
 def serve(path: Path, ready: Callable[[Daemon], None] | None = None) -> int:

@@ -115,7 +115,7 @@ def test_a_job_in_hand_and_every_receiver_are_watched(tmp_path: Path):
         service = Service(Daemon(watch, store), watch.path, stack)
         seen: list[list[str]] = []
         job = Job("long", Schedule.parse("1h"), lambda _due, _now: seen.append(list(service.daemon.pulse.beats)))
-        service._do(job)
+        service._do(job, service.daemon.agenda)
         assert seen == [["job long"]]
         assert list(service.daemon.pulse.beats) == []
 
