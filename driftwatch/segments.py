@@ -10,13 +10,19 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+import numpy as np
+
 from driftwatch.checks import Check
-from driftwatch.types import POOLED, UNDETERMINED, Finding, Window
+from driftwatch.types import POOLED, UNDETERMINED, Finding, Sample, Window
 from driftwatch.windows import Pair, Windows
 
 log = logging.getLogger(__name__)
 
 BAD = frozenset({"fail", "warn"})
+
+MARGIN = 2
+"""A language is judged by itself when it usually brings so many times what the check needs: it must not be called blind
+because of a poor day."""
 
 
 def look(
@@ -35,7 +41,7 @@ def look(
     """
 
     def judge(current: Window, reference: Window | None) -> Finding:
-        return _judge(check, current, reference, previous.get((check.name, current.segment)), pair.progress)
+        return _judge(check, current, reference, previous.get((check.name, current.segment)), pair)
 
     if not check.by or not check.pools:
         share = alpha(0)
@@ -55,7 +61,7 @@ def look(
 
 def thick_enough(check: Check, pair: Pair) -> set[str]:
     """The languages with enough queries to be judged by themselves; the others are in the pooled segment only."""
-    needed = float(getattr(check, "min_queries", None) or getattr(check, "min_n", 1))
+    needed = float(getattr(check, "min_queries", 0) or getattr(check, "min_n", 1))
     if check.needs == "runs":
         newest = pair.current.runs[-1:]
         counts: dict[str, float] = {}
@@ -65,21 +71,31 @@ def thick_enough(check: Check, pair: Pair) -> set[str]:
     else:
         normal = pair.reference or pair.current
         scale = _hours(pair.current) / max(len(set(normal.tallies.hour.tolist())), 1)
-        counts = {lang: n * scale for lang, n in normal.tallies.by_lang("queries").items()}
+        usual = _sessions(normal.sample) if check.needs == "sample" else normal.tallies.by_lang("queries")
+        counts = {lang: n * scale / MARGIN for lang, n in usual.items()}
     return {lang for lang, n in counts.items() if n >= needed and lang != UNDETERMINED}
+
+
+def _sessions(sample: Sample) -> dict[str, int]:
+    """Language -> sampled sessions: the unit of evidence of a check that reads the sample."""
+    _, first = np.unique(sample.unit, return_index=True)
+    langs, counts = np.unique(sample.lang[first], return_counts=True)
+    return dict(zip(langs.tolist(), counts.tolist(), strict=True))
 
 
 def _hours(window: Window) -> float:
     return (window.end - window.start).total_seconds() / 3600
 
 
-def _judge(check: Check, current: Window, reference: Window | None, previous: Finding | None, progress: str) -> Finding:
+def _judge(check: Check, current: Window, reference: Window | None, previous: Finding | None, pair: Pair) -> Finding:
     try:
         finding = check.judge(current, reference, previous)
     except Exception as error:
         # A broken check must not take the others with it, and must be seen: it is unknown, and soon blind.
         log.exception("check %r broke in segment %r", check.name, current.segment)
         return check.unknown(current, f"this check broke: {type(error).__name__}: {error}")
-    if finding.learning and progress:
-        finding = replace(finding, message=f"{finding.message}: {progress}")
+    if pair.filling and finding.verdict == "unknown":
+        finding = replace(finding, learning=True)
+    if finding.learning and pair.progress:
+        finding = replace(finding, message=f"{finding.message}: {pair.progress}")
     return finding

@@ -50,6 +50,8 @@ class Pair:
     reference: Window | None
     progress: str
     """How far the baseline is, while ``reference`` is None."""
+    filling: bool = False
+    """Whether less has been recorded so far than the window is long: thin data then is no blindness."""
 
 
 class Windows:
@@ -70,7 +72,8 @@ class Windows:
         current = self._current_runs(check, now, fresh) if check.needs == "runs" else self._current_hours(check, now)
         baseline = self.baseline(check.source, check.needs, now)
         if isinstance(baseline, Learning):
-            return Pair(current, None, str(baseline))
+            filling = check.needs != "runs" and timedelta(0) < baseline.done < check.window
+            return Pair(current, None, str(baseline), filling)
         return Pair(current, self._reference(check, current, baseline), "")
 
     def _current_hours(self, check: Check, now: datetime) -> Window:

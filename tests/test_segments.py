@@ -103,6 +103,25 @@ def test_a_thin_language_is_judged_with_the_rest_only(windows: Windows):
     assert found["all"].n == 41 * HOURS
 
 
+def test_a_language_that_brings_hardly_more_than_is_needed_is_judged_with_the_rest_only(windows: Windows):
+    normal = traffic(de=(20, 0), ja=(5, 0), nl=(9, 0))  # 120 and 216 a day, where 100 are needed
+    assert list(looked(windows, normal, reference=normal)) == ["de", "nl", "all"]
+
+
+class Deaf(Empties):
+    """Knows nothing."""
+
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        return self.unknown(current, "too few queries")
+
+
+@pytest.mark.parametrize("filling", [True, False])
+def test_thin_data_is_learning_only_until_a_whole_window_has_been_recorded(windows: Windows, filling: bool):
+    pair = Pair(NORMAL, None, "0 of 14 days", filling)
+    found = looked(windows, NORMAL, Deaf(kind="empties", name="deaf", source="live"), pair=pair)["all"]
+    assert (found.verdict, found.learning) == ("unknown", filling)
+
+
 def test_a_language_that_went_silent_is_still_judged(windows: Windows):
     found = looked(windows, traffic(en=(20, 0), fr=(20, 0), it=(20, 0)))
     assert found["de"].verdict == "unknown"

@@ -231,6 +231,17 @@ def test_a_source_without_anything_has_learnt_nothing(tmp_path: Path, store: Sto
     assert (pair.reference, pair.progress) == (None, "0 of 2 days")
 
 
+def test_a_window_of_a_source_is_filling_until_so_much_has_been_recorded(tmp_path: Path, store: Store):
+    made = windows(tmp_path, store)
+    empty, recall, scores = check(made, "empty results"), check(made, "canary recall"), check(made, "top-score drift")
+    assert not made.pair(scores, START + DAY / 2).filling  # a log that never said anything is no young log
+    fill(store, 2, "de")
+    assert (empty.window, scores.window) == (6 * HOUR, DAY)
+    assert [made.pair(empty, START + hour * HOUR).filling for hour in (1, 5, 6)] == [True, True, False]
+    assert [made.pair(scores, START + hour * HOUR).filling for hour in (6, 23, 24)] == [True, True, False]
+    assert not made.pair(recall, START + HOUR).filling
+
+
 def test_who_only_looks_learns_nothing(tmp_path: Path, store: Store):
     made = windows(tmp_path, store, learns=False)
     fill(store, 3, "de")
