@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from driftwatch.observing import READ_AT_ONCE
 from driftwatch.sampling import Sampler
 from driftwatch.sources._records import Reading
 from driftwatch.sources.query_log import QueryLog
@@ -95,7 +96,8 @@ def read(path: Path, fields: dict[str, str] | None = None) -> int:
     log = QueryLog(name="live", path=path.name, stratify="lang", fields=fields or {})
     sampler = Sampler(log.keep_per_day)
     now = START + timedelta(days=365)
-    return sum(batch.lines for batch in log.read(path.parent, None, sampler, Reading(), now=now))
+    batches = log.read(path.parent, None, sampler, Reading(), now=now, limit_bytes=READ_AT_ONCE)  # as the daemon does
+    return sum(batch.lines for batch in batches)
 
 
 def seconds(work: Callable[[], int], expected: int) -> float:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
 from driftwatch.config import Api
-from driftwatch.errors import DriftwatchError, SourceError
+from driftwatch.errors import DriftwatchError, RecordsRefused, SourceError
 from driftwatch.metrics import exposition
 from driftwatch.pages import render_incident, render_overview
 from driftwatch.show import as_json
@@ -172,6 +172,8 @@ async def _store(daemon: Daemon, target: Any, request: Request) -> Response:
         batch = await run_in_threadpool(daemon.engine.observer.push, target.name, records, datetime.now(UTC))
     except orjson.JSONDecodeError as error:
         return problem(400, f"the body is not JSON: {error}")
+    except RecordsRefused as error:
+        return problem(422, str(error), errors=error.errors)
     except SourceError as error:
         return problem(422, str(error))
     return _json({"stored": batch.lines})

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 ASKED_AT_ONCE = 1024
 """Canaries between two looks at whether the daemon is being stopped."""
 
-READ_AT_ONCE = 1 << 20
+READ_AT_ONCE = 8 << 20
 """Bytes of a log in one transaction: what one batch needs at most stays with the process for good."""
 
 SAMPLER_DAYS = timedelta(days=3)
@@ -133,7 +133,9 @@ class Observer:
             ):
                 self.store.traffic.ingest(self._asked_again(source, batch))
                 lines += batch.lines
-                rejected += len(batch.rejects)
+                rejected += batch.rejected
+                for note, count in batch.notes.items():
+                    log.info("source %s: %d lines: %s", source.name, count, note)
                 if self.stopping():
                     break
         return Observed(source.name, lines, rejected)
@@ -168,7 +170,8 @@ class Observer:
         sampler = self._samplers.pop(name, None)
         if sampler is None:
             source = cast("Any", self.watch.sources[name])
-            sampler = Sampler(source.keep_per_day, self.store.traffic.strata(name, (now - SAMPLER_DAYS).date()))
+            newest = min(now, self.store.traffic.last_hour(name) or now)  # a backlog is read day by day
+            sampler = Sampler(source.keep_per_day, self.store.traffic.strata(name, (newest - SAMPLER_DAYS).date()))
         yield sampler
         self._samplers[name] = sampler
 

@@ -268,3 +268,19 @@ def test_where_the_log_has_no_results_the_sample_is_asked_again(tmp_path, opened
     engine.observe("live", START + timedelta(hours=1))
     sample = engine.store.traffic.sample("live", START, START + timedelta(hours=1))
     assert sample.scores[0, 0] == pytest.approx(0.9)
+
+
+def test_a_backlog_read_in_two_lives_is_sampled_as_in_one(tmp_path, opened):
+    """The thresholds of old days are remembered when the process that set them is gone."""
+    engine = engine_of(make_world(tmp_path, SCORES))
+    opened.append(engine)
+    lines = log_lines(START, 24, an_hour=30)
+    append(tmp_path, lines[: len(lines) // 2])
+    now = START + timedelta(days=40)
+    engine.observe("live", now)
+    append(tmp_path, lines[len(lines) // 2 :])
+    again = Engine(engine.watch, engine.store)
+    again.observe("live", now)
+    sample = engine.store.traffic.sample("live", START, START + timedelta(days=1))
+    assert len(sample) <= 300
+    assert sample.weight.sum() == pytest.approx(len(lines), rel=0.15)

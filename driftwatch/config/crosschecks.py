@@ -161,6 +161,9 @@ def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
         if watch.retriever is None and (source.gives == "runs" or asks_again):
             message = f"the queries of '{name}' are asked, but there is no 'retriever' to ask. Add one."
             yield "error", message, f"sources.{name}", "ask_again" if asks_again else ""
+        if asks_again and watch.privacy.keep_text != "full":
+            message = f"'{name}' is asked again, but 'keep_text: {watch.privacy.keep_text}' keeps no text to ask."
+            yield "error", f"{message} Write 'keep_text: full', or remove 'ask_again'.", f"sources.{name}", "ask_again"
     if watch.retriever is not None and watch.retriever.needs_embedder and watch.embedder is None:
         message = f"the retriever '{watch.retriever.kind}' embeds the queries itself and needs an 'embedder'. Add one."
         yield "error", message, "retriever", ""

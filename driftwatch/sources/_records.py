@@ -67,6 +67,10 @@ class _Cell:
     counts: list[int] = field(default_factory=lambda: [0] * len(TALLY_FIELDS))
 
 
+_Offered = tuple[float, OpenStratum, Callable[[Any], Any], Any, datetime, str, bool | None]
+"""(priority, layer, how to parse it, the line, its time, its language, whether it abstained)"""
+
+
 class Intake:
     """One batch in the making."""
 
@@ -98,7 +102,8 @@ class Intake:
         self.cells: dict[tuple[int, str], _Cell] = {}
         self._quick: dict[tuple[str, str | None], _Cell] = {}
         self._langs: dict[str | None, str] = {}
-        self._offered: list[tuple[float, OpenStratum, Any, datetime, str, bool | None]] = []
+        # Lines as they were read, not what was parsed of them: that is ten times as large.
+        self._offered: list[_Offered] = []
         self._crowded = CROWDED
 
     @property
@@ -221,7 +226,7 @@ class Intake:
             digest = digest_of(layer.salt + (session or distinct(text)).encode(), digest_size=8).digest()
             if digest < layer.limit:
                 if layer.offer(priority := fraction(digest)):
-                    offered.append((priority, layer, record, at, cell.lang, abstained))
+                    offered.append((priority, layer, load, item, at, cell.lang, abstained))
                     if len(offered) >= self._crowded:
                         self._let_go()
             elif layer.closed:
@@ -278,8 +283,8 @@ class Intake:
             cursor=cursor,
             tallies={key: cell.counts for key, cell in self.cells.items()},
             kept=tuple(
-                Kept(priority, layer.day, self._rows.row(record, at, lang, abstained), layer.lang)
-                for priority, layer, record, at, lang, abstained in self._offered
+                Kept(priority, layer.day, self._rows.row(load(item), at, lang, abstained), layer.lang)
+                for priority, layer, load, item, at, lang, abstained in self._offered
             ),
             thresholds=self.sampler.drain(),
             rejects=tuple(self.rejects),

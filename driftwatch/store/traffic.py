@@ -222,7 +222,9 @@ def _lower_thresholds(connection: Connection, insert: Any, batch: Batch) -> None
         return
     statement = insert(thresholds)
     statement = statement.on_conflict_do_update(
-        index_elements=["source", "day", "stratum"], set_={"threshold": statement.excluded.threshold}
+        index_elements=["source", "day", "stratum"],
+        set_={"threshold": statement.excluded.threshold},
+        where=statement.excluded.threshold < thresholds.c.threshold,  # thresholds only fall
     )
     rows = [
         {"source": batch.source, "day": day, "stratum": stratum, "threshold": threshold}

@@ -201,3 +201,10 @@ def test_problems_are_sorted_by_file_and_line(tmp_path: Path) -> None:
     places = [(one.file, one.line) for one in found(tmp_path, "checks: a.yaml\nretrain: {when: [x]}\n")]
     assert places == sorted(places)
     assert len(places) > 2
+
+
+@pytest.mark.parametrize("keep", ["redacted", "hash"])
+def test_what_is_not_kept_cannot_be_asked_again(tmp_path: Path, keep: str) -> None:
+    log = "sources: {live: {kind: query_log, path: q.jsonl, ask_again: true}}\n"
+    found_here = said(tmp_path, f"{ASKED}{log}{CONSOLE}privacy: {{keep_text: {keep}}}\n")
+    assert any("keeps no text to ask" in each for each in found_here), found_here
