@@ -41,9 +41,10 @@ class Decisions:
     ) -> bool:
         """Write what one tick found and decided, with a delivery for every receiver that is told: all of it or nothing.
 
-        False, and nothing is written, when ``run`` was recorded before. A transition whose key is known is left out,
-        and so is a second finding of one check, segment and time. An ``acknowledged`` transition touches nothing of
-        its alert but who acknowledged, and is left out when that alert has left the incident.
+        False, and nothing is written, when ``run`` was recorded before. A transition whose key is known is left out;
+        a second finding of one check, segment and time takes the place of the first: the same window was judged again
+        and more is known of it. An ``acknowledged`` transition touches nothing of its alert but who acknowledged, and
+        is left out when that alert has left the incident.
 
         Args:
             findings: what the checks said.
@@ -174,7 +175,12 @@ def _add_run(connection: Connection, insert: Any, run: CheckRun) -> bool:
 def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> None:
     if not found:
         return
-    connection.execute(insert(findings).on_conflict_do_nothing(), [finding_row(each) for each in found])
+    rows = [finding_row(each) for each in found]
+    written = insert(findings)
+    judged_again = {name: written.excluded[name] for name in rows[0] if name not in ("check", "segment", "at")}
+    connection.execute(
+        written.on_conflict_do_update(index_elements=["check", "segment", "at"], set_=judged_again), rows
+    )
     newest = insert(last_findings)
     newest = newest.on_conflict_do_update(
         index_elements=["check", "segment"],

@@ -105,6 +105,14 @@ def test_the_last_finding_is_the_newest_even_when_an_older_one_comes_late(store:
     assert store.decisions.last_findings()["a", "de"].at == MONDAY + HOUR
 
 
+def test_a_window_that_is_judged_again_keeps_what_was_found_last(store: Store) -> None:
+    record(store, findings=[finding("a", MONDAY, verdict="unknown"), finding("b", MONDAY)])
+    again = finding("a", MONDAY, verdict="fail", message="41 of 50 lost")
+    record(store, findings=[again])
+    assert store.decisions.findings("a") == [again]
+    assert store.decisions.last_findings()["a", "de"] == again
+
+
 # --- one tick ------------------------------------------------------------------------------------------------------
 
 
