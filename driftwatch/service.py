@@ -120,6 +120,8 @@ class Service:
             self.daemon.pulse.beat(f"job {job.name}", LONGEST_JOB)
             try:
                 agenda.run(job, now, now)
+            except DriftwatchError as error:
+                log.error("the job %r failed and will run again when it is next due: %s", job.name, error)
             except Exception:
                 # A job that breaks must not end the daemon; the watchdog and the blind alerts make it seen.
                 log.exception("the job %r failed and will run again when it is next due", job.name)
@@ -149,6 +151,10 @@ class Service:
             daemon.pulse.beat(f"tell {notifier.name}", LONGEST_TELLING)
             try:
                 worked = deliver_one(daemon.store, notifier, datetime.now(UTC), daemon.delivery_context())
+            except DriftwatchError as error:
+                log.error("telling %s failed and will be tried again: %s", notifier.name, error)
+                daemon.stop.wait(GRACE)
+                worked = False
             except Exception:
                 # Telling must go on whatever one message or one busy database did.
                 log.exception("telling %s failed and will be tried again", notifier.name)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from driftwatch.agenda import Job
 from driftwatch.daemon import Daemon
 from driftwatch.errors import StoreError
+from driftwatch.schedule import Schedule
 from driftwatch.service import PULSE, Service
 from driftwatch.store import Store
 from tests.fakes.world import EMPTY, RECALL, append, log_lines, make_world
@@ -139,6 +141,16 @@ def test_a_new_configuration_that_meets_a_busy_database_is_tried_again(
         assert service.coming is not None
     until(lambda: service.coming is None or service.switch(service.coming))
     assert service.daemon.agenda.engine.watch is service.daemon.watch
+
+
+def test_a_database_that_refuses_is_one_line_and_no_traceback(service: Service, caplog: pytest.LogCaptureFixture):
+    def refuses(_due: datetime, _now: datetime) -> None:
+        raise StoreError("the disk is full.", remedy="Make room.")
+
+    service._do(Job("read", Schedule.parse("1h"), refuses), service.daemon.agenda)
+    (said,) = [record for record in caplog.records if "'read' failed" in record.message]
+    assert "the disk is full. Make room." in said.message
+    assert said.exc_info is None
 
 
 def test_a_clock_that_is_set_back_holds_up_no_job(service: Service, caplog: pytest.LogCaptureFixture):

@@ -7,6 +7,7 @@ SQLite's own waiting is by sleeping and is not fair.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -100,6 +101,8 @@ class Database:
             yield
         except StatementError as error:
             raise self._explained(error.orig) from None
+        except sqlite3.Error as error:  # of what SQLAlchemy has no way to say
+            raise self._explained(error) from None
         except SQLAlchemyError as error:
             raise StoreError(f"the database {self.shown} cannot be used now: {error}.") from error
 

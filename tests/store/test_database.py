@@ -122,6 +122,15 @@ def test_every_usual_name_of_postgres_is_understood(scheme: str) -> None:
     assert read_url(f"{scheme}://user:pw@host/name").drivername == "postgresql+psycopg"
 
 
+def test_a_full_disk_is_explained_whoever_noticed_it(sqlite_store: Store) -> None:
+    too_much = "PRAGMA max_page_count = 1; CREATE TABLE more AS SELECT zeroblob(1000000)"
+    with (
+        pytest.raises(StoreError, match=r"the disk is full\. Make room"),
+        sqlite_store.database.alone() as connection,
+    ):
+        connection.connection.driver_connection.executescript(too_much)
+
+
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.db").write_bytes(b"these are my notes, keep them\n" * 100)
     with pytest.raises(StoreError, match="no SQLite file"):
