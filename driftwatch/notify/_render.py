@@ -143,8 +143,14 @@ def _tone(incident: Incident, shown: list[Member]) -> Tone:
         return "good"
     if incident.state == "blind":
         return "blind"
+    verdicts = _firing_verdicts(shown)
+    return "warn" if verdicts and verdicts <= {"warn", "ok"} else "bad"
+
+
+def _firing_verdicts(shown: list[Member]) -> set[str]:
+    """What was found last of the alerts that fire; all of it `ok` when they are on their way back."""
     firing = [member.finding for member in shown if member.alert.state == "firing"]
-    return "warn" if firing and all(finding and finding.verdict == "warn" for finding in firing) else "bad"
+    return {finding.verdict if finding else "unknown" for finding in firing}
 
 
 def _title(incident: Incident, shown: list[Member]) -> str:
@@ -153,12 +159,13 @@ def _title(incident: Incident, shown: list[Member]) -> str:
     several = len(names) > 1
     name = f"{clean(names[0], 60)} and {len(names) - 1} more" if several else clean(names[0], 80)
     place = _place(incident.segment, next((m.finding for m in worst if m.finding), None))
-    return f"{place} · {name} {_standing(incident, several)}"
+    return f"{place} · {name} {_standing(incident, worst, several)}"
 
 
-def _standing(incident: Incident, several: bool) -> str:
+def _standing(incident: Incident, worst: list[Member], several: bool) -> str:
     if incident.state == "firing":
-        return "are failing" if several else "is failing"
+        standing = "recovering" if _firing_verdicts(worst) == {"ok"} else "failing"
+        return f"are {standing}" if several else f"is {standing}"
     if incident.state == "blind":
         return "cannot be judged"
     if any(each.event == "firing" for each in incident.history):

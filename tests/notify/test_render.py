@@ -158,3 +158,12 @@ def test_what_is_not_a_number_is_not_shown() -> None:
     odd = replace(finding("b"), value=nan, reference=float("inf"), effect=nan, interval=(nan, nan), p_value=nan, n=0)
     assert numbers(odd) == ()
     assert figure(float("-inf")) == ""
+
+
+def test_an_incident_whose_last_looks_were_good_is_recovering() -> None:
+    fired = story("bb")[0]
+    (member,) = fired.incident.members
+    assert member.finding is not None
+    better = Member(member.alert, replace(member.finding, verdict="ok", message="Recall R@10 is 0.95"))
+    shown = message(replace(fired, incident=replace(fired.incident, members=(better,))))
+    assert (shown.title, shown.tone) == ("German · canary recall is recovering", "warn")
