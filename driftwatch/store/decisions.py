@@ -193,20 +193,23 @@ def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> 
 def _move_alerts(connection: Connection, insert: Any, moved: list[Alert], news: list[Transition]) -> None:
     """Write alerts; a person's acknowledgement and a tick may meet here, and neither undoes the other."""
     acknowledged = {(each.check, each.segment): each for each in news if each.event == "acknowledged"}
+    rows = []
     for alert in moved:
         if (by := acknowledged.get((alert.check, alert.segment))) is not None:
             _acknowledge(connection, by)
-            continue
-        row = alert_row(alert)
-        statement = insert(alerts).values(**row)
-        kept = sa.and_(
-            statement.excluded.acknowledged_by == "",
-            statement.excluded.incident != "",
-            statement.excluded.incident == alerts.c.incident,
-        )
-        changed = {name: statement.excluded[name] for name in row if name not in ("check", "segment")}
-        changed["acknowledged_by"] = sa.case((kept, alerts.c.acknowledged_by), else_=statement.excluded.acknowledged_by)
-        connection.execute(statement.on_conflict_do_update(index_elements=["check", "segment"], set_=changed))
+        else:
+            rows.append(alert_row(alert))
+    if not rows:
+        return
+    statement = insert(alerts)
+    kept = sa.and_(
+        statement.excluded.acknowledged_by == "",
+        statement.excluded.incident != "",
+        statement.excluded.incident == alerts.c.incident,
+    )
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in ("check", "segment")}
+    changed["acknowledged_by"] = sa.case((kept, alerts.c.acknowledged_by), else_=statement.excluded.acknowledged_by)
+    connection.execute(statement.on_conflict_do_update(index_elements=["check", "segment"], set_=changed), rows)
 
 
 def _acknowledge(connection: Connection, transition: Transition) -> None:
