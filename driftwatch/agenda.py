@@ -75,8 +75,8 @@ class Agenda:
         def work(due: datetime, now: datetime) -> None:
             started = datetime.now(UTC)
             observed = self.engine.observe(name, now)
-            if gives != "runs":
-                return
+            if gives != "runs" or self.engine.observer.stopping():
+                return  # a run that was broken off is made again at the next start
             run = CheckRun(f"source {name}", due, started, datetime.now(UTC), "failed" if observed.trouble else "done")
             self.engine.tick(at_once, now, run)
 
