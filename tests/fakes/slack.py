@@ -107,6 +107,10 @@ class FakeSlack:
         """Every call goes wrong like this, until ``outage(None)``."""
         self._outage = fault
 
+    @property
+    def is_out(self) -> bool:
+        return self._outage is not None
+
     def heads(self) -> list[Posted]:
         return [message for message in self.messages if message.thread_ts is None]
 

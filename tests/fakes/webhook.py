@@ -55,6 +55,7 @@ class FakeWebhook:
 
     def __post_init__(self) -> None:
         self._answers: deque[Answer] = deque()
+        self._outage: Answer | None = None
         self._closing = threading.Event()
         hook = self
 
@@ -82,12 +83,20 @@ class FakeWebhook:
         """The next requests are answered in this way, in this order."""
         self._answers.extend(answers)
 
+    def outage(self, answer: Answer | None) -> None:
+        """Every request is answered in this way, until ``outage(None)``."""
+        self._outage = answer
+
+    @property
+    def is_out(self) -> bool:
+        return self._outage is not None
+
     def taken(self) -> list[Received]:
         return [each for each in self.received if 200 <= each.status < 300]
 
     def _handle(self, request: BaseHTTPRequestHandler) -> None:
         content = request.rfile.read(int(request.headers.get("Content-Length") or 0))
-        answer = self._answers.popleft() if self._answers else Answer()
+        answer = self._answers.popleft() if self._answers else self._outage or Answer()
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.received.append(Received(request.command, headers, content, 0 if answer.hang else answer.status))
         if answer.hang:
