@@ -19,7 +19,8 @@ def show_and_keep(name: str, title: str, rows: Sequence[Mapping[str, object]], r
     lines = [
         f"# {title}",
         "",
-        f"{os.cpu_count()} processors, Python {platform.python_version()}. `python benchmarks/{name}.py` makes this page.",
+        f"{os.cpu_count()} processors, Python {platform.python_version()}, load {os.getloadavg()[0]:.1f}."
+        f" `python benchmarks/{name}.py` makes this page.",
         "",
         "| " + " | ".join(columns) + " |",
         "|" + "---|" * len(columns),

@@ -1,7 +1,7 @@
 """A daemon with the HTTP retriever and no embedder idles under 150 MB; `driftwatch --help` costs under 0.25 s of CPU.
 
-The daemon is the real one (`driftwatch run`), with every shipped check kind, a log of 20,000 lines it has read, canaries
-it has asked over HTTP, an open incident it has told, its API asked for metrics, and then left alone.
+The daemon is the real one (`driftwatch run`), with every shipped check kind, a log of 20,000 lines it has read,
+canaries it has asked over HTTP, an open incident it has told, its API asked for metrics, and then left alone.
 """
 
 from __future__ import annotations
