@@ -50,8 +50,10 @@ def common(
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("apscheduler", "httpx", "httpcore", "alembic", "slack_sdk", "urllib3", "sentence_transformers"):
+    for noisy in ("apscheduler", "httpx", "httpcore", "alembic", "urllib3", "sentence_transformers"):
         logging.getLogger(noisy).setLevel(logging.DEBUG if verbose else logging.WARNING)
+    if not verbose:
+        logging.getLogger("slack_sdk").setLevel(logging.CRITICAL)  # what it reports, delivery reports
 
 
 @app.command()

@@ -15,7 +15,7 @@ from driftwatch.budget import alpha_per_look, quantities
 from driftwatch.checks import Check
 from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
-from driftwatch.incidents import Decision, decide, held_back, reminders, retired
+from driftwatch.incidents import Alerts, Decision, decide, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
 from driftwatch.store import CheckRun, Store
@@ -66,12 +66,18 @@ class Engine:
         alerts = self.store.decisions.alerts()
         findings: list[Finding] = []
         for check in checks:
-            followed = {
-                segment for (name, segment), alert in alerts.items() if name == check.name and alert.state != "ok"
-            }
-            pair = self.windows.pair(check, now, (fresh or {}).get(check.source))
-            found = look(check, pair, self.windows, previous=previous, alpha=self.alpha, followed=followed)
+            states = {segment: alert.state for (name, segment), alert in alerts.items() if name == check.name}
+            found = look(
+                check,
+                self.windows.pair(check, now, (fresh or {}).get(check.source)),
+                self.windows,
+                previous=previous,
+                alpha=self.alpha,
+                followed={segment for segment, state in states.items() if state != "ok"},
+                firing={segment for segment, state in states.items() if state == "firing"},
+            )
             findings += [self._with_trouble(check, finding) for finding in found]
+        findings = self._without_symptoms(findings, alerts)
         return (
             [_as_expected(finding, expected) for finding in findings]
             if (expected := self.watch.expects(now))
@@ -128,6 +134,22 @@ class Engine:
 
     def _families(self) -> dict[str, str]:
         return {check.name: check.family for check in self.watch.checks}
+
+    def _without_symptoms(self, findings: list[Finding], alerts: Alerts) -> list[Finding]:
+        """Where a traffic alert says that queries stay away, that nothing is known of them is no news of its own."""
+        silent = {
+            check.source: check.name
+            for check in self.watch.checks
+            for (name, _), alert in alerts.items()
+            if check.family == "volume" and name == check.name and alert.state == "firing"
+        }
+        sources = {check.name: check.source for check in self.watch.checks}
+        return [
+            replace(each, learning=True, message=f"{each.message} (see '{silent[sources[each.check]]}')")
+            if each.verdict == "unknown" and each.family != "volume" and sources[each.check] in silent
+            else each
+            for each in findings
+        ]
 
     def _with_trouble(self, check: Check, finding: Finding) -> Finding:
         trouble = self.observer.trouble.get(check.source, "")

@@ -13,10 +13,13 @@ from dataclasses import replace
 import numpy as np
 
 from driftwatch.checks import Check
-from driftwatch.types import POOLED, UNDETERMINED, Finding, Sample, Window
+from driftwatch.types import POOLED, UNDETERMINED, Finding, Sample, Verdict, Window
 from driftwatch.windows import Pair, Windows
 
 log = logging.getLogger(__name__)
+
+DOUBT = 0.05
+"""The p-value from which a firing alert takes an effect for chance."""
 
 BAD = frozenset({"fail", "warn"})
 
@@ -33,15 +36,18 @@ def look(
     previous: Mapping[tuple[str, str], Finding],
     alpha: Callable[[int], float],
     followed: Collection[str] = (),
+    firing: Collection[str] = (),
 ) -> list[Finding]:
     """Judge every segment of ``check``, the pooled one last.
 
     ``alpha`` gives the error budget of one segment when there are so many; ``followed`` are segments that must be
-    judged whatever their size, because an alert about them is open.
+    judged whatever their size, because an alert about them is open; in those that are ``firing`` it takes more to be
+    good again than not to be certainly bad.
     """
 
     def judge(current: Window, reference: Window | None) -> Finding:
-        return _judge(check, current, reference, previous.get((check.name, current.segment)), pair)
+        finding = _judge(check, current, reference, previous.get((check.name, current.segment)), pair)
+        return _held(check, finding) if current.segment in firing else finding
 
     if not check.by or not check.pools:
         share = alpha(0)
@@ -85,6 +91,15 @@ def _sessions(sample: Sample) -> dict[str, int]:
 
 def _hours(window: Window) -> float:
     return (window.end - window.start).total_seconds() / 3600
+
+
+def _held(check: Check, finding: Finding) -> Finding:
+    """What fires is not well again while its effect is past the floor and hardly chance: it would only fire again."""
+    off = check.past_floor(finding) and (finding.p_value is None or finding.p_value < DOUBT)
+    if finding.verdict != "ok" or not off:
+        return finding
+    verdict: Verdict = "warn" if check.severity == "warn" else "fail"
+    return replace(finding, verdict=verdict, message=f"{finding.message}; it is not yet as it was")
 
 
 def _judge(check: Check, current: Window, reference: Window | None, previous: Finding | None, pair: Pair) -> Finding:

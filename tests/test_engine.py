@@ -284,3 +284,10 @@ def test_a_backlog_read_in_two_lives_is_sampled_as_in_one(tmp_path, opened):
     sample = engine.store.traffic.sample("live", START, START + timedelta(days=1))
     assert len(sample) <= 300
     assert sample.weight.sum() == pytest.approx(len(lines), rel=0.15)
+
+
+def test_when_traffic_stops_only_the_traffic_alert_speaks(tmp_path, opened):
+    traffic = "  - {name: traffic, kind: volume, source: live, at_least: 50, window: 6h, every: 6h}\n"
+    engine, now = learnt(tmp_path, opened, EMPTY, SCORES, traffic)
+    play(engine, now + timedelta(hours=6), 8)
+    assert {name for name, _ in open_alerts(engine)} == {"traffic"}

@@ -164,3 +164,48 @@ def test_while_the_baseline_is_learnt_a_finding_says_how_far_it_is(windows: Wind
     found = looked(windows, NORMAL, pair=Pair(NORMAL, None, "3 of 14 days"))
     assert {finding.message for finding in found.values()} == {"the baseline is not full yet: 3 of 14 days"}
     assert all(finding.learning for finding in found.values())
+
+
+# --- what it takes to be well again --------------------------------------------------------------------------------
+
+
+class Shift(Empties):
+    """Finds what it is told to find."""
+
+    p_value: float = 0.01
+    effect: float = 0.3
+
+    def past_floor(self, finding: Finding) -> bool:
+        return finding.effect is not None and finding.effect >= 0.1
+
+    def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
+        return self.finding(current, "ok", "said", effect=self.effect, p_value=self.p_value)
+
+
+def verdict_of(windows: Windows, check: Check, *, firing: bool) -> str:
+    day = traffic(de=(50, 0))
+    found = look(
+        check, Pair(day, day, ""), windows, previous={}, alpha=lambda _: 0.001, firing={"de"} if firing else ()
+    )
+    return {each.segment: each.verdict for each in found}["de"]
+
+
+def shift(**settings: Any) -> Shift:
+    return Shift(kind="empties", name="s", source="live", by="lang", **settings)
+
+
+def test_what_fires_is_not_well_while_its_effect_is_past_the_floor_and_hardly_chance(windows: Windows):
+    assert verdict_of(windows, shift(), firing=True) == "fail"
+
+
+def test_a_warning_that_is_held_stays_a_warning(windows: Windows):
+    assert verdict_of(windows, shift(severity="warn"), firing=True) == "warn"
+
+
+def test_what_does_not_fire_is_not_held(windows: Windows):
+    assert verdict_of(windows, shift(), firing=False) == "ok"
+
+
+@pytest.mark.parametrize("settings", [{"effect": 0.05}, {"p_value": 0.2}])
+def test_inside_the_floor_or_likely_chance_is_well(windows: Windows, settings: dict[str, float]):
+    assert verdict_of(windows, shift(**settings), firing=True) == "ok"

@@ -59,6 +59,11 @@ class Check(Kind):
         ``self.learning(current)``. Never raises for thin or odd data: that is ``unknown`` with the reason.
         """
 
+    def past_floor(self, finding: Finding) -> bool:
+        """Whether the effect of ``finding`` is large enough to matter, however certain it is."""
+        del finding
+        return False
+
     def finding(self, current: Window, verdict: Verdict, message: str, **more: Any) -> Finding:
         """A finding of this check about ``current``."""
         if verdict == "fail" and self.severity == "warn":

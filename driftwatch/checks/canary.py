@@ -60,6 +60,10 @@ class Canary(Check):
             return self._by_floor(current, asked)
         return self._by_change(current, asked, change)
 
+    def past_floor(self, finding: Finding) -> bool:
+        """A drop of at least `max_drop`."""
+        return finding.effect is not None and finding.effect <= -self.max_drop
+
     def _unasked(self, current: Window, asked: Asked) -> Finding:
         reason, _ = min(asked.errors.most_common(), key=lambda item: (-item[1], item[0]))
         missed = asked.errors.total()

@@ -59,6 +59,10 @@ class Mix(Check):
             return self.unknown(current, why, **facts)
         return self._compare(current, reference, now, before, facts, remark)
 
+    def past_floor(self, finding: Finding) -> bool:
+        """A total variation of at least `min_effect`."""
+        return finding.effect is not None and finding.effect >= self.min_effect
+
     def _compare(
         self,
         current: Window,

@@ -122,14 +122,21 @@ class Rate(Check):
                 "interval_of_value": list(wilson(x / n * m, m)),
             },
         }
-        floor = max(self.min_effect, self.min_ratio * x0 / n0)
-        wrong_way = {"up": effect, "down": -effect, "both": abs(effect)}[self.side]
-        if p_value < current.alpha and wrong_way >= floor - 1e-12:
+        if p_value < current.alpha and self._is_past_floor(effect, x0 / n0):
             return self.finding(current, "fail", self._change_message(facts) + remark, **facts)
         if breach := self._breach(current, facts, remark):
             return breach
         message = f"{self._said(facts)}, {percent(x0 / n0)} in the same hours of the baseline{remark}"
         return self.finding(current, "ok", message, **facts)
+
+    def past_floor(self, finding: Finding) -> bool:
+        """A change of at least `min_effect` and of `min_ratio` times the usual rate."""
+        known = finding.effect is not None and finding.reference is not None
+        return known and self._is_past_floor(finding.effect or 0.0, finding.reference or 0.0)
+
+    def _is_past_floor(self, effect: float, usual: float) -> bool:
+        wrong_way = {"up": effect, "down": -effect, "both": abs(effect)}[self.side]
+        return wrong_way >= max(self.min_effect, self.min_ratio * usual) - 1e-12
 
     def _change_message(self, facts: dict[str, Any]) -> str:
         low, high = (100 * bound for bound in facts["interval"])

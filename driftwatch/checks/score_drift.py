@@ -57,6 +57,10 @@ class ScoreDrift(Check):
             return self.unknown(current, why, **facts)
         return self._compare(current, found, now, usual, usual.units, facts, remark)
 
+    def past_floor(self, finding: Finding) -> bool:
+        """A gap of at least `min_effect`."""
+        return finding.effect is not None and finding.effect >= self.min_effect
+
     def _compare(
         self,
         current: Window,

@@ -106,6 +106,13 @@ class Volume(Check):
             return self.finding(current, "fail", message + remark, **facts)
         return self._by_ratio(current, total, last, facts, remark)
 
+    def past_floor(self, finding: Finding) -> bool:
+        """A ratio outside `at_least_ratio` to `at_most_ratio`."""
+        return finding.effect is not None and self._is_past_floor(finding.effect)
+
+    def _is_past_floor(self, ratio: float) -> bool:
+        return ratio < self.at_least_ratio or ratio > self.at_most_ratio
+
     def _by_ratio(self, current: Window, total: int, last: int | None, facts: dict[str, Any], remark: str) -> Finding:
         ratio, expected = facts["effect"], facts["reference"]
         if expected < self.min_n:
@@ -113,8 +120,7 @@ class Volume(Check):
             return self.unknown(current, why, **facts)
         hours = facts["details"]["compared_hours"]
         said = f"{count(total)} queries where {count(expected)} are usual ({ratio:.2f} times) in {hours} hours"
-        wrong = ratio < self.at_least_ratio or ratio > self.at_most_ratio
-        if wrong and facts["p_value"] < current.alpha / 2:
+        if self._is_past_floor(ratio) and facts["p_value"] < current.alpha / 2:
             return self.finding(current, "fail", f"traffic {'fell' if ratio < 1 else 'rose'}: {said}{remark}", **facts)
         if not total:
             return self.unknown(current, f"{_silence(last)}, but that could be chance in hours this quiet", **facts)
