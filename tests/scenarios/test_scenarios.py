@@ -11,18 +11,6 @@ ROOT = Path(__file__).parents[2]
 SHIPPED = sorted(path.name for path in (ROOT / "checks").glob("*.yaml"))
 SCENARIOS = sorted(Path(__file__).parent.glob("*.yaml"))
 
-FLAPS = (
-    "while the break lasts it resolves and fires again: good is what is not significant, not what is inside the floor"
-)
-ALONE = "when a log stops, each of its checks goes blind by itself beside the one that says so"
-NOT_HOURLY = {"abstentions": FLAPS, "empty-results": FLAPS, "scores": FLAPS, "traffic": ALONE}
-"""Scenario -> what is not as it should be when the checks look every hour."""
-
-
-def at_their_own_pace(path: Path):
-    known = NOT_HOURLY.get(path.stem)
-    return pytest.param(path, marks=[pytest.mark.xfail(reason=known)] if known else [], id=path.stem)
-
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Stage:
@@ -35,6 +23,7 @@ def shipped_checks(folder: Path, file: str = "*.yaml") -> set[str]:
     return {check.name for check in make_project(Script(only, script.document), ROOT, folder).checks}
 
 
+@pytest.mark.process
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_month_is_told_as_it_was(path, stage):
@@ -44,7 +33,7 @@ def test_the_month_is_told_as_it_was(path, stage):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("path", [at_their_own_pace(path) for path in SCENARIOS])
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_month_is_told_as_it_was_at_the_pace_of_the_checks(path, stage):
     script = read_scenario(path)
     hourly = Script(script.scenario.model_copy(update={"every": None}), script.document)
