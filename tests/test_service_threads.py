@@ -21,6 +21,8 @@ from driftwatch.service import PULSE, Service
 from driftwatch.store import Store
 from tests.fakes.world import EMPTY, RECALL, append, log_lines, make_world
 
+pytestmark = pytest.mark.process
+
 GATE = threading.Event()
 ASKED = threading.Event()
 

@@ -26,6 +26,8 @@ from tests.fakes.search_service import Act, Asked, Handler, SearchService, answe
 from tests.fakes.webhook import FakeWebhook
 from tests.fakes.world import START
 
+pytestmark = pytest.mark.process
+
 HOUR = timedelta(hours=1)
 LANGS = ("en", "de")
 CANARIES = 20

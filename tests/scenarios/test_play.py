@@ -10,6 +10,8 @@ from tests.scenarios.form import START, Script, read_scenario
 from tests.scenarios.play import HOUR, SHARED, Stage
 from tests.scenarios.simulated import Simulation
 
+pytestmark = pytest.mark.process
+
 RECALL = "- {name: canary recall, kind: canary, source: canaries, measure: R@10, at_least: 0.9, by: lang}\n"
 TRAFFIC = "- {name: traffic, kind: volume, source: live, window: 6h, at_least_ratio: 0.3, min_n: 20}\n"
 NERVOUS = "- {name: nervous, kind: canary, source: canaries, at_least: 1, after: 1}\n"
