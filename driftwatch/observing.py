@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 ASKED_AT_ONCE = 1024
 """Canaries between two looks at whether the daemon is being stopped."""
 
-READ_AT_ONCE = 8 << 20
+READ_AT_ONCE = 64 << 20
 """Bytes of a log in one transaction: what one batch needs at most stays with the process for good."""
 
 SAMPLER_DAYS = timedelta(days=3)

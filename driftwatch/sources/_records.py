@@ -35,6 +35,8 @@ MOST_REJECTS = 200
 """Rejects shown of one batch; all are counted."""
 CROWDED = 1000
 """Offered rows that are looked through for those that left again. Rows are made last: that costs most."""
+NEARLY = 0.75
+"""The share of a full batch from which another pass over its rows is not worth it."""
 REJECT_SHOWN = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -106,10 +108,12 @@ class Intake:
         self._offered: list[_Offered] = []
         self._crowded = CROWDED
 
-    @property
-    def rows(self) -> int:
-        """Rows of the sample so far, some of which may have left it again."""
-        return len(self._offered)
+    def holds(self, most: int) -> bool:
+        """Whether so many rows are in the sample now; what has left it again is let go first."""
+        if len(self._offered) < most:
+            return False
+        self._let_go()
+        return len(self._offered) >= most * NEARLY
 
     # --- lines -----------------------------------------------------------------------------------------------------
 

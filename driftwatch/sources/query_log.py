@@ -114,7 +114,7 @@ class QueryLog(Source):
             for piece in unread:
                 _add(batch, piece)
                 spent += piece.size
-                if spent >= limit_bytes or batch.rows >= MOST_ROWS:
+                if spent >= limit_bytes or batch.holds(MOST_ROWS):
                     yield batch.batch(outlook.cursor())
                     batch, spent = intake(), 0
         after = outlook.cursor()

@@ -20,6 +20,9 @@ from driftwatch.types import TALLY_FIELDS, Observation, Sample, Tallies
 REJECTS_KEPT = 1000
 """Rejected lines kept of each source; all of them are counted."""
 
+ROWS_AT_ONCE = 500
+"""Sampled rows in one statement: what a transaction needs at its peak stays with the process."""
+
 _HOUR = 3_600_000_000
 
 
@@ -40,8 +43,8 @@ class Traffic:
         insert = self._database.insert
         with self._database.writing() as connection:
             _add_tallies(connection, insert, batch)
-            if batch.kept:
-                rows = [row_of(batch.source, kept) for kept in batch.kept]
+            for start in range(0, len(batch.kept), ROWS_AT_ONCE):
+                rows = [row_of(batch.source, kept) for kept in batch.kept[start : start + ROWS_AT_ONCE]]
                 connection.execute(insert(sampled).on_conflict_do_nothing(), rows)
             _lower_thresholds(connection, insert, batch)
             _move_cursor(connection, insert, batch)
