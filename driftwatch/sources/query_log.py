@@ -23,7 +23,7 @@ from driftwatch.sources._records import Intake, Reading
 from driftwatch.sources._times import moment
 from driftwatch.types import ScoreKind
 
-MOST_ROWS = 2000
+MOST_ROWS = 2700
 """Sampled rows after which a batch is handed over, whatever its bytes."""
 
 
