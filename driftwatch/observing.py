@@ -28,7 +28,7 @@ ASKED_AT_ONCE = 1024
 """Canaries between two looks at whether the daemon is being stopped."""
 
 READ_AT_ONCE = 64 << 20
-"""Bytes of a log in one transaction: what one batch needs at most stays with the process for good."""
+"""Bytes of a log in one transaction at most; a batch ends sooner when it holds a day's sample."""
 
 SAMPLER_DAYS = timedelta(days=3)
 """How far back the sample of a day may still change."""
