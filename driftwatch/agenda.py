@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from driftwatch.checks import Check
+from driftwatch.config import schedule_of
 from driftwatch.engine import Engine
 from driftwatch.schedule import Schedule
 from driftwatch.store import CheckRun, Store
 
 log = logging.getLogger(__name__)
 
-HOURLY = Schedule.parse("1h")
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -88,7 +88,7 @@ class Agenda:
         for check in self.engine.watch.checks:
             source = self.engine.watch.sources[check.source]
             if check.every is not None or source.gives != "runs":
-                groups[check.source, str(check.every or HOURLY)].append(check)
+                groups[check.source, str(schedule_of(check, self.engine.watch))].append(check)
         return [
             Job(
                 f"checks of {source} every {every}",
