@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from driftwatch.privacy import redact
-from driftwatch.show import number
+from driftwatch.show import at, number
 
 if TYPE_CHECKING:
     from driftwatch.config import Watch
@@ -48,9 +48,8 @@ def evidence_of(finding: Finding, watch: Watch, store: Store) -> Evidence:
         Example(query_id, _text(query_id, seen, watch), _note(flips.get(query_id), seen.get(query_id)))
         for query_id in finding.examples[:SHOWN]
     )
-    return Evidence(
-        f"{finding.check} · {finding.segment}", finding.message, finding.verdict, tuple(_numbers(finding)), examples
-    )
+    numbers = _numbers(finding, watch.timezone)
+    return Evidence(f"{finding.check} · {finding.segment}", finding.message, finding.verdict, tuple(numbers), examples)
 
 
 def texts_of(finding: Finding, watch: Watch, store: Store) -> dict[str, str]:
@@ -87,7 +86,7 @@ def _note(flip: Mapping[str, Any] | None, seen: Observation | None) -> str:
     return f"best: {best.doc_id}" + (f" ({number(best.score)})" if best.score is not None else "")
 
 
-def _numbers(finding: Finding) -> Iterator[tuple[str, str]]:
+def _numbers(finding: Finding, timezone: str) -> Iterator[tuple[str, str]]:
     yield "queries", str(finding.n)
     named = {
         "now": finding.value,
@@ -95,11 +94,15 @@ def _numbers(finding: Finding) -> Iterator[tuple[str, str]]:
         "change": finding.effect,
         "test statistic": finding.statistic,
         "p-value": finding.p_value,
-        "evidence": finding.e_value,
+        "e-value": finding.e_value,
+        "evidence, in days": finding.evidence,
+        "share of the budget": finding.share,
     }
     for name, value in named.items():
         if value is not None:
             yield name, number(value)
+    if finding.onset is not None:
+        yield "since about", at(finding.onset, timezone)
     if finding.interval is not None:
         yield "95 % interval of the change", " to ".join(number(end) for end in finding.interval)
     for reason, times in finding.details.get("unasked", {}).items():

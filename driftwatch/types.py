@@ -257,6 +257,14 @@ class Finding:
     """Handed back to the check at the next tick."""
     learning: bool = False
     """Unknown only because the baseline is not full yet: says so, and is never an alert."""
+    evidence: float | None = None
+    """Days: traffic without drift says as much once in so many days. None: not kept in a ledger."""
+    share: float | None = None
+    """Its weight in the false-page budget, in [0, 1]."""
+    onset: datetime | None = None
+    """Since when it has most likely been so."""
+    pages: bool = False
+    """The budget decided that somebody is told now, without waiting for further looks."""
 
 
 # --- what is decided -----------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -167,6 +168,17 @@ def test_a_link_leads_to_its_incident_and_nowhere_else(site: Site, hostile: str,
     assert unquote(address.path.removeprefix("/driftwatch/incidents/")) == incident.incident_id
     assert "/" not in address.path.removeprefix("/driftwatch/incidents/")
     assert page.links == ["../"]
+
+
+def test_evidence_says_how_many_days_and_since_when(site: Site) -> None:
+    incident = site.incident("recall", "de", "recall fell")
+    (member,) = incident.members
+    onset = datetime(2026, 5, 4, 14, tzinfo=UTC)
+    finding = replace(member.finding, evidence=240.2, share=0.3, onset=onset)
+    told = dict(evidence_of(finding, site.watch, site.store).numbers)
+    assert told["evidence, in days"] == "240"
+    assert told["share of the budget"] == "0.3"
+    assert told["since about"].startswith("2026-05-04 1")
 
 
 def test_what_a_person_wrote_is_shown_without_addresses_and_numbers(site: Site) -> None:

@@ -31,7 +31,8 @@ def finding_row(finding: Finding) -> dict[str, Any]:
     """The row of ``tables.findings``."""
     low, high = finding.interval or (None, None)
     row = {name: getattr(finding, name) for name in _FINDING}
-    return row | {"n": int(finding.n), "learning": bool(finding.learning), "low": low, "high": high}
+    flags = {"learning": bool(finding.learning), "pages": bool(finding.pages)}
+    return row | flags | {"n": int(finding.n), "low": low, "high": high}
 
 
 def finding_of(row: RowMapping) -> Finding:

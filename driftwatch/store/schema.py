@@ -15,7 +15,7 @@ from driftwatch.errors import StoreError
 from driftwatch.store.database import Database
 from driftwatch.store.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration: the name of the tables as ``tables.py`` has them."""
 
 VERSION_TABLE = "driftwatch_version"
@@ -101,8 +101,8 @@ def _migrate(connection: Connection, database: Database) -> None:
         upgrade(connection)
 
 
-def upgrade(connection: Connection) -> None:
-    """Run the migrations that are missing, in the transaction of ``connection``."""
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Run the migrations that are missing up to ``revision``, in the transaction of ``connection``."""
     from alembic import command
     from alembic.config import Config
 
@@ -110,4 +110,4 @@ def upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", str(files("driftwatch") / "migrations"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     UniqueConstraint,
+    false,
 )
 
 from driftwatch.store.columns import Day, Floats, Json, Moment, Name, Number, Words
@@ -152,6 +153,10 @@ findings = Table(
     Column("details", Json, nullable=False),
     Column("state", Floats, nullable=False),
     Column("learning", Boolean, nullable=False),
+    Column("evidence", Number),
+    Column("share", Number),
+    Column("onset", Moment),
+    Column("pages", Boolean, nullable=False, server_default=false()),
     Index(None, "at"),
 )
 

@@ -56,6 +56,10 @@ def test_a_finding_comes_back_as_it_was(store: Store) -> None:
         details={"flips": [["q1", 1, None]], "detected": 0.25},
         state={"ledger": 0.5},
         learning=False,
+        evidence=240.5,
+        share=0.3,
+        onset=MONDAY - 3 * HOUR,
+        pages=True,
     )
     record(store, findings=[found])
     assert store.decisions.findings() == [found]

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from importlib.resources import files
 from typing import Any
 
@@ -22,13 +22,23 @@ from driftwatch.store.tables import metadata
 
 
 @contextmanager
-def migrated(url: str) -> Iterator[Database]:
-    """A database that was made by the migrations alone."""
+def at_revision(revision: str, url: str) -> Iterator[Database]:
+    """A database that was made by the migrations alone, up to this one."""
     database = Database(url)
     with database.writing() as connection:
-        upgrade(connection)
+        upgrade(connection, revision)
     yield database
     database.engine.dispose()
+
+
+def migrated(url: str) -> AbstractContextManager[Database]:
+    return at_revision("head", url)
+
+
+def _insert(database: Database, name: str, **row: Any) -> None:
+    """A row as an older driftwatch wrote it: its tables, not ours."""
+    with database.writing() as connection:
+        connection.execute(sa.Table(name, sa.MetaData(), autoload_with=connection).insert(), row)
 
 
 def described(database: Database) -> dict[str, Any]:
@@ -84,6 +94,16 @@ def test_a_store_opens_what_migrations_made(empty_url: str) -> None:
         store = Store.open(empty_url, migrate=False)
         assert store.decisions.alerts() == {}
         store.close()
+
+
+def test_findings_from_before_the_budget_add_nothing_to_it(empty_url: str) -> None:
+    with at_revision("0001", empty_url) as database:
+        _insert(database, "findings", check="ks", segment="de", at=1, verdict="ok", message="", kind="", family="", n=3,
+                examples="[]", details="{}", state="{}", learning=False)  # fmt: skip
+    store = Store.open(empty_url)
+    (found,) = store.decisions.findings()
+    assert (found.n, found.evidence, found.share, found.onset, found.pages) == (3, None, None, None, False)
+    store.close()
 
 
 def test_a_database_of_a_newer_driftwatch_is_refused(empty_url: str) -> None:
