@@ -7,7 +7,7 @@ array, and ``now`` is always an argument.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
@@ -25,6 +25,9 @@ POOLED = "all"
 
 UNDETERMINED = "und"
 """BCP 47 for a language that nobody knows."""
+
+PERTURBED = 2
+"""The attempt that asks a canary with a slip of the pen: how many of its documents come back all the same?"""
 
 
 # --- what happened -------------------------------------------------------------------------------------------------
@@ -92,7 +95,7 @@ class Observation:
     digest: str = ""
     """The canary's own digest (see ``Query.digest``); empty for live queries."""
     attempt: int = 0
-    """0, or 1 for the second asking of a run that measures its own noise floor."""
+    """0; 1 for the second asking of a run that measures its own noise floor; ``PERTURBED`` when asked with a slip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,24 @@ class Tallies:
         )
 
 
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Contents:
+    """What was asked, and its embedding: of every row of a whole sample, and read only when it is asked for."""
+
+    whole: Sample
+    """The sample whose rows these are, before it was split."""
+    chosen: NDArray[np.bool_]
+    """shape (n,): the rows that are to have an embedding; the others are more than is embedded of a day."""
+    embedded: NDArray[np.bool_]
+    """shape (n,): the rows that have one."""
+    vectors: Callable[[NDArray[np.intp]], NDArray[np.float16]]
+    """Rows of ``whole`` that are embedded -> shape (len(rows), dimension), L2-normalised."""
+    texts: Callable[[NDArray[np.intp]], Sequence[str]] | None
+    """Rows of ``whole`` -> their texts; None where texts are not kept, or not shown to anybody."""
+    trouble: str = ""
+    """Why nothing more is embedded, with the remedy; empty when it is, or will be at the next look."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """The sampled queries of a window, a column each; rows are ordered by time."""
@@ -184,15 +205,24 @@ class Sample:
     """shape (n,): 1 / probability of having been kept."""
     scores: NDArray[np.float32]
     """shape (n, k): best first, NaN-padded, higher is better. A row of NaN has no scores."""
+    contents: Contents | None = None
+    """Only where the check ``embeds``."""
+    row: NDArray[np.intp] | None = None
+    """shape (n,): the rows of ``contents`` that these are; None: all of them."""
 
     def __len__(self) -> int:
         return len(self.query_id)
 
     def keep(self, mask: NDArray[np.bool_]) -> Sample:
         """The rows where ``mask`` (shape (n,)) holds."""
-        return Sample(
-            self.query_id[mask], self.at[mask], self.lang[mask], self.unit[mask], self.weight[mask], self.scores[mask]
-        )
+        columns = (self.query_id, self.at, self.lang, self.unit, self.weight, self.scores)
+        rows = None if self.contents is None else self.rows[mask]
+        return Sample(*(column[mask] for column in columns), self.contents, rows)
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """shape (n,): where the rows are in ``contents``."""
+        return np.arange(len(self)) if self.row is None else self.row
 
     @staticmethod
     def none() -> Sample:
@@ -220,6 +250,9 @@ class Window:
     """Canary runs, oldest first, holding the observations of this segment only."""
     sample: Sample = field(default_factory=Sample.none)
     tallies: Tallies = field(default_factory=Tallies.none)
+    canaries: Window | None = None
+    """The last canary run of each day of the same time, in every segment, for a check that learns from canaries what
+    it says of the sample. None: none was asked, or what they usually answer is not known yet."""
 
 
 # --- what it means -------------------------------------------------------------------------------------------------
