@@ -80,8 +80,8 @@ class Observer:
         source = cast("Any", self.watch.sources[name])
         suite = source.load(self.watch.base)
         observations: list[Observation] = []
-        for attempt in range(source.repeat):
-            replies = self._search(suite.queries)
+        for attempt, queries in source.askings(suite.queries):
+            replies = self._search(queries)
             if replies is None:
                 return None
             observations += [

@@ -74,11 +74,28 @@ class Windows:
         if isinstance(baseline, Learning):
             filling = check.needs != "runs" and timedelta(0) < baseline.done < check.window
             return Pair(current, None, str(baseline), filling)
-        return Pair(current, self._reference(check, current, baseline), "")
+        reference = self._reference(check, current, baseline)
+        if check.learns_from and (usual := self._usual_canaries(check, now)) is not reference.canaries:
+            reference = self.cached((reference, usual), lambda: replace(reference, canaries=usual))
+        return Pair(current, reference, "")
 
     def _current_hours(self, check: Check, now: datetime) -> Window:
         end = floor_hour(now)
-        return self._read(check, end - check.window, end)
+        current = self._read(check, end - check.window, end)
+        return replace(current, canaries=self._canaries(check, end - check.window, now + JUST_AFTER))
+
+    def _canaries(self, check: Check, start: datetime, end: datetime) -> Window | None:
+        if not check.learns_from:
+            return None
+        runs = self.store.canaries.one_a_day(check.learns_from, start, end)
+        return Window(start, end, runs=runs) if runs else None
+
+    def _usual_canaries(self, check: Check, now: datetime) -> Window | None:
+        """The canary runs of the canaries' own baseline."""
+        if not check.learns_from or isinstance(usual := self.baseline(check.learns_from, "runs", now), Learning):
+            return None
+        key = (check.learns_from, "learns_from", usual.start, usual.end)
+        return self.cached(key, lambda: self._canaries(check, usual.start, usual.end))
 
     def _current_runs(self, check: Check, now: datetime, fresh: Run | None) -> Window:
         """Only runs recent enough to speak of now: a source that stopped running must become unknown."""
@@ -134,6 +151,7 @@ class Windows:
                 tuple(_run_part(run, langs, inside) for run in window.runs),
                 window.sample.keep(np.isin(window.sample.lang, langs, invert=not inside)),
                 window.tallies.keep(np.isin(window.tallies.lang, langs, invert=not inside)),
+                window.canaries,
             )
         return parts[key]
 

@@ -26,6 +26,8 @@ class Check(Kind):
     """Which part of a window the check reads; the engine fills only that."""
     family: ClassVar[str]
     """canaries | scores | rates | mix | volume."""
+    embeds: ClassVar[bool] = False
+    """Whether it reads the embeddings of the sampled queries."""
     pools: ClassVar[bool] = True
     """False for a check whose question is about the segments together (mix): it is called once, on everything."""
 
@@ -50,6 +52,11 @@ class Check(Kind):
     """How many good looks in a row resolve it. Default: `alerts.until`."""
     blind_after: int | None = Field(default=None, ge=1, le=1000)
     """How many looks in a row may be unknown before it is blind. Default: `alerts.blind_after`."""
+
+    @property
+    def learns_from(self) -> str:
+        """The source of canaries whose runs its windows hold beside the sample; empty: none."""
+        return ""
 
     @abstractmethod
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from driftwatch.stats.ir import Measure, first_rank
 from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
-from driftwatch.types import Observation, Run, Window
+from driftwatch.types import PERTURBED, Observation, Run, Window
 
 Key = tuple[str, str]
 """(query_id, digest): a canary that was rewritten is another canary."""
@@ -99,6 +99,8 @@ def read(run: Run, measure: Measure) -> Asked:
     rotten: list[str] = []
     errors: Counter[str] = Counter()
     for seen in run.observations:
+        if seen.attempt == PERTURBED:
+            continue  # another question: it says nothing of the noise of this one
         if seen.attempt:
             if seen.hits is not None and not seen.error:
                 again[seen.query_id, seen.digest] = _outcome(seen, measure)

@@ -80,6 +80,17 @@ def _wrong_sources(watch: Watch) -> Iterator[Finding]:
         yield "error", message, origin, "source"
 
 
+def _untaught(watch: Watch) -> Iterator[Finding]:
+    """A check that learns from canaries which there are not."""
+    for origin, check, _ in _checks(watch):
+        if not check.learns_from or getattr(watch.sources.get(check.learns_from), "gives", "") == "runs":
+            continue
+        known = [name for name, each in watch.sources.items() if each.gives == "runs"]
+        remedy = f"Name {' or '.join(known)}." if known else "Add a source of canaries."
+        message = f"check '{check.name}' learns from '{check.learns_from}', which is no source of canaries. {remedy}"
+        yield "error", message, origin, "canaries"
+
+
 def _equal_names(watch: Watch) -> Iterator[Finding]:
     first: dict[str, str] = {}
     for origin, check, _ in _checks(watch):
@@ -170,7 +181,7 @@ def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
 
 
 def _idle_parts(watch: Watch) -> Iterator[Finding]:
-    judged = {check.source for check in watch.checks}
+    judged = {name for check in watch.checks for name in (check.source, check.learns_from)}
     if not watch.checks:
         yield "warning", "there are no checks, so nothing is ever found. Write 'checks: checks/*.yaml'.", "", "checks"
     for name in watch.sources if watch.checks else ():
@@ -240,6 +251,7 @@ def _unheard_events(watch: Watch) -> Iterator[Finding]:
 _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _unknown_sources,
     _wrong_sources,
+    _untaught,
     _equal_names,
     _short_windows,
     _thin_samples,

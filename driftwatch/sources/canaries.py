@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -12,8 +13,9 @@ from driftwatch.language import primary_subtag
 from driftwatch.schedule import Schedule
 from driftwatch.sources import Source, _beir, _native, _trec
 from driftwatch.sources._canary_lines import Place, Problems
+from driftwatch.sources._perturb import perturbed
 from driftwatch.sources._suites import Entry, Suite, suite
-from driftwatch.types import UNDETERMINED
+from driftwatch.types import PERTURBED, UNDETERMINED, Query
 
 
 class Canaries(Source):
@@ -42,6 +44,8 @@ class Canaries(Source):
     """How often to ask them all."""
     repeat: Literal[1, 2] = 1
     """`2` asks each question twice a run, which measures the noise floor of the service."""
+    perturb: bool = False
+    """Ask each question once more a run, with a slip of the pen: how far the answers agree says how firm they are."""
 
     @model_validator(mode="after")
     def name_one_form(self) -> Canaries:
@@ -68,6 +72,13 @@ class Canaries(Source):
             entries += found
             notes += said
         return suite(entries, problems, notes)
+
+    def askings(self, queries: tuple[Query, ...]) -> list[tuple[int, tuple[Query, ...]]]:
+        """(attempt, what is asked then, in the order of ``queries``), each attempt of one run once."""
+        asked = [(attempt, queries) for attempt in range(self.repeat)]
+        if self.perturb:
+            asked.append((PERTURBED, tuple(replace(query, text=perturbed(query.text)) for query in queries)))
+        return asked
 
     def _read(self, base: Path, problems: Problems) -> list[tuple[list[Entry], list[str]]]:
         if self.queries and self.qrels:

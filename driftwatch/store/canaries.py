@@ -36,6 +36,16 @@ class Canaries:
             unpacker = Unpacker()
             return tuple(unpacker.run(*row) for row in rows)
 
+    def one_a_day(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:
+        """The last run of each UTC day of [start, end), oldest first: runs of one day hardly differ."""
+        where = (canary_runs.c.source == source, canary_runs.c.at >= start, canary_runs.c.at < end)
+        times = sa.select(canary_runs.c.run_id, canary_runs.c.at).where(*where).order_by(canary_runs.c.at)
+        with self._database.reading() as connection, no_cycles():
+            chosen = {at.date(): run_id for run_id, at in connection.execute(times)}
+            rows = sa.select(canary_runs).where(canary_runs.c.run_id.in_(chosen.values()))
+            unpacker = Unpacker()
+            return tuple(unpacker.run(*row) for row in connection.execute(rows.order_by(canary_runs.c.at)))
+
     def latest(self, source: str) -> Run | None:
         """The newest run."""
         query = sa.select(canary_runs).where(canary_runs.c.source == source)
