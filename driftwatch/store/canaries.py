@@ -60,6 +60,12 @@ class Canaries:
             found: datetime | None = connection.execute(query).scalar()
         return found
 
+    def times(self, source: str) -> list[datetime]:
+        """When the source was asked, oldest first."""
+        query = sa.select(canary_runs.c.at).where(canary_runs.c.source == source).order_by(canary_runs.c.at)
+        with self._database.reading() as connection:
+            return [at for (at,) in connection.execute(query)]
+
     def first_seen(self, source: str) -> dict[tuple[str, str], datetime]:
         """(query_id, digest) -> when this canary was first asked as it is."""
         query = sa.select(first_seen.c.query_id, first_seen.c.digest, first_seen.c.at)
