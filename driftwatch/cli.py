@@ -115,6 +115,63 @@ def check(
 
 
 @app.command()
+def replay(
+    config: Config = HERE,
+    log: Annotated[
+        list[str] | None,
+        typer.Option("--log", help="Replay this log (JSON lines) instead of the stored history; may be repeated."),
+    ] = None,
+    canaries: Annotated[
+        list[str] | None,
+        typer.Option(help="Replay these recorded canary runs (JSON lines, or a directory of them); may be repeated."),
+    ] = None,
+    start: Annotated[str, typer.Option("--from", help="Only from this day or time (UTC) on.")] = "",
+    end: Annotated[str, typer.Option("--to", help="Only up to this day or time (UTC).")] = "",
+    every: Annotated[str, typer.Option(help="Let every check look this often, such as 24h.")] = "",
+    baseline: Annotated[
+        str, typer.Option(help="What is normal: '14 days' (the first ones), or '2026-05-04 .. 2026-05-17'.")
+    ] = "",
+    events: Annotated[
+        Path | None, typer.Option(help="What really happened: a list of {at, name, check?, segment?, until?}.")
+    ] = None,
+    quiet: Annotated[
+        int,
+        typer.Option("--ab", help="Play so many weeks drawn from quiet ones, and count the pages.", min=0, max=5200),
+    ] = 0,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Propose `min_effect` and `every` that keep the budget.")
+    ] = False,
+    field: Annotated[
+        list[str] | None,
+        typer.Option("--field", help="Where the log holds a field: ts=time, query=request.q; may be repeated."),
+    ] = None,
+    source: Annotated[str, typer.Option(help="The source that --log belongs to, where there are several.")] = "",
+    json: AsJson = False,
+) -> None:
+    """What these checks would have said over recorded time, and how often they would have woken you.
+
+    Nothing is written and nobody is told. Without driftwatch.yaml, --log judges a log by the shipped checks.
+    """
+    from driftwatch.commands import replay as verb
+
+    verb.replay(
+        config,
+        logs=log or (),
+        canaries=canaries or (),
+        start=start,
+        end=end,
+        every=every,
+        baseline=baseline,
+        events=events,
+        quiet_weeks=quiet,
+        tune=tune,
+        fields=field or (),
+        source=source,
+        json=json,
+    )
+
+
+@app.command()
 def demo(
     directory: Annotated[Path | None, typer.Option("--state", help="Keep the demo's state here.")] = None,
     days: Annotated[int, typer.Option(help="How many days to play.", min=1, max=30)] = 30,

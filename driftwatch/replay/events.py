@@ -30,7 +30,7 @@ FIELDS = ("at", "name", "check", "segment", "until")
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class MarkedEvent:
     """Something that happened to the watched service."""
 
     at: datetime
@@ -55,13 +55,13 @@ class Event:
         )
 
 
-def read_events(path: Path, checks: Collection[str]) -> tuple[Event, ...]:
+def read_events(path: Path, checks: Collection[str]) -> tuple[MarkedEvent, ...]:
     """The events of a file, oldest first; ``checks`` are the names an event may use.
 
     Raises:
         ConfigErrors: the first thing that is wrong with each event, by line.
     """
-    events: list[Event] = []
+    events: list[MarkedEvent] = []
     errors: list[ConfigError] = []
     for document, where, given in _documents(path):
         try:
@@ -100,7 +100,7 @@ def _json_lines(path: Path) -> list[tuple[Document, Where, Any]]:
     return found
 
 
-def _event(document: Document, where: Where, given: Any, checks: Collection[str]) -> Event:
+def _event(document: Document, where: Where, given: Any, checks: Collection[str]) -> MarkedEvent:
     if not isinstance(given, dict):
         raise document.error(where, "an event is a block of settings.", "Write 'at: …' and 'name: …'.")
     for name in given:
@@ -117,7 +117,7 @@ def _event(document: Document, where: Where, given: Any, checks: Collection[str]
     if check is not None and str(check) not in checks:
         there = f"There are: {', '.join(sorted(checks))}."
         raise document.error((*where, "check"), f"there is no check '{check}'.", there)
-    return Event(at, str(given["name"]), _text(check), _text(segment), until)
+    return MarkedEvent(at, str(given["name"]), _text(check), _text(segment), until)
 
 
 def _text(given: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,21 @@ def at_pace(watch: Watch, every: str) -> Watch:
     except ValueError as error:
         raise DriftwatchError(f"--every: {error}") from None
     return watch.model_copy(update={"checks": tuple(_paced(check, schedule) for check in watch.checks)})
+
+
+def at_least(watch: Watch, paces: Mapping[str, timedelta], given: Collection[str]) -> Watch:
+    """``watch`` with windows that hold a step of a slow record, and canaries asked at the pace of the runs given."""
+    checks = tuple(
+        check.model_copy(update={"window": max(check.window, paces.get(check.source, timedelta(0)))})
+        for check in watch.checks
+    )
+    sources = {
+        name: source.model_copy(update={"every": Schedule.parse(show_duration(paces[name]))})
+        if name in given and source.gives == "runs"
+        else source
+        for name, source in watch.sources.items()
+    }
+    return watch.model_copy(update={"checks": checks, "sources": sources})
 
 
 def _paced(check: Check, schedule: Schedule) -> Check:

@@ -1,0 +1,130 @@
+"""Recorded time in memory: what the store holds of it, as the windows that checks judge."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.checks import Check
+from driftwatch.config import Watch
+from driftwatch.replay.cadence import HOUR, cadence
+from driftwatch.store import Store
+from driftwatch.types import Baseline, Tallies, Window
+from driftwatch.windows import Learning, Windows, floor_hour
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FOREVER = (EPOCH, datetime(9000, 1, 1, tzinfo=UTC))
+
+
+def hours_since_epoch(moment: datetime) -> int:
+    """Whole hours since 1970 UTC."""
+    return int((moment - EPOCH) // HOUR)
+
+
+def moment_of(hour: int) -> datetime:
+    """The beginning of an hour since 1970 UTC."""
+    return EPOCH + int(hour) * HOUR
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Extent:
+    """What was recorded of one source."""
+
+    source: str
+    gives: str
+    hours: NDArray[np.int64]
+    """shape (n,), ascending: the hours since 1970 that hold something."""
+    pace: timedelta
+
+    @property
+    def start(self) -> datetime:
+        return moment_of(self.hours[0])
+
+    @property
+    def end(self) -> datetime:
+        """The end of the last hour that holds something."""
+        return moment_of(self.hours[-1] + 1)
+
+
+class Record(Windows):
+    """Windows over recorded time. Tallies are read once; a baseline is the one that was known at each moment."""
+
+    def __init__(
+        self, store: Store, watch: Watch, span: tuple[datetime, datetime], given: Mapping[str, Baseline] | None = None
+    ) -> None:
+        """``span``: what is replayed of the record; ``given``: source -> a baseline that takes the place of its own."""
+        super().__init__(store, watch, learns=False)
+        self.span = span
+        self.given = dict(given or {})
+        self._tallies: dict[str, Tallies] = {}
+
+    @cached_property
+    def extents(self) -> dict[str, Extent]:
+        """Source -> what was recorded of it within the span; sources of which nothing was are left out."""
+        found = {name: self._extent(name, source.gives) for name, source in self.watch.sources.items()}
+        return {name: extent for name, extent in found.items() if len(extent.hours)}
+
+    @cached_property
+    def changes(self) -> list[Baseline]:
+        """Every baseline that was ever set, oldest first."""
+        return self.store.decisions.baselines()
+
+    def tallies(self, source: str, start: datetime, end: datetime) -> Tallies:
+        """The exact counts of the hours that begin in [start, end)."""
+        if source not in self._tallies:
+            self._tallies[source] = self.store.traffic.tallies(source, *FOREVER)
+        whole = self._tallies[source]
+        edges = [np.datetime64(edge.astimezone(UTC).replace(tzinfo=None), "us") for edge in (start, end)]
+        first, last = np.searchsorted(whole.hour, np.array(edges).astype("datetime64[us]"))
+        return Tallies(whole.hour[first:last], whole.lang[first:last], whole.counts[first:last])
+
+    def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
+        """What was normal for ``source``, as it was known at ``now``."""
+        if (given := self.given.get(source)) is not None:
+            return given if now >= given.end else Learning(now - given.start, given.end - given.start)
+        for known in reversed(self.changes):
+            if known.source in ("*", source) and known.set_at <= now:
+                return known
+        return self._of_settings(source, needs, now)
+
+    def _of_settings(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
+        settings = self.watch.baseline
+        if settings.start is not None and settings.end is not None:
+            given = Baseline(settings.start, settings.end, "given in the configuration", "configuration", now)
+            return given if now >= given.end else Learning(now - given.start, given.end - given.start)
+        assert settings.length is not None
+        first = self._first(source, needs)
+        if first is None or now - first < settings.length:
+            return Learning(now - first if first else timedelta(0), settings.length)
+        return Baseline(first, first + settings.length, "learnt once, at the start", "driftwatch", now, source)
+
+    def _first(self, source: str, needs: str) -> datetime | None:
+        def look() -> datetime | None:
+            first_run, first_hour = self.store.canaries.first_run, self.store.traffic.first_hour
+            return first_run(source) if needs == "runs" else first_hour(source)
+
+        return self.cached(("first", source, needs), look)
+
+    def _extent(self, name: str, gives: str) -> Extent:
+        hours = self._run_hours(name) if gives == "runs" else self._traffic_hours(name)
+        first, last = (hours_since_epoch(floor_hour(edge)) for edge in self.span)
+        inside = hours[(hours >= first) & (hours < last)]
+        return Extent(name, gives, inside, cadence(inside))
+
+    def _traffic_hours(self, name: str) -> NDArray[np.int64]:
+        hours = self.tallies(name, *FOREVER).hour
+        return np.unique(hours.astype("datetime64[h]").astype(np.int64))
+
+    def _run_hours(self, name: str) -> NDArray[np.int64]:
+        times = [hours_since_epoch(at) for at in self.store.canaries.times(name)]
+        return np.unique(np.array(times, dtype=np.int64))
+
+    def _read(self, check: Check, start: datetime, end: datetime) -> Window:
+        if check.needs == "tallies":
+            return Window(start, end, tallies=self.tallies(check.source, start, end))
+        return super()._read(check, start, end)

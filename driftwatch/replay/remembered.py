@@ -1,0 +1,78 @@
+"""Decisions that live in memory: what a replay decides is never written, and nobody is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from driftwatch.store import CheckRun, Store
+from driftwatch.store.database import Database
+from driftwatch.store.decisions import Decisions
+from driftwatch.types import Alert, Baseline, Finding, Silence, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One transition and what was found when it happened."""
+
+    transition: Transition
+    finding: Finding | None
+
+
+class Remembered(Decisions):
+    """What the engine reads and writes of decisions; everything else that can be asked comes from the database."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.changes: list[Change] = []
+        self.judged: set[str] = set()
+        """Checks that ever knew anything."""
+        self._alerts: dict[tuple[str, str], Alert] = {}
+        self._findings: dict[tuple[str, str], Finding] = {}
+
+    def record(
+        self,
+        *,
+        findings: Iterable[Finding],
+        alerts: Iterable[Alert],
+        transitions: Iterable[Transition],
+        receivers: Mapping[str, frozenset[str]],
+        held: Mapping[str, datetime] | None = None,
+        run: CheckRun | None = None,
+    ) -> bool:
+        """Remember what one tick found and decided."""
+        del receivers, held, run
+        found = list(findings)
+        self._findings |= {(each.check, each.segment): each for each in found}
+        self.judged |= {each.check for each in found if each.verdict != "unknown"}
+        self._alerts |= {(each.check, each.segment): each for each in alerts}
+        self.changes += [Change(each, self._findings.get((each.check, each.segment))) for each in transitions]
+        return True
+
+    def alerts(self) -> dict[tuple[str, str], Alert]:
+        """(check, segment) -> its alert in this replay."""
+        return dict(self._alerts)
+
+    def last_findings(self) -> dict[tuple[str, str], Finding]:
+        """(check, segment) -> its newest finding in this replay."""
+        return dict(self._findings)
+
+    def silences(self, now: datetime) -> list[Silence]:
+        """None: a silence hides an alert from people and does not undo it."""
+        del now
+        return []
+
+    def set_baseline(self, baseline: Baseline) -> None:
+        """A replay learns nothing for others."""
+        del baseline
+
+
+class Rehearsal(Store):
+    """A store whose observations are read and whose decisions are forgotten."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store.database)
+        self.canaries, self.traffic = store.canaries, store.traffic
+        self.remembered = Remembered(store.database)
+        self.decisions = self.remembered

@@ -1,0 +1,167 @@
+"""What a replay found, as one frozen object: `--json` prints it, the tables show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from driftwatch.replay.events import MarkedEvent
+from driftwatch.replay.reading import Taken
+from driftwatch.stats.poisson import rate_interval
+from driftwatch.types import Baseline, Event
+
+QUARTER = timedelta(days=90)
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What was replayed of one source."""
+
+    source: str
+    start: datetime
+    end: datetime
+    cadence: str
+    """``hourly``, ``daily``, ``weekly``, ``every 6h``."""
+    baseline: Baseline | None
+    """What it was compared with at the end; None when it never became full."""
+    taken: Taken | None = None
+    """What was read for this replay; None for a stored history."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One transition: what the daemon would have told, and why."""
+
+    at: datetime
+    check: str
+    segment: str
+    event: Event
+    severity: str
+    """``page`` or ``warn``."""
+    incident: str
+    message: str
+    evidence: float | None = None
+    """Days: traffic without drift says as much once in so many days."""
+    onset: datetime | None = None
+    value: float | None = None
+    reference: float | None = None
+    effect: float | None = None
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    belongs_to: str | None = None
+    """The marked event that it belongs to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """How often somebody was told, with the exact 95 % interval of what would be so in the long run (Garwood 1936)."""
+
+    count: int
+    days: float
+    per_quarter: float
+    interval: tuple[float, float]
+    """Of ``per_quarter``."""
+
+    @classmethod
+    def of(cls, count: int, days: float) -> Rate:
+        """``count`` in ``days``; an interval of (0, inf) when there were none."""
+        quarters = days * (DAY / QUARTER)
+        return cls(count, round(days, 3), count / quarters if quarters else 0.0, rate_interval(count, quarters))
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What became of one marked event."""
+
+    event: MarkedEvent
+    check: str | None = None
+    """The alert that found it first; None: none did."""
+    segment: str | None = None
+    at: datetime | None = None
+    after_hours: float | None = None
+    already: str | None = None
+    """What was firing about it before it began, and may have hidden it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """An A/A run: weeks in which nothing happened, drawn again and again, and what would have been said of them."""
+
+    weeks: int
+    """Weeks played."""
+    drawn_from: int
+    """Quiet weeks of the record they were drawn from."""
+    pages: Rate
+    warnings: Rate
+    by_check: Mapping[str, int] = field(default_factory=dict)
+    """Check -> how often it paged."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a replay found."""
+
+    service: str
+    start: datetime
+    end: datetime
+    judged_days: float
+    """Days after the baseline."""
+    budget: float
+    """False pages accepted a quarter (90 days)."""
+    recorded: tuple[Recorded, ...]
+    said: tuple[Said, ...]
+    pages: Rate
+    warnings: Rate
+    false_pages: Rate | None = None
+    """Pages that belong to no marked event; None when no events were given."""
+    events: tuple[Detection, ...] = ()
+    quiet: Quiet | None = None
+    proposals: tuple[Proposal, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Check -> why it was not replayed."""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One setting of one check, tried on quiet weeks."""
+
+    check: str
+    min_effect: float
+    every: str
+    pages: Rate
+    delay: float | None
+    """Median days until the injected shift pages; None when it mostly never does."""
+    missed: float
+    """Share of the injected shifts that were not found within four weeks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The setting of one check that finds its shift soonest within the budget."""
+
+    check: str
+    segment: str
+    """Where the shifts were injected."""
+    shift: float
+    """Size of the injected shift, in the unit of ``min_effect``."""
+    now: Trial
+    best: Trial
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def yaml(self) -> str:
+        """What to paste into the check."""
+        return f"- {{name: {self.check}, min_effect: {self.best.min_effect:g}, every: {self.best.every}}}"
+
+
+def opened(said: Sequence[Said], severity: str) -> list[Said]:
+    """What woke somebody: the first alert of each incident that began to fire with this severity."""
+    first: dict[str, Said] = {}
+    for each in said:
+        if each.event == "firing" and each.severity == severity:
+            first.setdefault(each.incident, each)
+    return list(first.values())
