@@ -1,0 +1,183 @@
+"""The evidence ledger: how many days of evidence there are that a share is worse than tolerated.
+
+Each watched quantity keeps a Shiryaev-Roberts e-detector (Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532): every block
+of time gives it as many days of credit as the block is long, and multiplies it by the likelihood ratio of the block's
+counts, "worse by a stated amount" against "as bad as is tolerated". With no change a ratio is at most one on average,
+so a ledger grows by at most one day a day, and so does any sum of ledgers with weights that sum to one.
+
+Counts of a block are beta-binomial around their expectation (``normal.Normal``). A block that is not over is evaluated
+anew at every look and not multiplied again, so that looking more often changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.stats.normal import FAST, Normal, bucket_of
+from driftwatch.stats.seasonal import SMALLEST
+from driftwatch.stats.shares import Shares
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
+FAST_BETS = (4.0, 8.0)
+"""Bets, as multiples of the floor."""
+CAPPED = 2
+"""So many of the smallest bets cannot pass the budget within one block."""
+STANDARD_ERRORS = 3.0
+"""The tolerance is never below so many standard errors of the baseline."""
+FLOOR_OVER_TOLERANCE = 1.5
+BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
+NEVER = -(2**62)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stakes:
+    """What is tolerated and what is bet on, in shares; every array of shape (S + 1, Q)."""
+
+    tolerance: Floats
+    floor: Floats
+    side: Floats
+    relative: Mask
+
+
+def stakes(normal: Normal) -> Stakes:
+    """The stakes of every segment and quantity."""
+    share = [quantity.share for quantity in normal.quantities]
+    level, error = normal.level[:, share], normal.error[:, share]
+    relative = np.array([quantity.relative for quantity in normal.quantities])
+    scale = np.where(relative, level, 1.0)
+    tolerance = np.maximum(scale * [q.tolerance for q in normal.quantities], STANDARD_ERRORS * error)
+    floor = np.maximum(scale * [q.floor for q in normal.quantities], FLOOR_OVER_TOLERANCE * tolerance)
+    side = np.broadcast_to([float(q.side) for q in normal.quantities], floor.shape)
+    return Stakes(tolerance, floor, side, np.broadcast_to(relative, floor.shape))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """The ledgers of one check in all its segments, as they stand after ``at``."""
+
+    at: int
+    """The last step that was folded in."""
+    block: NDArray[np.int64]
+    """shape (2,): the block that is open in each lane."""
+    counts: Floats
+    """shape (2, 3, S + 1, J): units, hits and expected hits of the open blocks so far, in coin flips."""
+    carry: Floats
+    """shape (S + 1, Q, bets of both lanes): days in each ledger when its open block began."""
+
+    @classmethod
+    def empty(cls, normal: Normal, at: int = NEVER) -> Book:
+        """No evidence yet."""
+        rows, shares = normal.level.shape
+        bets = len(SLOW_BETS) + len(FAST_BETS)
+        return cls(
+            at,
+            np.array([NEVER, NEVER]),
+            np.zeros((2, 3, rows, shares)),
+            np.zeros((rows, len(normal.quantities), bets)),
+        )
+
+    def cleared(self, rows: Mask) -> Book:
+        """Without the evidence of ``rows``, shape (S + 1,): their ledgers start again from zero."""
+        keep = ~rows
+        return replace(self, counts=self.counts * keep[:, None], carry=self.carry * keep[:, None, None])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Path:
+    """What the ledgers hold at each step of a stretch of time, if none is cleared on the way."""
+
+    step: NDArray[np.int64]
+    days: Floats
+    """shape (T, S + 1, Q): days of evidence."""
+    books: tuple[Book, ...]
+    """The books at the end of each piece (a block of the fast lane)."""
+
+
+class Ledger:
+    """Folds counts into books."""
+
+    def __init__(self, normal: Normal, *, cap: float) -> None:
+        """``cap``: log of the most that one block may add to a capped bet."""
+        self.normal = normal
+        self.cap = cap
+        self.stakes = stakes(normal)
+        self.shares = np.array([quantity.share for quantity in normal.quantities], dtype=np.intp)
+        self.lengths = np.array([normal.block, normal.block // FAST])
+        self.credit = self.lengths / 24
+
+    def fold(self, book: Book, shares: Shares, active: Mask) -> tuple[Book, Floats]:
+        """The book after ``shares``, and the days of evidence at each step, shape (T, S + 1, Q)."""
+        n, hits, expected = self.normal.totals(shares, active)
+        counts = np.stack([n, hits, expected], axis=1)
+        fast = shares.step // self.lengths[1]
+        cuts = [0, *(np.flatnonzero(np.diff(fast)) + 1).tolist(), len(shares)] if len(shares) else [0]
+        days = np.zeros((len(shares), len(self.stakes.floor), len(self.shares)))
+        for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+            book, days[start:end] = self._piece(book, shares.step[start:end], counts[start:end])
+        return book, days
+
+    def _piece(self, book: Book, step: NDArray[np.int64], counts: Floats) -> tuple[Book, Floats]:
+        """Steps of one block of the fast lane."""
+        book = self._opened(book, int(step[0]))
+        ledgers = []
+        split = len(SLOW_BETS)
+        so_far = book.counts[:, None] + counts.cumsum(axis=0)[None]
+        for lane, bets in ((0, SLOW_BETS), (1, FAST_BETS)):
+            carry = book.carry[..., :split] if lane == 0 else book.carry[..., split:]
+            ratio = self._log_ratio(so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
+            ledgers.append((carry + self.credit[lane]) * np.exp(ratio))
+        days = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
+        return replace(book, at=int(step[-1]), counts=so_far[:, -1]), days
+
+    def _opened(self, book: Book, step: int) -> Book:
+        """The book with the blocks open that hold ``step``; what closes is carried over."""
+        now = step // self.lengths
+        if (now == book.block).all():
+            return book
+        carry, counts = book.carry.copy(), book.counts.copy()
+        split = len(SLOW_BETS)
+        for lane, bets, part in ((0, SLOW_BETS, slice(0, split)), (1, FAST_BETS, slice(split, None))):
+            if now[lane] == book.block[lane]:
+                continue
+            if book.block[lane] != NEVER:
+                last = bucket_of(np.array([book.at]), int(self.lengths[lane]))
+                ratio = self._log_ratio(book.counts[lane][None], last, lane, bets)[0]
+                carry[..., part] = (carry[..., part] + self.credit[lane]) * np.exp(ratio)
+            counts[lane] = 0
+        return Book(book.at, now, counts, carry)
+
+    def _log_ratio(self, counts: Floats, bucket: NDArray[np.int64], lane: int, bets: tuple[float, ...]) -> Floats:
+        """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J)."""
+        n, hits, expected = (counts[:, part][:, :, self.shares] for part in range(3))
+        share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+        rho = self.normal.rho[lane][bucket][:, :, self.shares]
+        k = (1 - rho) / rho
+        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0) * self.stakes.side
+        null = _within(share + scale * self.stakes.tolerance, share)
+        moved = _within(share[..., None] + (scale * self.stakes.floor)[..., None] * np.array(bets), share[..., None])
+        ratio = _beta_binomial(hits[..., None], n[..., None], moved, k[..., None])
+        ratio -= _beta_binomial(hits, n, null, k)[..., None]
+        if lane == 0:
+            ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
+        return np.where((n > 0)[..., None], ratio, 0.0)
+
+
+def _within(moved: Floats, share: Floats) -> Floats:
+    """A share that stays one: at most 95 % of the way to 0 or 1."""
+    clipped: Floats = np.clip(moved, share * 0.05, 1 - (1 - share) * 0.05)
+    return clipped
+
+
+def _beta_binomial(hits: Floats, n: Floats, share: Floats, k: Floats) -> Floats:
+    """Log likelihood up to what does not depend on ``share``."""
+    from scipy.special import gammaln
+
+    a, b = share * k, (1 - share) * k
+    likelihood: Floats = gammaln(hits + a) + gammaln(n - hits + b) - gammaln(a) - gammaln(b)
+    return likelihood

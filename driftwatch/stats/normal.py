@@ -1,0 +1,218 @@
+"""What a baseline says about the counts to come: their season, and how much more than chance they vary.
+
+Real counts come in bursts, sessions and days. Within a block of time the units are taken to be correlated (the
+beta-binomial model); the correlation is the moment estimator over the baseline's blocks, for each length of a partial
+block by itself, with a margin for what is not known about it: Williams (1982), *Extra-binomial variation in logistic
+linear models*; McCullagh and Nelder (1989), *Generalized linear models*, section 4.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.stats.seasonal import SMALLEST, Season, fit
+from driftwatch.stats.shares import Shares
+
+Floats = NDArray[np.float64]
+
+BUCKETS = 24
+"""Lengths of a partial block that are told apart."""
+FAST = 4
+"""Blocks of the fast lane in one of the slow lane."""
+PRIOR_BLOCKS = 14.0
+"""How many blocks of its own a segment needs to weigh as much as the median of all segments."""
+SMALLEST_RHO = 1e-5
+LARGEST_RHO = 0.9
+DOUBT = 0.1
+"""The correlation is used at its upper bound of this one-sided level."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One share, watched on one side."""
+
+    name: str
+    share: int
+    side: int
+    """+1: more is worse; -1: less is."""
+    floor: float
+    """The smallest change that matters."""
+    tolerance: float
+    """The largest change that is as good as none."""
+    weight: float
+    """Of its check's budget; those of a check sum to one."""
+    relative: bool = False
+    """Whether floor and tolerance are multiples of the expected share."""
+    units: float = 1.0
+    """Coin flips that one unit is worth: 3 for a mean rank, whose variance is a third of a coin's."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normal:
+    """What is to be expected of every segment, and how much more than chance it varies."""
+
+    segments: tuple[str, ...]
+    """S names; the pooled segment follows them as the last of S + 1 rows."""
+    quantities: tuple[Quantity, ...]
+    season: Season | None
+    """None: the counts bring what is expected of them."""
+    block: int
+    """Hours of a block of the slow lane: 24, or the source's own cadence when that is slower."""
+    level: Floats
+    """shape (S + 1, J): the share over the whole baseline."""
+    error: Floats
+    """shape (S + 1, J): standard error of ``level``."""
+    rho: Floats
+    """shape (2, BUCKETS, S + 1, J): correlation within a partial block, by lane and length."""
+    units: Floats
+    """shape (J,): see ``Quantity.units``."""
+    per_day: Floats
+    """shape (S + 1,): units a day."""
+    blocks: int
+    """Blocks of the baseline."""
+
+    def totals(self, shares: Shares, active: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
+        """Units, hits and expected hits, each of shape (T, S + 1, J), in coin flips; the pooled row sums ``active``."""
+        n, hits, expected = scaled(shares, self.season, self.units)
+        return tuple(with_pooled(counts, active) for counts in (n, hits, expected))  # type: ignore[return-value]
+
+
+def scaled(shares: Shares, season: Season | None, units: Floats) -> tuple[Floats, Floats, Floats]:
+    """Units, hits and expected hits, each of shape (T, S, J), in coin flips."""
+    n = shares.n[:, :, None] * units
+    hits = shares.hits * units
+    if shares.expected is not None:
+        return n, hits, shares.expected * units
+    assert season is not None
+    knows = season.knows(shares.step)[:, None, None]
+    return n * knows, hits * knows, n * knows * season.expected(shares.step)
+
+
+def with_pooled(counts: Floats, active: NDArray[np.bool_]) -> Floats:
+    """``counts``, shape (T, S, J), and the sum of the active segments as one more."""
+    return np.concatenate([counts, counts[:, active].sum(axis=1, keepdims=True)], axis=1)
+
+
+def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
+    """What ``baseline``, which holds every segment that is to be watched, says of the counts to come."""
+    units = np.ones(baseline.hits.shape[2])
+    for quantity in quantities:
+        units[quantity.share] = quantity.units
+    season = fit(baseline) if baseline.expected is None else None
+    gap = float(np.median(np.diff(baseline.step))) if len(baseline) > 1 else 1.0
+    block = 24 * max(1, round(gap / 24))
+    everybody = np.ones(len(baseline.segments), bool)
+    n, hits, expected = (with_pooled(each, everybody) for each in scaled(baseline, season, units))
+    slow, fast = (Prefixes.of(baseline.step, n, hits, expected, lane) for lane in (block, block // FAST))
+    rho = np.stack([slow.correlation(), fast.correlation()])
+    lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
+    inflation = (1 + lag) / (1 - lag) * _upper(slow.blocks + PRIOR_BLOCKS)
+    units_seen = np.maximum(n.sum(axis=0), 1e-9)
+    level = np.clip(np.where(n.sum(axis=0) > 0, hits.sum(axis=0) / units_seen, 0.5), SMALLEST, 1 - SMALLEST)
+    days = max(slow.blocks * block / 24, 1e-9)
+    return Normal(
+        baseline.segments,
+        quantities,
+        season,
+        block,
+        level,
+        slow.error(rho[0], (1 + lag[0]) / (1 - lag[0])),
+        np.clip(rho * inflation[:, None, None, :], SMALLEST_RHO, LARGEST_RHO),
+        units,
+        (n / units).sum(axis=0)[:, 0] / days,
+        slow.blocks,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefixes:
+    """Counts of the first hours of every block, for every number of hours."""
+
+    n: Floats
+    """shape (D, BUCKETS, S + 1, J): cumulative over the second axis."""
+    residual: Floats
+    variance: Floats
+    """What chance alone would give."""
+
+    @classmethod
+    def of(cls, step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int) -> Prefixes:
+        """From counts of shape (T, S + 1, J)."""
+        names, place = np.unique(step // block, return_inverse=True)
+        bucket = bucket_of(step, block)
+
+        def cumulated(counts: Floats) -> Floats:
+            laid = np.zeros((len(names), BUCKETS, *counts.shape[1:]))
+            np.add.at(laid, (place, bucket), counts)
+            return laid.cumsum(axis=1)
+
+        units, mean = cumulated(n), cumulated(expected)
+        share = np.clip(mean / np.maximum(units, 1e-9), SMALLEST, 1 - SMALLEST)
+        return cls(units, cumulated(hits) - mean, units * share * (1 - share))
+
+    @property
+    def blocks(self) -> int:
+        return len(self.n)
+
+    def correlation(self) -> Floats:
+        """shape (BUCKETS, S + 1, J): never below the median over segments, falling with the length."""
+        freedom = max(self.blocks - 2.0, 1.0) / max(self.blocks, 1)
+        pairs = (self.variance * np.maximum(self.n - 1, 0)).sum(axis=0)
+        excess = (self.residual**2).sum(axis=0) / freedom - self.variance.sum(axis=0)
+        own = np.maximum(excess, 0) / np.maximum(pairs, 1e-9)
+        known = np.where(pairs > 0, own, np.nan)[:, :-1]
+        usual = _median(known)
+        shrunk = (own * self.blocks + usual * PRIOR_BLOCKS) / (self.blocks + PRIOR_BLOCKS)
+        shrunk[:, -1] = own[:, -1]
+        rho = np.clip(
+            np.maximum(shrunk, np.concatenate([usual.repeat(own.shape[1] - 1, axis=1), 0 * usual], axis=1)),
+            SMALLEST_RHO,
+            LARGEST_RHO,
+        )
+        return np.maximum.accumulate(rho[::-1], axis=0)[::-1]
+
+    def lag(self, rho: Floats) -> Floats:
+        """shape (J,): lag-one correlation of whole blocks over all segments, corrected for its small-sample bias."""
+        spread = np.sqrt(self._spread(rho))
+        z = np.where(spread > 0, self.residual[:, -1] / np.maximum(spread, 1e-12), 0.0)
+        raw = (z[1:] * z[:-1]).sum(axis=(0, 1)) / np.maximum((z**2).sum(axis=(0, 1)), 1e-9)
+        lag: Floats = np.clip(raw + (1 + 4 * np.maximum(raw, 0)) / max(self.blocks, 1), 0.0, 0.8)
+        return lag
+
+    def error(self, rho: Floats, inflation: Floats) -> Floats:
+        """shape (S + 1, J): standard error of the mean share."""
+        total = self._spread(rho).sum(axis=0) * inflation
+        error: Floats = np.sqrt(total) / np.maximum(self.n[:, -1].sum(axis=0), 1e-9)
+        return error
+
+    def _spread(self, rho: Floats) -> Floats:
+        """shape (D, S + 1, J): variance of whole blocks."""
+        spread: Floats = self.variance[:, -1] * (1 + np.maximum(self.n[:, -1] - 1, 0) * rho[-1])
+        return spread
+
+
+def bucket_of(step: NDArray[np.int64], block: int) -> NDArray[np.int64]:
+    """Which part of its block an hour is in: 0 to BUCKETS - 1, the last one only when the block is over."""
+    lengths: NDArray[np.int64] = ((step % block) + 1) * BUCKETS // block - 1
+    return np.maximum(lengths, 0)
+
+
+def _median(known: Floats) -> Floats:
+    """shape (BUCKETS, 1, J): over segments, of those that are known."""
+    if not known.shape[1]:
+        return np.zeros((known.shape[0], 1, known.shape[2]))
+    filled = np.where(np.isnan(known), -np.inf, known)
+    filled.sort(axis=1)
+    count = (~np.isnan(known)).sum(axis=1, keepdims=True)
+    place = known.shape[1] - np.maximum(count, 1) + count // 2
+    middle = np.take_along_axis(filled, np.minimum(place, known.shape[1] - 1), axis=1)
+    return np.where(np.isfinite(middle), middle, 0.0)
+
+
+def _upper(freedom: float) -> float:
+    """How much larger than its estimate a variance may be, one-sided at ``DOUBT``."""
+    from scipy.special import chdtri
+
+    return float(freedom / chdtri(freedom, 1 - DOUBT))
