@@ -35,7 +35,10 @@ def cadence(hours: NDArray[np.int64]) -> timedelta:
     if step < 2:
         return HOUR
     off = np.abs(gaps - np.maximum(np.round(gaps / step), 1) * step)
-    return HOUR * round(step) if np.mean(off <= LOOSE * step) >= REGULAR else HOUR
+    if np.mean(off <= LOOSE * step) < REGULAR:
+        return HOUR
+    single = gaps[np.abs(gaps - step) <= LOOSE * step]
+    return HOUR * int(single.max(initial=round(step)))
 
 
 def named(pace: timedelta) -> str:
