@@ -7,8 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from driftwatch.stats.dirichlet import dirichlet_mean_interval
+
 EXACT_UP_TO = 18
 """As many differences are flipped in every possible way (2^18 sums); above that a seeded draw of flips is taken."""
+PRIOR = 0.5
+"""How many queries that lost everything, and how many that gained everything, count besides those that were seen."""
 
 
 def mcnemar_exact(lost: int, gained: int) -> float:
@@ -51,10 +55,14 @@ def sign_flip(
     return min(1.0, 2 * p_less) if side == "two-sided" else p_less
 
 
-def paired_bootstrap(
-    differences: ArrayLike, *, level: float = 0.95, seed: int = 0, draws: int = 2_000
-) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean difference (Efron 1979), queries redrawn with replacement.
+def paired_bootstrap(differences: ArrayLike, *, level: float = 0.95, reach: float = 1.0) -> tuple[float, float]:
+    """Interval of the mean difference over queries like these, by the Bayesian bootstrap (Rubin 1981), without drawing.
+
+    ``differences``: shape (n,), after minus before, each within -``reach`` to ``reach``. It covers the change of the
+    mean over the population that the queries were drawn from; for exactly these queries it is wide enough, or wider.
+    Half a query that lost everything and half a query that gained everything are added (Jeffreys' prior): without them
+    twenty canaries of which none was lost would show that none can be. So a suite of n canaries, none of which moved,
+    has an interval of about -2 / n to 2 / n.
 
     Raises:
         ValueError: no differences.
@@ -62,13 +70,10 @@ def paired_bootstrap(
     moved = np.asarray(differences, dtype=np.float64)
     if not len(moved):
         raise ValueError("there is no difference to draw from.")
-    if (moved == moved[0]).all():
-        return float(moved[0]), float(moved[0])
-    values, counts = np.unique(moved, return_counts=True)
-    # How often each distinct value is redrawn is multinomial: the same bootstrap, without n indices a draw.
-    redrawn = np.random.default_rng(seed).multinomial(len(moved), counts / len(moved), size=draws)
-    low, high = np.quantile(redrawn @ values / len(moved), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    values, counts = np.unique(np.append(np.round(moved, 12), [-reach, reach]), return_counts=True)
+    weights = counts.astype(np.float64)
+    weights[[0, -1]] -= PRIOR
+    return dirichlet_mean_interval(values, weights, level)
 
 
 def poisson_binomial_tail(count: int, rates: ArrayLike) -> float:

@@ -53,34 +53,48 @@ def poisson_ratio(x: float, expected: float, seen: float, side: Side = "both") -
     return _sided(up, down, side)
 
 
-def ratio_interval(x: float, expected: float, seen: float, level: float = 0.95) -> tuple[float, float]:
-    """Interval of x / expected, by Clopper and Pearson (1934) on the conditional share of ``poisson_ratio``."""
-    from scipy.special import betaincinv
+def ratio_interval(
+    x: float, expected: float, seen: float, level: float = 0.95, freedom: float = np.inf
+) -> tuple[float, float]:
+    """Interval of x / expected, by Jeffreys' prior on the conditional share of ``poisson_ratio``.
 
-    tail = (1 - level) / 2
-    low = float(betaincinv(x, seen + 1, tail)) if x > 0 else 0.0
-    high = float(betaincinv(x + 1, seen, 1 - tail)) if seen > 0 else 1.0
+    Equal tails of a beta distribution (Brown, Cai and DasGupta 2001), which on average covers what it says; the
+    interval of Clopper and Pearson (1934) covers more. ``freedom``: how well the dispersion is known that ``x``,
+    ``expected`` and ``seen`` were divided by. Nothing is known, 0 to 1e12, when nothing was seen before.
+    """
+    from scipy.special import betaincinv, ndtr, stdtrit
+
+    if seen <= 0:
+        return 0.0, 1e12
+    tail = float(ndtr(stdtrit(min(freedom, 1e12), (1 - level) / 2)))
+    low = float(betaincinv(x + 0.5, seen + 0.5, tail)) if x > 0 else 0.0
+    high = 1 - float(betaincinv(seen + 0.5, x + 0.5, tail))
     # share = ratio * expected / (ratio * expected + seen), solved for the ratio
     return low / (1 - low) * seen / expected, min(1e12, high / max(1 - high, 1e-12) * seen / expected)
 
 
-def wilson(x: float, n: float, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share (Wilson 1927); (0, 1) when n is 0."""
-    from scipy.special import ndtri
+def wilson(x: float, n: float, level: float = 0.95, freedom: float = np.inf) -> tuple[float, float]:
+    """Score interval of a share (Wilson 1927); (0, 1) when n is 0.
+
+    ``freedom``: how well is known how many coins ``n`` stands for; Student's t then takes the place of the normal.
+    """
+    from scipy.special import stdtrit
 
     if n <= 0:
         return 0.0, 1.0
-    z = float(ndtri((1 + level) / 2))
+    z = float(stdtrit(min(freedom, 1e12), (1 + level) / 2))
     share = float(x / n)
     centre = share + z * z / (2 * n)
     half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
     return max(0.0, (centre - half) / (1 + z * z / n)), min(1.0, (centre + half) / (1 + z * z / n))
 
 
-def newcombe(x1: float, n1: float, x2: float, n2: float, level: float = 0.95) -> tuple[float, float]:
-    """Interval of share 1 minus share 2 (Newcombe 1998, method 10)."""
+def newcombe(
+    x1: float, n1: float, x2: float, n2: float, level: float = 0.95, freedom: float = np.inf
+) -> tuple[float, float]:
+    """Interval of share 1 minus share 2 (Newcombe 1998, method 10); ``freedom`` as in ``wilson``."""
     share1, share2 = x1 / n1, x2 / n2
-    (low1, high1), (low2, high2) = wilson(x1, n1, level), wilson(x2, n2, level)
+    (low1, high1), (low2, high2) = wilson(x1, n1, level, freedom), wilson(x2, n2, level, freedom)
     difference = share1 - share2
     below = float(np.hypot(share1 - low1, high2 - share2))
     above = float(np.hypot(high1 - share1, share2 - low2))

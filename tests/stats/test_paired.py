@@ -1,7 +1,10 @@
 import itertools
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 
 from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
@@ -65,23 +68,51 @@ def test_no_difference_is_no_evidence():
     assert sign_flip([]) == 1
 
 
-def test_the_bootstrap_interval_agrees_with_scipys():
-    differences = np.random.default_rng(5).choice([0, -1, 1, -0.5], 80, p=[0.6, 0.2, 0.1, 0.1])
-    oracle = stats.bootstrap((differences,), np.mean, method="percentile", n_resamples=20_000, rng=1)
-    assert paired_bootstrap(differences) == pytest.approx(tuple(oracle.confidence_interval), abs=0.02)
+def test_the_bootstrap_interval_agrees_with_scipys_where_there_are_many_differences():
+    differences = np.random.default_rng(5).choice([0, -1, 1, -0.5], 800, p=[0.6, 0.2, 0.1, 0.1])
+    oracle = stats.bootstrap((differences,), np.mean, method="BCa", n_resamples=20_000, rng=1).confidence_interval
+    assert paired_bootstrap(differences) == pytest.approx(tuple(oracle), abs=0.002)
 
 
-def test_the_bootstrap_covers_the_truth_about_as_often_as_it_says():
+@pytest.mark.parametrize(("count", "chance"), [(20, 0.3), (50, 0.1), (200, 0.02)])
+def test_the_bootstrap_covers_the_truth_as_often_as_it_says(count, chance):
     random = np.random.default_rng(8)
     covered = 0
-    for seed in range(300):
-        low, high = paired_bootstrap(random.choice([0.0, -1.0], 100, p=[0.7, 0.3]), seed=seed, draws=500)
-        covered += low <= -0.3 <= high
-    assert covered >= 300 * 0.9
+    for _ in range(400):
+        low, high = paired_bootstrap(random.choice([0.0, -1.0], count, p=[1 - chance, chance]))
+        covered += low <= -chance <= high
+    assert 0.92 <= covered / 400 <= 0.98
 
 
-def test_differences_that_are_all_equal_have_an_interval_of_one_point():
-    assert paired_bootstrap([0.25, 0.25]) == (0.25, 0.25)
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=60))
+@settings(max_examples=150, deadline=None)
+def test_the_bootstrap_interval_holds_the_mean_drawn_a_little_to_nothing(differences):
+    low, high = paired_bootstrap(differences)
+    mean = sum(differences) / (len(differences) + 1)
+    assert -1 <= low < mean < high <= 1
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_better_for_worse_turns_the_interval_around(differences):
+    low, high = paired_bootstrap(differences)
+    assert paired_bootstrap([-each for each in differences]) == pytest.approx((-high, -low), abs=1e-6)
+
+
+def test_canaries_none_of_which_moved_still_leave_room_for_one_that_would():
+    low, high = paired_bootstrap([0.0] * 100)
+    assert -0.025 < low < -0.015
+    assert high == pytest.approx(-low)
+
+
+def test_five_hundred_canaries_have_their_interval_in_under_five_milliseconds():
+    differences = np.clip(np.random.default_rng(1).normal(-0.02, 0.2, 500), -1, 1)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        paired_bootstrap(differences)
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.005
 
 
 def test_a_bootstrap_of_nothing_is_refused():

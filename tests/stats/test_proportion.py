@@ -90,12 +90,26 @@ def test_the_ratio_of_two_counts_is_a_conditional_binomial(x, seen, exposure):
         assert poisson_ratio(x, expected, seen, side) == pytest.approx(oracle, rel=1e-6, abs=1e-300)
 
 
-def test_the_interval_of_a_ratio_holds_the_ratio_and_meets_its_test():
+def test_the_interval_of_a_ratio_holds_the_ratio_and_is_inside_the_exact_one():
     low, high = ratio_interval(40, 100.0, 1400.0)
     assert low < 0.4 < high
-    assert poisson_ratio(40, 100.0 * high, 1400.0, "down") == pytest.approx(0.025, rel=1e-6)
-    assert poisson_ratio(40, 100.0 * low, 1400.0, "up") == pytest.approx(0.025, rel=1e-6)
+    assert poisson_ratio(40, 100.0 * high, 1400.0, "down") == pytest.approx(0.0285, abs=0.002)
+    assert poisson_ratio(40, 100.0 * low, 1400.0, "up") == pytest.approx(0.0285, abs=0.002)
     assert ratio_interval(0, 100.0, 1400.0)[0] == 0
+    assert ratio_interval(5, 100.0, 0.0) == (0, 1e12)
+
+
+def test_a_ratio_whose_dispersion_is_hardly_known_has_a_wider_interval():
+    low, high = ratio_interval(40, 100.0, 1400.0)
+    wider_low, wider_high = ratio_interval(40, 100.0, 1400.0, freedom=7)
+    assert wider_low < low < high < wider_high
+
+
+def test_students_t_takes_the_place_of_the_normal_when_a_dispersion_was_estimated():
+    low, high = wilson(30, 100)
+    wider_low, wider_high = wilson(30, 100, freedom=5)
+    assert wider_low < low < high < wider_high
+    assert wilson(30, 100, stats.norm.cdf(stats.t.ppf(0.975, 5)) * 2 - 1) == pytest.approx((wider_low, wider_high))
 
 
 def test_total_variation_is_the_share_that_would_have_to_move():

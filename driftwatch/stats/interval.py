@@ -1,0 +1,223 @@
+"""Intervals of the changes that findings show, when days, sessions and bursts vary by more than chance.
+
+A change of a mean or of a quantile is compared with what days differ by anyway: ``Days`` holds a sample day by day and
+``Spread`` how far days lie apart beyond chance. A change of a share is a score interval (Wilson 1927, Newcombe 1998) on
+as many independent units as the counts are worth (Kish 1965). What each interval covers is measured in
+``benchmarks/coverage.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from driftwatch.stats.proportion import newcombe, wilson
+from driftwatch.stats.twosample import Weighted
+
+Floats = NDArray[np.float64]
+Interval = tuple[float, float]
+
+UNSEEN = 0.6
+"""How much of what chance makes of a day's mean counts as uncertainty of the spread between days.
+
+At 1 days that are all alike get too wide an interval, at 0 days that differ about as much as by chance too narrow a
+one; at 0.6 both are within a point of 95 % from ten days on (benchmarks/coverage.py).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The mean of a weighted sample, taken apart into its days (or whatever blocks lie apart by more than chance)."""
+
+    share: Floats
+    """shape (days,): of the weight; sums to 1."""
+    mean: Floats
+    """shape (days,)."""
+    noise: Floats
+    """shape (days,): what chance within each day adds to the variance of the whole mean."""
+    freedom: float
+    """How well ``noise`` is known: rows less days, by Kish's effective size."""
+
+    @classmethod
+    def of(cls, values: ArrayLike, weights: ArrayLike, day: NDArray[np.int64]) -> Days:
+        """Take a sample apart; all of shape (n,), ``day``: equal numbers are one day.
+
+        Raises:
+            ValueError: fewer than two rows.
+        """
+        numbers, weight = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+        if len(numbers) < 2:
+            raise ValueError("a mean of fewer than two rows has no interval.")
+        _, place = np.unique(day, return_inverse=True)
+        totals = np.bincount(place, weight)
+        mean = np.bincount(place, weight * numbers) / totals
+        squares = np.bincount(place, (weight * (numbers - mean[place])) ** 2) / weight.sum() ** 2
+        rows, days = len(numbers), len(totals)
+        inflation = rows / (rows - days) if rows > days else 0.0
+        kish = float(weight.sum() ** 2 / (weight**2).sum())
+        return cls(totals / weight.sum(), mean, squares * inflation, max(kish - days, 1.0))
+
+    @property
+    def whole(self) -> float:
+        """The mean of the whole sample."""
+        return float(self.share @ self.mean)
+
+    @property
+    def chance(self) -> float:
+        """Variance of the whole mean if all days were alike."""
+        return float(self.noise.sum())
+
+    @property
+    def unevenness(self) -> float:
+        """By which share of the variance between days the whole mean varies: 1 / days when all weigh the same."""
+        return float((self.share**2).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """By how much the mean of a day differs from that of other days beyond chance, nothing having changed."""
+
+    variance: float
+    freedom: float
+    """How well that is known, in degrees of freedom; infinite when it is certain."""
+    resolution: float = 0.0
+    """The variance that chance alone makes of a day's mean: a spread far below it cannot be seen."""
+
+    @classmethod
+    def of(cls, days: Days) -> Spread:
+        """From the days of a baseline, by moments weighted by their size (Cochran 1954; DerSimonian and Laird 1986).
+
+        From a single day nothing is learnt: the spread then is 0.
+        """
+        apart = 1 - days.unevenness
+        if len(days.share) < 2 or apart <= 0:
+            return cls(0.0, np.inf)
+        between = float((days.share * (days.mean - days.whole) ** 2).sum())
+        by_chance = float(((1 - days.share) / days.share * days.noise).sum())
+        variance = max(0.0, (between - by_chance) / apart)
+        return cls(variance, max(1.0, 1 / days.unevenness - 1), by_chance / apart)
+
+
+def mean_change(current: Days, reference: Days, spread: Spread | None = None, level: float = 0.95) -> Interval:
+    """Interval of the change of the mean, current minus reference, beyond what days differ by anyway.
+
+    ``spread``: from the whole baseline where ``reference`` is but a few of its days; else from ``reference`` itself.
+    Student's t with Satterthwaite's (1946) degrees of freedom, because the spread is an estimate from few days.
+    """
+    half = _half_width(current, reference, spread or Spread.of(reference), level)
+    change = current.whole - reference.whole
+    return change - half, change + half
+
+
+def quantile_change(
+    current: tuple[Weighted, NDArray[np.int64]],
+    reference: tuple[Weighted, NDArray[np.int64]],
+    q: float = 0.5,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of the change of the ``q`` quantile, beyond what days differ by anyway.
+
+    Each side: the sample in ascending order and the day of each of its rows in that order. Woodruff's (1952) interval
+    of each quantile, from the interval of the share below it; both joined by their distances from the estimates (Zou
+    and Donner 2008).
+    """
+    (now, now_day), (before, before_day) = current, reference
+    spread = Spread.of(_below(before, before_day, before.quantile(q)))
+    middle, low, high = _woodruff(now, now_day, q, spread, level)
+    usual, usual_low, usual_high = _woodruff(before, before_day, q, spread, level)
+    change = middle - usual
+    return (
+        change - float(np.hypot(middle - low, usual_high - usual)),
+        change + float(np.hypot(high - middle, usual - usual_low)),
+    )
+
+
+def rate_change(
+    x: float, n: float, x0: float, n0: float, *, design: float = 1.0, freedom: float = np.inf, level: float = 0.95
+) -> Interval:
+    """Interval of x / n - x0 / n0 (Newcombe 1998, method 10), when counts vary ``design`` times more than coins.
+
+    Counts that vary so many times more carry as much evidence as so many times fewer coins. ``freedom``: how well
+    ``design`` is known; Student's t then takes the place of the normal distribution.
+    """
+    return newcombe(x / design, n / design, x0 / design, n0 / design, level, freedom)
+
+
+def design_effect(n: float, rho: float, blocks: float) -> float:
+    """How many times more than coins ``n`` units in ``blocks`` equal blocks vary (Kish 1965, section 5.4).
+
+    ``rho``: correlation of two units of one block, for the share at hand; blocks of unequal sizes n_b count as
+    n^2 / sum n_b^2 blocks.
+    """
+    return 1 + max(0.0, n / max(blocks, 1.0) - 1) * max(0.0, rho)
+
+
+def dispersed_share(
+    hits: float,
+    expected: float,
+    n: float,
+    rho: float,
+    blocks: float,
+    *,
+    error: float = 0.0,
+    freedom: float = np.inf,
+    level: float = 0.95,
+) -> Interval:
+    """Interval of (hits - expected) / n, the change of a share whose counts vary from block to block.
+
+    Wilson's (1927) score interval on n / ``design_effect`` units. ``rho``: the correlation within a block as it is
+    estimated, without a safety margin; ``freedom``: how well it is known. ``error``: standard error of ``expected``, in
+    hits; joined by distances (Zou and Donner 2008). (-1, 1) when there are no units.
+    """
+    if n <= 0:
+        return -1.0, 1.0
+    design = design_effect(n, rho, blocks)
+    low, high = wilson(hits / design, n / design, level, freedom)
+    share, own = hits / n, critical(level, np.inf) * error / n
+    below, above = np.hypot(share - low, own), np.hypot(high - share, own)
+    change = (hits - expected) / n
+    return float(change - below), float(change + above)
+
+
+def critical(level: float, freedom: float) -> float:
+    """How many standard errors a two-sided interval reaches: Student's t, the normal for infinite ``freedom``."""
+    from scipy.special import ndtri, stdtrit
+
+    upper = (1 + level) / 2
+    return float(ndtri(upper) if np.isinf(freedom) else stdtrit(freedom, upper))
+
+
+def _half_width(current: Days, reference: Days, spread: Spread, level: float) -> float:
+    lever = current.unevenness + reference.unevenness
+    return _reach(lever, spread, [(current.chance, current.freedom), (reference.chance, reference.freedom)], level)
+
+
+def _reach(lever: float, spread: Spread, chance: list[tuple[float, float]], level: float) -> float:
+    """Half of an interval whose variance is ``lever`` times the spread and what chance adds to it.
+
+    Degrees of freedom by Satterthwaite (1946). A spread was estimated as a difference, so it is less sure than its size
+    tells: days that seem alike may only be few.
+    """
+    variance = lever * spread.variance + sum(part for part, _ in chance)
+    unsure = (lever * (spread.variance + UNSEEN * spread.resolution)) ** 2 / spread.freedom
+    unsure += sum(part**2 / freedom for part, freedom in chance)
+    if variance <= 0:
+        return 0.0
+    freedom = variance**2 / unsure if unsure > 0 else np.inf
+    return critical(level, max(1.0, freedom)) * float(np.sqrt(variance))
+
+
+def _below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
+    return Days.of(sample.values <= value, np.diff(sample.share), day)
+
+
+def _woodruff(
+    sample: Weighted, day: NDArray[np.int64], q: float, spread: Spread, level: float
+) -> tuple[float, float, float]:
+    """The quantile and the ends of its own interval."""
+    middle = sample.quantile(q)
+    days = _below(sample, day, middle)
+    reach = _reach(days.unevenness, spread, [(days.chance, days.freedom)], level)
+    return middle, sample.quantile(max(0.0, q - reach)), sample.quantile(min(1.0, q + reach))

@@ -1,0 +1,163 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from driftwatch.stats.interval import (
+    Days,
+    Spread,
+    critical,
+    design_effect,
+    dispersed_share,
+    mean_change,
+    quantile_change,
+    rate_change,
+)
+from driftwatch.stats.proportion import newcombe, wilson
+from driftwatch.stats.twosample import Weighted
+
+
+def days_of(values, day=None, weights=None):
+    values = np.asarray(values, dtype=float)
+    day = np.zeros(len(values), dtype=np.int64) if day is None else day
+    return Days.of(values, np.ones(len(values)) if weights is None else weights, day)
+
+
+def wobbly(random, days, rows, shift):
+    """Scores of some days, each moved by its own amount."""
+    values = random.normal(0.7, 0.1, (days, rows)) + random.normal(0, shift, (days, 1))
+    return values.ravel(), np.repeat(np.arange(days), rows)
+
+
+def sorted_sample(values, day, weights=None):
+    order = np.argsort(values, kind="stable")
+    return Weighted.of(values, weights), day[order]
+
+
+def test_without_days_the_change_of_a_mean_is_welchs_interval():
+    random = np.random.default_rng(1)
+    left, right = random.normal(0.6, 0.1, 40), random.normal(0.7, 0.2, 300)
+    oracle = stats.ttest_ind(left, right, equal_var=False).confidence_interval()
+    found = mean_change(days_of(left), days_of(right), Spread(0.0, np.inf))
+    assert found == pytest.approx((oracle.low, oracle.high), abs=1e-4)
+
+
+def test_a_weight_of_two_counts_twice_in_the_mean():
+    assert days_of([1, 2, 4], weights=np.array([1.0, 2.0, 1.0])).whole == 2.25
+
+
+def test_days_that_differ_by_chance_only_have_next_to_no_spread():
+    random = np.random.default_rng(2)
+    alike, apart = Spread.of(days_of(*wobbly(random, 28, 400, 0.0))), Spread.of(days_of(*wobbly(random, 28, 400, 0.05)))
+    assert np.sqrt(alike.variance) < 0.004
+    assert np.sqrt(apart.variance) == pytest.approx(0.05, rel=0.4)
+    assert apart.freedom == pytest.approx(27)
+
+
+def test_one_day_teaches_nothing_about_days():
+    assert Spread.of(days_of([0.1, 0.4, 0.3])) == Spread(0.0, np.inf)
+
+
+def test_a_mean_of_one_row_is_refused():
+    with pytest.raises(ValueError, match="fewer than two rows"):
+        days_of([0.5])
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.03])
+def test_the_change_of_a_mean_is_covered_on_even_and_on_uneven_days(shift):
+    random = np.random.default_rng(3)
+    covered = 0
+    for _ in range(400):
+        before = days_of(*wobbly(random, 14, 100, shift))
+        low, high = mean_change(days_of(*wobbly(random, 1, 100, shift)), before)
+        covered += low <= 0 <= high
+    assert 0.92 <= covered / 400 <= 0.99
+
+
+def test_the_spread_of_the_whole_baseline_serves_where_the_reference_is_two_of_its_days():
+    random = np.random.default_rng(4)
+    values, day = wobbly(random, 28, 200, 0.03)
+    whole, two = days_of(values, day), days_of(values[:400], day[:400])
+    now = days_of(*wobbly(random, 1, 200, 0.03))
+    low, high = mean_change(now, two, Spread.of(whole))
+    alone_low, alone_high = mean_change(now, two)
+    assert high - low < alone_high - alone_low or alone_high - alone_low < 0.06
+
+
+def test_the_median_falls_by_what_was_taken_from_it():
+    random = np.random.default_rng(5)
+    before, now = wobbly(random, 14, 300, 0.0), wobbly(random, 1, 600, 0.0)
+    low, high = quantile_change(sorted_sample(now[0] - 0.05, now[1]), sorted_sample(*before))
+    assert low < -0.05 < high
+    assert high < -0.02
+
+
+@given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 0.9]))
+@settings(max_examples=40, deadline=None)
+def test_the_interval_of_a_quantile_holds_the_change_that_is_shown(seed, q):
+    random = np.random.default_rng(seed)
+    before, now = wobbly(random, 5, 30, 0.02), wobbly(random, 2, 30, 0.02)
+    left, right = sorted_sample(*now), sorted_sample(*before)
+    low, high = quantile_change(left, right, q)
+    assert low <= left[0].quantile(q) - right[0].quantile(q) <= high
+
+
+def test_a_rate_whose_counts_vary_like_coins_has_newcombes_interval():
+    assert rate_change(30, 400, 60, 3000) == newcombe(30, 400, 60, 3000)
+    assert rate_change(30, 400, 60, 3000, design=4) == pytest.approx(newcombe(7.5, 100, 15, 750))
+
+
+def test_without_correlation_a_share_has_wilsons_interval_around_what_was_expected():
+    low, high = dispersed_share(30, 20.0, 400, 0.0, 7)
+    assert (low, high) == pytest.approx(tuple(end - 0.05 for end in wilson(30, 400)))
+
+
+@given(
+    n=st.integers(30, 5_000), share=st.floats(0, 1), expected=st.floats(0, 1),
+    rho=st.floats(0, 0.3), blocks=st.integers(1, 40), error=st.floats(0, 0.05), freedom=st.floats(2, 1e6),
+)  # fmt: skip
+@settings(max_examples=300, deadline=None)
+def test_the_interval_of_a_share_holds_the_effect_and_grows_with_every_doubt(
+    n, share, expected, rho, blocks, error, freedom
+):
+    hits, usual = round(share * n), expected * n
+    low, high = dispersed_share(hits, usual, n, rho, blocks, error=error * n, freedom=freedom)
+    plain_low, plain_high = dispersed_share(hits, usual, n, rho, blocks)
+    effect = (hits - usual) / n
+    assert low - 1e-9 <= plain_low <= effect + 1e-9
+    assert effect - 1e-9 <= plain_high <= high + 1e-9
+
+
+def test_more_blocks_carry_more_evidence_of_the_same_counts():
+    widths = [np.ptp(dispersed_share(100, 50.0, 2_000, 0.02, blocks)) for blocks in (1, 4, 28, 2_000)]
+    assert widths == sorted(widths, reverse=True)
+    assert np.ptp(dispersed_share(100, 50.0, 2_000, 0.0, 1)) == pytest.approx(widths[-1])
+
+
+def test_the_design_effect_is_that_of_equal_blocks():
+    assert design_effect(2_000, 0.02, 4) == pytest.approx(1 + 499 * 0.02)
+    assert design_effect(30, 0.02, 60) == 1
+
+
+def test_a_share_of_nothing_may_be_anything():
+    assert dispersed_share(0, 0.0, 0, 0.1, 3) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("n", "p", "rho", "blocks"), [(60, 0.1, 0.02, 1), (3_000, 0.02, 0.003, 3), (900, 0.5, 0.05, 9)]
+)
+def test_beta_binomial_blocks_are_covered(n, p, rho, blocks):
+    random = np.random.default_rng(6)
+    k = (1 - rho) / rho
+    covered = 0
+    for _ in range(1_000):
+        hits = random.binomial(n // blocks, random.beta(p * k, (1 - p) * k, blocks)).sum()
+        low, high = dispersed_share(hits, 0.9 * p * n, n, rho, blocks)
+        covered += low <= 0.1 * p <= high
+    assert 0.93 <= covered / 1_000 <= 0.975
+
+
+def test_the_critical_value_is_students():
+    assert critical(0.95, 7) == pytest.approx(stats.t.ppf(0.975, 7))
+    assert critical(0.95, np.inf) == pytest.approx(stats.norm.ppf(0.975))
