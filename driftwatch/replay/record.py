@@ -47,8 +47,8 @@ class Extent:
 
     @property
     def end(self) -> datetime:
-        """The end of the last hour that holds something."""
-        return moment_of(self.hours[-1] + 1)
+        """A step after the last hour that holds something."""
+        return moment_of(self.hours[-1]) + self.pace
 
 
 class Record(Windows):
