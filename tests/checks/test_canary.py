@@ -22,7 +22,7 @@ def judge(check, observations, reference_ranks=(1,) * 50, *, gone=(), alpha=0.00
 def test_lost_documents_fail_and_name_the_canaries():
     finding = judge(canary(), [None] * 27 + [1] * 23)
     assert finding.verdict == "fail"
-    assert finding.message.startswith("recall R@10 fell from 1.00 to 0.46 (-0.54, -0.68 to -0.4")
+    assert finding.message.startswith("recall R@10 fell from 1.00 to 0.46 (-0.54, -0.67 to -0.3")
     assert finding.message.endswith("27 of 50 canaries lost their document")
     assert finding.effect == pytest.approx(-0.54)
     assert finding.interval[0] < -0.54 < finding.interval[1] < 0
