@@ -48,11 +48,12 @@ def read_runs(store: Store, name: str, given: Sequence[str], now: datetime, prog
         answers += len(run.observations)
         if asked % 50 == 0:
             progress(f"reading {name}", answers)
+    rejects = tuple(each.rstrip() for each in problems.shown[:REJECTS_SHOWN])
     if not answers:
-        said = "\n".join(problems.shown[:REJECTS_SHOWN]) or "the files are empty."
+        said = "\n".join(rejects) or "the files are empty."
         remedy = 'Write {"ts": …, "query_id": …, "relevant": […], "results": […]} a line.'
         raise SourceError(f"no canary run can be read: {said}", remedy=remedy)
-    return Taken(name, answers + problems.count, problems.count, tuple(problems.shown[:REJECTS_SHOWN]))
+    return Taken(name, answers + problems.count, problems.count, rejects)
 
 
 def _files(given: Sequence[str]) -> list[Path]:
