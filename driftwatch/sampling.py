@@ -10,7 +10,7 @@ for random sampling without replacement*; *Adaptive threshold sampling*, section
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -20,6 +20,9 @@ from math import ceil
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from driftwatch.types import Observation
 
@@ -91,10 +94,19 @@ class Stratum:
 class OpenStratum:
     """One day of one language while its sample may still change; with a threshold of 0 it is closed for good."""
 
-    __slots__ = ("_heap", "_held", "_sampler", "_threshold", "closed", "day", "lang", "limit", "salt", "size")
+    __slots__ = ("_heap", "_held", "_sampler", "_threshold", "closed", "day", "lang", "limit", "salt", "seen", "size")
 
-    def __init__(self, sampler: Sampler, day: date, lang: str, threshold: float, priorities: Sequence[float]) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        day: date,
+        lang: str,
+        threshold: float,
+        priorities: Sequence[float],
+        seen: SeenUnits,
+    ) -> None:
         self._sampler = sampler
+        self.seen = seen
         self.day = day
         self.lang = lang
         self.threshold = threshold
@@ -146,6 +158,86 @@ def fraction(digest: bytes) -> float:
     return (int.from_bytes(digest, "big") >> 11) * _STEP
 
 
+_FLAGS = np.uint64(15)
+_LEAST_SLOTS = 1 << 10
+_MOST_SLOTS = 1 << 21
+
+
+class SeenUnits:
+    """What each unit of one day has said something about: a hash table of their digests, with four flags each.
+
+    It takes 16 bytes a unit, and grows up to 16 MB. On a day with more units than that holds, a million, it goes on
+    with every second unit, then with every fourth, chosen by their digests: rates stay what they are, of fewer units.
+    Two units are taken for one with a probability of less than 1e-6 a day (60 bits of their digests are compared).
+
+    It lives with the sampler, in memory: after a restart, or after a batch that was not committed, the units of the
+    days that are still open may count once more.
+    """
+
+    __slots__ = ("_highest", "_most_slots", "_slots", "size")
+
+    def __init__(self, most_slots: int = _MOST_SLOTS) -> None:
+        self.size = 0
+        """Units that it remembers."""
+        self._most_slots = most_slots
+        self._slots = np.zeros(min(_LEAST_SLOTS, most_slots), dtype=np.uint64)
+        self._highest = np.uint64(2**64 - 1)
+
+    def first(self, digests: NDArray[np.uint64], flags: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Of the flags of each row those that no earlier row of its unit had; shape (n,).
+
+        Args:
+            digests: shape (n,), of the rows' units, in the order of the rows.
+            flags: shape (n,), in [1, 15].
+        """
+        self._make_room(digests)
+        new = np.zeros(len(digests), dtype=np.int64)
+        rows = np.flatnonzero(digests <= self._highest)
+        units, of_row = np.unique(digests[rows] & ~_FLAGS, return_inverse=True)
+        places = self._places(units)
+        known = (self._slots[places] & _FLAGS).astype(np.int64)
+        self.size += int(np.count_nonzero(known == 0))
+        for flag in (1, 2, 4, 8):
+            having = np.flatnonzero(flags[rows] & flag)[::-1]
+            earliest = np.full(len(units), -1)
+            earliest[of_row[having]] = having  # of equal places the last is kept: the earliest row
+            fresh = (earliest >= 0) & (known & flag == 0)
+            new[rows[earliest[fresh]]] |= flag
+            known[fresh] |= flag
+        self._slots[places] = units | known.astype(np.uint64)
+        return new
+
+    def _places(self, units: NDArray[np.uint64]) -> NDArray[np.intp]:
+        """Where each unit stands in the table; one that is new is put there, without flags."""
+        slots, last = self._slots, len(self._slots) - 1
+        places = ((units >> 4) & last).astype(np.intp)
+        left = np.arange(len(units))
+        while left.size:
+            here = places[left]
+            empty = slots[here] == 0
+            slots[here[empty]] = units[left[empty]]  # of two that want one place the last gets it
+            left = left[slots[here] >> 4 != units[left] >> 4]
+            places[left] = (places[left] + 1) & last
+        return places
+
+    def _make_room(self, digests: NDArray[np.uint64]) -> None:
+        """Keep half of the table empty, also when all of these are new: by a larger table, then by fewer units."""
+        while 2 * (self.size + np.count_nonzero(digests <= self._highest)) > len(self._slots):
+            held = self._slots[self._slots != 0]
+            if len(self._slots) < self._most_slots:
+                self._slots = np.zeros(2 * len(self._slots), dtype=np.uint64)
+            else:
+                self._highest >>= np.uint64(1)
+                held = held[held <= self._highest]
+                self._slots[:] = 0
+            self.size = len(held)
+            self._slots[self._places(held & ~_FLAGS)] = held
+
+
+_NOTHING_SEEN = SeenUnits()
+"""Of days that are too old: nothing is asked of it."""
+
+
 _size_and_name = attrgetter("size", "lang")
 
 
@@ -160,6 +252,7 @@ class Sampler:
         self.keep_per_day = keep_per_day
         self._days: dict[date, dict[str, OpenStratum]] = {}
         self._rows: Counter[date] = Counter()
+        self._seen: defaultdict[date, SeenUnits] = defaultdict(SeenUnits)
         self._changed: set[OpenStratum] = set()
         self._final: dict[tuple[date, str], float] = {}
         self._oldest = date.min
@@ -198,8 +291,8 @@ class Sampler:
 
     def _open(self, day: date, lang: str, known: Stratum) -> OpenStratum:
         if day < self._oldest:
-            return OpenStratum(self, day, lang, 0.0, ())
-        layer = OpenStratum(self, day, lang, known.threshold, known.priorities)
+            return OpenStratum(self, day, lang, 0.0, (), _NOTHING_SEEN)
+        layer = OpenStratum(self, day, lang, known.threshold, known.priorities, self._seen[day])
         self._days.setdefault(day, {})[lang] = layer
         self._rows[day] += layer.size
         self._changed.add(layer)
@@ -210,7 +303,7 @@ class Sampler:
 
     def _close(self, day: date) -> None:
         """Forget a day; readers that still hold its strata find them closed."""
-        del self._rows[day]
+        del self._rows[day], self._seen[day]
         for layer in self._days.pop(day).values():
             if layer in self._changed:
                 self._changed.discard(layer)

@@ -125,10 +125,22 @@ TALLY_FIELDS = (
     "accepted",
     "detected",
     "errors",
+    "units",
+    "units_results_known",
+    "units_empty",
+    "units_abstention_known",
+    "units_abstained",
+    "units_feedback_known",
+    "units_up",
+    "units_down",
+    "units_click",
+    "units_accepted",
 )
 """The columns of ``Tallies.counts``. ``*_known`` are the denominators: lines that say anything about it at all.
 
 ``detected`` counts lines whose language driftwatch guessed; ``errors`` counts lines that report a failed retrieval.
+``units*`` count independent units instead of lines: of each unit (a session, or a distinct query) the first line of the
+day, and for each denominator the first line of the day that says anything about it.
 """
 
 
@@ -187,6 +199,11 @@ class Contents:
     """Rows of ``whole`` -> their texts; None where texts are not kept, or not shown to anybody."""
     trouble: str = ""
     """Why nothing more is embedded, with the remedy; empty when it is, or will be at the next look."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is embedded that is to be."""
+        return bool(self.embedded[self.chosen].all())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,11 +7,12 @@ from collections import Counter
 from datetime import date, timedelta
 from hashlib import blake2b
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from driftwatch.sampling import DAYS_OPEN, Sampler, Stratum, fraction
+from driftwatch.sampling import DAYS_OPEN, Sampler, SeenUnits, Stratum, fraction
 
 DAY = date(2026, 11, 1)
 Offer = tuple[date, str, str]
@@ -230,3 +231,75 @@ def test_a_lowered_setting_shrinks_a_restored_day():
     sampler = Sampler(10, stored)
     sampler.offer(DAY, "*", 0.001)
     assert sampler.stratum(DAY, "*").size == 10
+
+
+# --- units that were seen ------------------------------------------------------------------------------------------
+
+
+def digests_of(units: list[int]) -> np.ndarray:
+    """As the reader makes them."""
+    return np.array([int.from_bytes(blake2b(str(n).encode(), digest_size=8).digest(), "big") for n in units], "u8")
+
+
+def firsts(seen: SeenUnits, units: list[int], flags: list[int]) -> list[int]:
+    return seen.first(digests_of(units), np.array(flags, dtype=np.int64)).tolist()
+
+
+def test_of_each_unit_the_first_row_that_carries_a_flag_is_new():
+    seen = SeenUnits()
+    assert firsts(seen, [7, 7, 8, 7], [1, 3, 1, 7]) == [1, 2, 1, 4]
+    assert firsts(seen, [8, 7, 9], [9, 15, 15]) == [8, 8, 15]
+    assert seen.size == 3
+
+
+@settings(max_examples=60)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 15)), max_size=1500),
+    cuts=st.lists(st.integers(1, 700), max_size=5),
+)
+def test_flags_are_new_as_a_dictionary_says_however_rows_are_cut(rows, cuts):
+    known: dict[int, int] = {}
+    expected = []
+    for unit, flags in rows:
+        expected.append(flags & ~known.get(unit, 0))
+        known[unit] = known.get(unit, 0) | flags
+    seen, found, rest = SeenUnits(), [], rows
+    for cut in [*cuts, len(rows)]:
+        part, rest = rest[:cut], rest[cut:]
+        found += firsts(seen, [unit for unit, _ in part], [flags for _, flags in part])
+    assert found == expected
+    assert seen.size == len(known)
+
+
+def test_units_of_colliding_digests_stay_apart():
+    """All of them want the same place in the table, and the last ones wrap around its end."""
+    digests = (np.arange(1, 400, dtype=np.uint64) << np.uint64(40)) | np.uint64(0xFFFFF0)
+    seen = SeenUnits()
+    once = np.ones(len(digests), dtype=np.int64)
+    assert seen.first(digests, once).tolist() == [1] * 399
+    assert seen.first(digests, once).tolist() == [0] * 399
+    assert seen.size == 399
+
+
+def test_beyond_what_it_holds_a_day_goes_on_with_units_chosen_by_their_digests():
+    seen, counted = SeenUnits(most_slots=1 << 12), []
+    for start in range(0, 64_000, 500):
+        units = list(range(start, start + 500))
+        counted += [unit for unit, new in zip(units, firsts(seen, units, [1] * 500), strict=True) if new]
+        assert seen.size <= 1 << 11
+    assert counted[:1000] == list(range(1000))
+    last = len([unit for unit in counted if unit >= 48_000])
+    share = 2.0 ** round(np.log2(last / 16_000))
+    assert share <= 1 / 16
+    assert abs(last - 16_000 * share) < 5 * (16_000 * share) ** 0.5
+    assert not any(firsts(seen, counted, [1] * len(counted)))
+
+
+def test_units_are_forgotten_with_their_day_and_those_of_another_day_are_others():
+    sampler = Sampler(10)
+    monday, tuesday = sampler.stratum(DAY, "en").seen, sampler.stratum(DAY + timedelta(days=1), "de").seen
+    assert sampler.stratum(DAY, "de").seen is monday is not tuesday
+    assert firsts(monday, [1], [1]) == firsts(tuesday, [1], [1]) == [1]
+    sampler.stratum(DAY + timedelta(days=DAYS_OPEN + 1), "en")
+    assert sampler.stratum(DAY, "en").seen is not monday
+    assert sampler.stratum(DAY + timedelta(days=1), "en").seen is tuesday

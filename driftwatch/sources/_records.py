@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
@@ -17,17 +17,25 @@ import orjson
 from driftwatch.language import primary_subtag
 from driftwatch.privacy import KeepText
 from driftwatch.sampling import EVERYTHING, Batch, Kept, OpenStratum, Reject, Sampler, fraction
+from driftwatch.sources._counting import (
+    ABSTAINED,
+    ANSWERED,
+    AT_ONCE,
+    CLOSED,
+    DETECTED,
+    FAILED,
+    FEEDBACK,
+    FOUND,
+    NOTHING,
+    Counting,
+)
 from driftwatch.sources._parsing import Malformed, salvaged, too_long
 from driftwatch.sources._rows import Rows, clean
 from driftwatch.sources._times import AHEAD, OLDEST
 from driftwatch.sources._version1 import plain
-from driftwatch.types import TALLY_FIELDS, UNDETERMINED, ScoreKind
+from driftwatch.types import UNDETERMINED, ScoreKind
 
 Translate = Callable[[Any], Any]
-
-QUERIES, RESULTS_KNOWN, EMPTY, ABSTENTION_KNOWN, ABSTAINED, FEEDBACK_KNOWN = range(6)
-DETECTED, ERRORS = TALLY_FIELDS.index("detected"), TALLY_FIELDS.index("errors")
-FEEDBACK_PLACES = {name: TALLY_FIELDS.index(name) for name in ("up", "down", "click", "accepted")} | {"none": 0}
 
 TOO_OLD = "lines older than the days whose sample is still open were counted and not sampled"
 
@@ -58,6 +66,8 @@ class Reading:
     keep_text: KeepText = "full"
     key: bytes | None = None
     """Of the text hashes; None draws one a process."""
+    hear: Callable[[str, str], None] | None = None
+    """Takes what is kept of each sampled text, and the text, before it is forgotten."""
 
 
 @dataclass(slots=True)
@@ -66,7 +76,8 @@ class _Cell:
 
     lang: str
     layer: OpenStratum
-    counts: list[int] = field(default_factory=lambda: [0] * len(TALLY_FIELDS))
+    code: int
+    """What ``Counting`` calls it."""
 
 
 _Offered = tuple[float, OpenStratum, Callable[[Any], Any], Any, datetime, str, bool | None]
@@ -94,7 +105,7 @@ class Intake:
         self.now = now
         self.latest = now + AHEAD
         self.stratify = stratify
-        self._rows = Rows(source, score_kind, reading.keep_text, reading.key, self.note)
+        self._rows = Rows(source, score_kind, reading.keep_text, reading.key, self.note, reading.hear)
         self.translate = translate
         self.max_line = max_line
         self.lines = 0
@@ -102,6 +113,7 @@ class Intake:
         self.rejects: list[Reject] = []
         self.notes: Counter[str] = Counter()
         self.cells: dict[tuple[int, str], _Cell] = {}
+        self._counting = Counting()
         self._quick: dict[tuple[str, str | None], _Cell] = {}
         self._langs: dict[str | None, str] = {}
         # Lines as they were read, not what was parsed of them: that is ten times as large.
@@ -179,7 +191,8 @@ class Intake:
 
         One long loop over local names, because every line of every log goes through it.
         """
-        quick, offered, places, digest_of = self._quick, self._offered, FEEDBACK_PLACES, blake2b
+        quick, offered, codes, digests = self._quick, self._offered, self._counting.codes, self._counting.digests
+        feedbacks, digest_of = FEEDBACK, blake2b
         fromisoformat = datetime.fromisoformat
         for index, item in enumerate(items):
             try:
@@ -199,7 +212,7 @@ class Intake:
                 ):
                     raise TypeError
                 feedback = get("feedback")
-                place = None if feedback is None else places[feedback]
+                says = 0 if feedback is None else feedbacks[feedback]
                 if abstained is None:
                     abstained = self._abstained(get("answer"), cell.lang)
                 elif type(abstained) is not bool:
@@ -208,25 +221,16 @@ class Intake:
                 odd(index)
                 continue
 
-            counts, layer = cell.counts, cell.layer
-            counts[QUERIES] += 1
             if error:
-                counts[ERRORS] += 1
+                says += FAILED
             elif results is not None:
-                counts[RESULTS_KNOWN] += 1
-                if not results:
-                    counts[EMPTY] += 1
+                says += FOUND if results else NOTHING
             if abstained is not None:
-                counts[ABSTENTION_KNOWN] += 1
-                if abstained:
-                    counts[ABSTAINED] += 1
-            if place is not None:
-                counts[FEEDBACK_KNOWN] += 1
-                if place:
-                    counts[place] += 1
+                says += ABSTAINED if abstained else ANSWERED
             if given is None and cell.lang != UNDETERMINED:
-                counts[DETECTED] += 1
+                says += DETECTED
 
+            layer = cell.layer
             digest = digest_of(layer.salt + (session or distinct(text)).encode(), digest_size=8).digest()
             if digest < layer.limit:
                 if layer.offer(priority := fraction(digest)):
@@ -235,6 +239,11 @@ class Intake:
                         self._let_go()
             elif layer.closed:
                 self.notes[TOO_OLD] += 1
+                says += CLOSED
+            codes.append(cell.code + says)
+            digests.append(digest)
+        if len(codes) >= AT_ONCE:
+            self._counting.count()
 
     def _cell(self, text: str, ts: str, at: datetime, given: str | None) -> _Cell:
         """The hour and language of a record, which is where it is counted.
@@ -252,7 +261,7 @@ class Intake:
         if (cell := self.cells.get((hour, lang))) is None:
             day = (_EPOCH + hour * _HOUR).date()
             layer = self.sampler.stratum(day, lang if self.stratify else EVERYTHING)
-            self.cells[hour, lang] = cell = _Cell(lang, layer)
+            self.cells[hour, lang] = cell = _Cell(lang, layer, self._counting.cell(hour, lang, layer))
         told = given is not None or self.reading.detect is None
         if told and ts[13] == ":" and _EPOCH + (hour + 1) * _HOUR < self.latest:
             self._quick[ts[:13], given] = cell
@@ -285,7 +294,7 @@ class Intake:
         return Batch(
             source=self.source,
             cursor=cursor,
-            tallies={key: cell.counts for key, cell in self.cells.items()},
+            tallies=self._counting.tallies(),
             kept=tuple(
                 Kept(priority, layer.day, self._rows.row(load(item), at, lang, abstained), layer.lang)
                 for priority, layer, load, item, at, lang, abstained in self._offered

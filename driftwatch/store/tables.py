@@ -34,6 +34,11 @@ def _id(name: str) -> Column[int]:
     return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
+def _since_0003(counter: str) -> str | None:
+    """What a counter of units begins with: these columns were added to tables that had rows."""
+    return "0" if counter.startswith("units") else None
+
+
 # --- traffic -------------------------------------------------------------------------------------------------------
 
 readings = Table(
@@ -53,7 +58,7 @@ tallies = Table(
     Column("source", Name, primary_key=True),
     Column("hour", Integer, primary_key=True, autoincrement=False),
     Column("lang", Name, primary_key=True),
-    *(Column(name, BigInteger, nullable=False) for name in TALLY_FIELDS),
+    *(Column(name, BigInteger, nullable=False, server_default=_since_0003(name)) for name in TALLY_FIELDS),
     sqlite_with_rowid=False,
 )
 """Exact counts; ``hour`` is hours since 1970."""

@@ -32,10 +32,21 @@ def take(*lines: Any, reading: Reading | None = None, keep: int = 1000, **settin
     return intake.batch({})
 
 
+def sums(batch: Batch) -> dict[str, int]:
+    """Column -> its sum, where that is not zero."""
+    totals = [sum(column) for column in zip(*batch.tallies.values(), strict=True)]
+    return {name: count for name, count in zip(TALLY_FIELDS, totals, strict=True) if count}
+
+
 def tally(batch: Batch) -> dict[str, int]:
-    """The sums that are not zero."""
-    sums = [sum(column) for column in zip(*batch.tallies.values(), strict=True)]
-    return {name: count for name, count in zip(TALLY_FIELDS, sums, strict=False) if count}
+    """What was counted of lines."""
+    return {name: count for name, count in sums(batch).items() if not name.startswith("units")}
+
+
+def units(batch: Batch) -> dict[str, int]:
+    """What was counted of units, called as it is called of lines."""
+    counted = {name: count for name, count in sums(batch).items() if name.startswith("units")}
+    return {name.removeprefix("units_").replace("units", "queries"): count for name, count in counted.items()}
 
 
 def row(line: dict[str, Any], **settings: Any) -> Observation:
@@ -49,7 +60,7 @@ def why(line: Any, **settings: Any) -> str:
 
 
 def test_the_smallest_line_is_one_query_and_nothing_is_known_of_it():
-    assert tally(take({})) == {"queries": 1}
+    assert tally(take({})) == units(take({})) == {"queries": 1}
 
 
 def test_a_line_is_counted_in_its_hour_and_language():
@@ -87,7 +98,10 @@ def test_a_line_is_counted_in_its_hour_and_language():
     ],
 )
 def test_what_each_field_counts_as(fields, counted):
-    assert tally(take(fields)) == {"queries": 1} | counted
+    batch = take(fields)
+    assert tally(batch) == {"queries": 1} | counted
+    counted.pop("errors", None)  # of lines only
+    assert units(batch) == {"queries": 1} | counted
 
 
 def test_an_answer_is_judged_only_where_the_line_has_no_flag():
@@ -406,6 +420,8 @@ def test_batches_cut_anywhere_give_the_same_counts_and_the_same_sample(cuts, see
     (counts, rows), (counts_of_parts, rows_of_parts) = read_in_parts(lines, []), read_in_parts(lines, cuts)
     assert counts == counts_of_parts
     assert rows == rows_of_parts
+    by_hand = Counter((json.loads(line)["lang"], json.loads(line)["session"]) for line in lines)
+    assert sum(n for (_, place), n in counts.items() if TALLY_FIELDS[place] == "units") == len(by_hand)
 
 
 def read_in_parts(lines: list[bytes], cuts: list[int]) -> tuple[Any, Any]:

@@ -19,6 +19,8 @@ from driftwatch.store import Store
 from driftwatch.store.database import Database
 from driftwatch.store.schema import HEAD, VERSION_TABLE, upgrade
 from driftwatch.store.tables import metadata
+from driftwatch.types import TALLY_FIELDS
+from tests.fakes.batches import HOUR, MONDAY, hours
 
 
 @contextmanager
@@ -103,6 +105,20 @@ def test_findings_from_before_the_budget_add_nothing_to_it(empty_url: str) -> No
     store = Store.open(empty_url)
     (found,) = store.decisions.findings()
     assert (found.n, found.evidence, found.share, found.onset, found.pages) == (3, None, None, None, False)
+    store.close()
+
+
+def test_lines_from_before_units_were_counted_are_taken_for_units(empty_url: str) -> None:
+    lines = {name: 100 + place for place, name in enumerate(TALLY_FIELDS) if not name.startswith("units")}
+    with at_revision("0002", empty_url) as database:
+        _insert(database, "tallies", source="live", hour=hours(MONDAY), lang="de", **lines)
+    store = Store.open(empty_url)
+    found = store.traffic.tallies("live", MONDAY, MONDAY + HOUR)
+    assert {name: found.total(name) for name in lines} == lines
+    assert found.total("units") == lines["queries"]
+    topics = ("results_known", "empty", "abstention_known", "abstained")
+    feedback = ("feedback_known", "up", "down", "click", "accepted")
+    assert all(found.total(f"units_{name}") == lines[name] for name in (*topics, *feedback))
     store.close()
 
 
