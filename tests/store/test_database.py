@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from driftwatch.errors import MissingExtra, StoreError
 from driftwatch.store import Store
 from driftwatch.store.database import read_url
+from driftwatch.store.schema import HEAD
 from tests.fakes.batches import DAY, MONDAY, batch, counts, hours, kept
 from tests.fakes.decided import EVERYTHING, MINUTE, alert, finding, transition
 
@@ -201,7 +202,7 @@ def test_a_probe_says_what_is_there_and_makes_nothing(tmp_path: Path) -> None:
     assert Store.probe(url).endswith("d.db will be made")
     assert list(tmp_path.iterdir()) == []
     Store.open(url).close()
-    assert Store.probe(url).endswith("d.db, tables 0001")
+    assert Store.probe(url).endswith(f"d.db, tables {HEAD}")
     with sqlite3.connect(tmp_path / "d.db") as connection:
         connection.execute("UPDATE driftwatch_version SET version_num = '0999'")
     connection.close()
