@@ -15,6 +15,7 @@ from driftwatch.budget import alpha_per_look, quantities
 from driftwatch.checks import Check
 from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
+from driftwatch.contents import Asked
 from driftwatch.incidents import Alerts, Decision, decide, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
@@ -45,8 +46,9 @@ class Engine:
     ) -> None:
         self.watch = watch
         self.store = store
-        self.observer = Observer(watch, store, embedder, stopping)
-        self.windows = Windows(store, watch, learns=learns)
+        asked = Asked(store, embedder, watch.privacy, stopping)
+        self.observer = Observer(watch, store, embedder, stopping, asked)
+        self.windows = Windows(store, watch, learns=learns, asked=asked)
         self._deciding = threading.Lock()
 
     # --- what happened ---------------------------------------------------------------------------------------------

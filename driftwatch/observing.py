@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from driftwatch.config import Watch
+from driftwatch.contents import Asked
 from driftwatch.errors import DriftwatchError, RetrieverError
 from driftwatch.language import Detector
 from driftwatch.sampling import Batch, Sampler
@@ -50,8 +51,16 @@ class Observed:
 class Observer:
     """Reads the sources of one watched service into the store."""
 
-    def __init__(self, watch: Watch, store: Store, embedder: Embedder | None, stopping: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        watch: Watch,
+        store: Store,
+        embedder: Embedder | None,
+        stopping: Callable[[], bool],
+        asked: Asked | None = None,
+    ) -> None:
         self.watch = watch
+        self._asked = asked or Asked(store, None, watch.privacy)
         self.store = store
         self.embedder = embedder
         self.stopping = stopping
@@ -98,6 +107,7 @@ class Observer:
         with self.lock_of(name), self._sampling(name, now) as sampler:
             batch: Batch = source.batch(records, sampler, self.reading, now)
             self.store.traffic.ingest(batch)
+            self._asked.embed_heard(self._embedded_a_day)
             return batch
 
     def _ask(self, source: Source, now: datetime) -> Observed:
@@ -132,6 +142,7 @@ class Observer:
                 self.watch.base, cursor, sampler, self.reading, now=now, limit_bytes=READ_AT_ONCE
             ):
                 self.store.traffic.ingest(self._asked_again(source, batch))
+                self._asked.embed_heard(self._embedded_a_day)
                 lines += batch.lines
                 rejected += batch.rejected
                 for note, count in batch.notes.items():
@@ -180,6 +191,11 @@ class Observer:
         return self.watch.retriever.score_kind if self.watch.retriever else "similarity"
 
     @cached_property
+    def _embedded_a_day(self) -> int:
+        """The most texts of a day that a check wants embedded; 0: none."""
+        return max((check.embeds for check in self.watch.checks), default=0)
+
+    @cached_property
     def reading(self) -> Reading:
         """How a log line is understood: languages, abstentions, privacy."""
         languages, privacy = self.watch.languages, self.watch.privacy
@@ -189,6 +205,7 @@ class Observer:
             abstained=Abstention.extended(self.watch.abstention),
             keep_text=privacy.keep_text,
             key=privacy.key.get_secret_value().encode() if privacy.key else None,
+            hear=self._asked.hear if self._embedded_a_day else None,
         )
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from driftwatch.checks import Check
 from driftwatch.config import Watch
+from driftwatch.contents import Asked
 from driftwatch.store import Store
 from driftwatch.types import POOLED, Baseline, Run, Window
 
@@ -57,8 +58,9 @@ class Pair:
 class Windows:
     """Builds windows from the store; what the baseline holds is read once and kept."""
 
-    def __init__(self, store: Store, watch: Watch, *, learns: bool = True) -> None:
+    def __init__(self, store: Store, watch: Watch, *, learns: bool = True, asked: Asked | None = None) -> None:
         self.learns = learns
+        self.asked = asked or Asked(store, None, watch.privacy)
         self.store = store
         self.watch = watch
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
@@ -156,11 +158,13 @@ class Windows:
         return parts[key]
 
     def _reference(self, check: Check, current: Window, baseline: Baseline) -> Window:
-        key = (check.source, check.needs, baseline.start, baseline.end)
+        key = (check.source, check.needs, check.embeds, baseline.start, baseline.end)
         if check.needs == "runs":
             newest = canaries_of(current.runs[-1]) if current.runs else frozenset()
             return self.cached((*key, newest), lambda: self._canary_reference(check, baseline, newest))
         whole = self.cached(key, lambda: self._read(check, baseline.start, baseline.end))
+        if whole.sample.contents is not None and not whole.sample.contents.complete:
+            del self._kept[key]  # it is read again, with more of it embedded, at the next look
         if check.window >= WEEK or check.compares == "all hours":
             return whole
         wanted = matching_hours(current.start, current.end, baseline)
@@ -187,6 +191,8 @@ class Windows:
                 return Window(start, end, runs=self.store.canaries.runs(check.source, start, end))
             case "sample":
                 sample = self.store.traffic.sample(check.source, start, end)
+                if check.embeds:
+                    sample = self.asked.fill(sample, check.source, check.embeds)
                 return Window(start, end, sample=sample, tallies=self.store.traffic.tallies(check.source, start, end))
             case "tallies":
                 return Window(start, end, tallies=self.store.traffic.tallies(check.source, start, end))

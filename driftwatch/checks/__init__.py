@@ -26,8 +26,6 @@ class Check(Kind):
     """Which part of a window the check reads; the engine fills only that."""
     family: ClassVar[str]
     """canaries | scores | rates | mix | volume."""
-    embeds: ClassVar[bool] = False
-    """Whether it reads the embeddings of the sampled queries."""
     pools: ClassVar[bool] = True
     """False for a check whose question is about the segments together (mix): it is called once, on everything."""
 
@@ -52,6 +50,11 @@ class Check(Kind):
     """How many good looks in a row resolve it. Default: `alerts.until`."""
     blind_after: int | None = Field(default=None, ge=1, le=1000)
     """How many looks in a row may be unknown before it is blind. Default: `alerts.blind_after`."""
+
+    @property
+    def embeds(self) -> int:
+        """How many of the sampled queries of a day it wants with their embedding; 0: none."""
+        return 0
 
     @property
     def learns_from(self) -> str:

@@ -180,6 +180,14 @@ def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
         yield "error", message, "retriever", ""
 
 
+def _nothing_to_embed_with(watch: Watch) -> Iterator[Finding]:
+    for origin, check, _ in _checks(watch):
+        if check.embeds and watch.embedder is None:
+            message = f"check '{check.name}' ({check.kind}) compares embeddings, but there is no 'embedder'. Add one:"
+            remedy = "'embedder: {model: intfloat/multilingual-e5-small}', and install the extra 'embed'."
+            yield "error", f"{message} {remedy}", origin, "kind"
+
+
 def _idle_parts(watch: Watch) -> Iterator[Finding]:
     judged = {name for check in watch.checks for name in (check.source, check.learns_from)}
     if not watch.checks:
@@ -257,6 +265,7 @@ _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _thin_samples,
     _short_memory,
     _nobody_to_ask,
+    _nothing_to_embed_with,
     _idle_parts,
     _twins,
     _open_doors,

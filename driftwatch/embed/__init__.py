@@ -18,12 +18,13 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 from driftwatch.embed._batches import encode_in_batches
 from driftwatch.embed._cache import VectorCache, text_key
 from driftwatch.embed._model import Loaded, load, runs_on, vector_fingerprint
+from driftwatch.embed._queries import QueryVectors
 from driftwatch.embed._weights import find_weights
 from driftwatch.errors import EmbedError
 from driftwatch.plugins import Settings, below
 from driftwatch.sizes import Size
 
-__all__ = ["EmbedderSettings", "TextEmbedder"]
+__all__ = ["EmbedderSettings", "QueryVectors", "TextEmbedder"]
 
 Role = Literal["query", "document"]
 
@@ -89,6 +90,20 @@ class TextEmbedder:
         """shape (n, dimension), float32, L2-normalised, in the order of ``texts``."""
         return self._encode("query", texts)
 
+    def encode_queries_as(self, names: Sequence[str], texts: Sequence[str]) -> NDArray[np.float32]:
+        """As ``encode_queries``, with the vectors kept under ``names``: for texts of which nothing else is kept."""
+        return self._encode("query", texts, names)
+
+    @property
+    def directory(self) -> Path | None:
+        """Where vectors are kept; None: nowhere."""
+        return self._directory
+
+    @property
+    def cache_size(self) -> int:
+        """Bytes that they may take."""
+        return self._settings.cache_size
+
     def encode_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """shape (n, dimension), float32, L2-normalised, in the order of ``texts``."""
         return self._encode("document", texts)
@@ -114,12 +129,12 @@ class TextEmbedder:
             return None
         return VectorCache(self._directory, self.fingerprint, self._settings.cache_size)
 
-    def _encode(self, role: Role, texts: Sequence[str]) -> NDArray[np.float32]:
+    def _encode(self, role: Role, texts: Sequence[str], names: Sequence[str] | None = None) -> NDArray[np.float32]:
         if isinstance(texts, str):
             raise TypeError("encode takes a list of texts, not one text")
         if not texts:
             return np.empty((0, 0), np.float32)
-        keys = [text_key(role, text) for text in texts]
+        keys = [text_key(role, name) for name in names or texts]
         known = self._cache.get(keys) if self._cache else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:

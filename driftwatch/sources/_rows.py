@@ -32,17 +32,23 @@ class Rows:
     key: bytes | None
     note: Callable[[str], None]
     """Takes what was left out."""
+    hear: Callable[[str, str], None] | None = None
+    """Takes what is kept of a text, and the text."""
 
     def row(self, record: Mapping[str, Any], at: datetime, lang: str, abstained: bool | None) -> Observation:
         """A row of the sample. Nothing here may raise: the record is counted already."""
         text, error, session = record["query"], record.get("error"), record.get("session")
         given = record.get("query_id")
         query_id = clean(str(given)) if isinstance(given, str | int) and given != "" else _derived_id(record)
+        text = clean(text[:LONGEST_QUERY])
+        shown = kept(text, self.keep_text, self.key)
+        if self.hear is not None:
+            self.hear(shown, text)
         return Observation(
             at=at.astimezone(UTC),
             source=self.source,
             query_id=query_id[:LONGEST_NAME],
-            text=kept(clean(text[:LONGEST_QUERY]), self.keep_text, self.key),
+            text=shown,
             lang=lang,
             lang_detected=record.get("lang") is None and lang != UNDETERMINED,
             session=clean(session)[:LONGEST_NAME] if session else None,

@@ -84,6 +84,11 @@ def unpack_scores(blobs: Sequence[bytes]) -> NDArray[np.float32]:
     return scores
 
 
+def text_of(body: str) -> str:
+    """What is kept of the query's text."""
+    return str(orjson.loads(body)["text"])
+
+
 def observation_of(source: str, at: datetime, query_id: str, lang: str, weight: float, body: str) -> Observation:
     """The observation that ``row_of`` was given."""
     rest = orjson.loads(body)

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from driftwatch.sampling import Batch, Reject, Stratum
 from driftwatch.store.columns import EPOCH_DAY, day_of, micros, moment, short_name
 from driftwatch.store.database import Database
-from driftwatch.store.samples import observation_of, query_hash, row_of, unpack_scores
+from driftwatch.store.samples import observation_of, query_hash, row_of, text_of, unpack_scores
 from driftwatch.store.tables import readings, rejects, sampled, tallies, thresholds
 from driftwatch.types import TALLY_FIELDS, Observation, Sample, Tallies
 
@@ -137,6 +137,14 @@ class Traffic:
             np.array([weights.get(key, 1.0) for key in zip(day, stratum, strict=True)]),
             unpack_scores(scores),
         )
+
+    def texts(self, source: str, start: datetime, end: datetime) -> dict[tuple[int, str], str]:
+        """(microseconds since 1970, query_id) -> what is kept of the text, of the sampled queries of [start, end)."""
+        query = sa.select(_raw(sampled.c.at), sampled.c.query_id, sampled.c.body).where(
+            sampled.c.source == source, sampled.c.at >= start, sampled.c.at < end
+        )
+        with self._database.reading() as connection:
+            return {(at, query_id): text_of(body) for at, query_id, body in connection.execute(query)}
 
     # --- what people read ------------------------------------------------------------------------------------------
 
