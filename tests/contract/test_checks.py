@@ -16,7 +16,18 @@ from hypothesis import strategies as st
 
 from driftwatch.plugins import find_kind, kind_names
 from driftwatch.types import TALLY_FIELDS, Finding, Observation, Run, Sample, ScoredDoc, Tallies, Window
-from tests.fakes.windows import DAY, HOUR, MONDAY, run, same_hours, sample_window, steady_runs, tally_window
+from tests.fakes.contents import World, with_contents
+from tests.fakes.windows import (
+    DAY,
+    HOUR,
+    MONDAY,
+    run,
+    same_hours,
+    sample_window,
+    steady_runs,
+    tally_window,
+    telling_canaries,
+)
 
 KINDS = kind_names("checks")
 ROOT = Path(__file__).parents[2]
@@ -31,7 +42,7 @@ HEADINGS = [
 ]
 FLOORS = {"at_least", "at_most"}
 NEEDS = {"runs", "sample", "tallies"}
-FAMILIES = {"canaries", "scores", "rates", "mix", "volume"}
+FAMILIES = {"canaries", "scores", "rates", "mix", "volume", "queries"}
 
 
 def checks(kind, **more):
@@ -60,8 +71,9 @@ def normal(day, days, segment="all"):
     counted = tally_window(same_hours(BUSY, 24 * days), day=day)
     scores = np.random.default_rng(day).normal(0.7, 0.1, 400 * days)
     runs = tuple(replace(each, at=each.at + day * DAY) for each in steady_runs([1, 2, 3] * 10, days, 4))
-    sampled = sample_window(scores, day=day, days=days)
-    return Window(start, start + days * DAY, segment, 0.001, runs, sampled.sample, counted.tallies)
+    sampled = with_contents(sample_window(scores, day=day, days=days), World(today=day).days(days, 400))
+    canaries = telling_canaries(day=day, days=days)
+    return Window(start, start + days * DAY, segment, 0.001, runs, sampled.sample, counted.tallies, canaries)
 
 
 REFERENCE, CURRENT = normal(0, 14), normal(14, 1)
@@ -240,11 +252,12 @@ def runs(draw):
 def samples(draw):
     random = np.random.default_rng(draw(st.integers(0, 10**6)))
     n, k = draw(st.sampled_from([0, 1, 3, 60, 400])), draw(st.integers(0, 3))
+    vectors = World(today=n).day(n) if draw(st.booleans()) else np.tile(np.eye(1, 32), (n, 1))
     values = random.choice([np.nan, np.inf, -np.inf, 0.0, 0.5, 1e30, -3.0], (n, k)).astype(np.float32)
     if draw(st.booleans()):
         values = random.normal(draw(st.sampled_from([0.0, 0.7])), 0.1, (n, k)).astype(np.float32)
     hours = np.sort(random.integers(0, 24 * 14, n)).astype("timedelta64[h]")
-    return Sample(
+    sample = Sample(
         np.array([str(number) for number in range(n)], dtype=np.str_),
         np.datetime64("2026-05-04", "us") + hours,
         random.choice(["en", "de"], n).astype(np.str_),
@@ -252,6 +265,8 @@ def samples(draw):
         random.choice([1.0, 2.5, 1e6], n),
         values,
     )
+    embedded = random.random(n) < draw(st.sampled_from([0.0, 0.5, 1.0]))
+    return with_contents(Window(MONDAY, MONDAY + DAY, sample=sample), vectors, embedded=embedded).sample
 
 
 @st.composite

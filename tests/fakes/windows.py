@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -54,6 +55,39 @@ def runs_window(*runs: Run, alpha: float = 0.001, segment: str = "all") -> Windo
 def steady_runs(ranks: Sequence[int | None], days: int = 14, a_day: int = 24) -> tuple[Run, ...]:
     """The same ranks in every run of ``days`` days."""
     return tuple(run(ranks, MONDAY + number * (DAY / a_day)) for number in range(days * a_day))
+
+
+def telling(top: float, noise: float, *, scale: float = 1.0) -> tuple[int | None, tuple[float, ...]]:
+    """The rank of the right document, None when it is not among ten, and the ten scores of an answer.
+
+    ``top``: the best score, 0.7 give or take 0.1; the higher it is, the better the rank, but for ``noise``.
+    """
+    rank = round(4 + 30 * (0.7 - top) + noise)
+    scores = tuple(scale * (top - 0.3 * place / 9 * (top - 0.4)) for place in range(10))
+    return (max(1, rank) if rank <= 10 else None), scores
+
+
+def telling_canary(query_id: str, top: float, noise: float, at: datetime = MONDAY, **more: object) -> Observation:
+    """A canary whose scores tell how well it was answered."""
+    scale = float(more.pop("scale", 1.0))  # type: ignore[arg-type]
+    rank, scores = telling(top, noise, scale=scale)
+    ids = [f"right-{query_id}" if place == rank else f"other-{place}" for place in range(1, 11)]
+    seen = asked(query_id, rank, at=at, **{"lang": "en", **more})  # type: ignore[arg-type]
+    return replace(seen, hits=tuple(map(ScoredDoc, ids, scores)))
+
+
+def telling_canaries(number: int = 120, *, day: int = 0, days: int = 1, lower: float = 0.0, seed: int = 0) -> Window:
+    """The canaries of ``days`` days, a run each, all with best scores ``lower`` than they were."""
+    random = np.random.default_rng(seed)
+    tops, noise = random.normal(0.7, 0.1, number) - lower, random.normal(0, 1.5, number)
+    runs = [
+        run(
+            [telling_canary(f"c{i}", tops[i], noise[i], MONDAY + (day + each) * DAY) for i in range(number)],
+            MONDAY + (day + each) * DAY,
+        )
+        for each in range(days)
+    ]
+    return Window(MONDAY + day * DAY, MONDAY + (day + days) * DAY, runs=tuple(runs))
 
 
 def sample_window(
