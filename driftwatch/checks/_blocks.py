@@ -13,9 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.stats.interval import Design
 from driftwatch.types import TALLY_FIELDS, Tallies
 
 PRIOR_DAYS, PRIOR_VARIATION = 7, 0.1
+ENOUGH_DAYS = 5
+"""An interval takes the days as they are when there are so many; fewer are made up to so many by the prior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class Dispersion:
     """At least 1."""
     freedom: float
     """How well that is known: degrees of freedom, those of the prior among them."""
+    design: Design
+    """The same for intervals, which are to cover what they say and not more: without the prior where days suffice."""
 
     @classmethod
     def of(cls, chi_square: float, freedom: float, prior: float, width: int = 1) -> Dispersion:
@@ -34,7 +39,9 @@ class Dispersion:
         ``width``: degrees of freedom that one day brings.
         """
         known = freedom + PRIOR_DAYS * width
-        return cls(max(1.0, (chi_square + PRIOR_DAYS * width * prior) / known), known)
+        short = max(0.0, ENOUGH_DAYS * width - freedom)
+        design = Design.of(chi_square + short * prior, freedom + short)
+        return cls(max(1.0, (chi_square + PRIOR_DAYS * width * prior) / known), known, design)
 
     def temper(self, p_value: float, *, two_sided: bool) -> float:
         """What a p-value is worth whose dispersion was estimated: Student's t for the normal distribution."""

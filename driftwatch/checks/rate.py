@@ -10,7 +10,8 @@ from pydantic import Field
 from driftwatch.checks import Check
 from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion, by_day, of_days
 from driftwatch.checks._words import count, detected, percent
-from driftwatch.stats.proportion import newcombe, two_proportions, wilson
+from driftwatch.stats.interval import rate_change, share_interval
+from driftwatch.stats.proportion import two_proportions
 from driftwatch.types import Finding, Tallies, Window
 
 Outcome = Literal["empty", "abstained", "negative_feedback", "no_click"]
@@ -110,7 +111,7 @@ class Rate(Check):
         facts |= {
             "reference": x0 / n0,
             "effect": effect,
-            "interval": newcombe(x / n * m, m, x0 / n0 * m0, m0),
+            "interval": rate_change(x, n, x0, n0, vary.design),
             "statistic": float(x),
             "p_value": p_value,
             "details": {
@@ -119,7 +120,7 @@ class Rate(Check):
                 "reference_known": n0,
                 "day_dispersion": round(vary.factor, 3),
                 "fisher_p": two_proportions(x, n, x0, n0, self.side),
-                "interval_of_value": list(wilson(x / n * m, m)),
+                "interval_of_value": list(share_interval(x, n, vary.design)),
             },
         }
         if p_value < current.alpha and self._is_past_floor(effect, x0 / n0):

@@ -13,7 +13,8 @@ from pydantic import Field
 from driftwatch.checks import Check
 from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion
 from driftwatch.checks._words import count, detected
-from driftwatch.stats.proportion import poisson_ratio, ratio_interval
+from driftwatch.stats.interval import volume_change
+from driftwatch.stats.proportion import poisson_ratio
 from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
 
 Hours = NDArray[np.int64]
@@ -88,7 +89,7 @@ class Volume(Check):
         facts |= {
             "reference": expected,
             "effect": total / expected,
-            "interval": ratio_interval(x, e, seen),
+            "interval": volume_change(total, expected, usual.seen, vary.design),
             "statistic": float(total),
             "p_value": vary.temper(poisson_ratio(x, e, seen), two_sided=True),
         }
@@ -158,14 +159,16 @@ def _counts(tallies: Tallies, hours: Hours) -> NDArray[np.int64]:
 def _usual(reference: Window, hours: Hours) -> Usual | None:
     """Mean count of each hour of the week over the baseline; None when no hour can be compared."""
     past = _whole_hours(reference.start, reference.end)
-    wanted = np.isin(past % WEEK, hours % WEEK)
-    past, counts = past[wanted], _counts(reference.tallies, past)[wanted]
-    if not len(past):
+    counts = _counts(reference.tallies, past)
+    same_hour, same_day = np.isin(past % WEEK, hours % WEEK), np.isin(past % 24, hours % 24)
+    if not same_hour.any():
         return None
     times = np.bincount(past % WEEK, minlength=WEEK)
     means = np.bincount(past % WEEK, weights=counts, minlength=WEEK) / np.maximum(times, 1)
     known = times[hours % WEEK] > 0
-    return Usual(known, means[hours[known] % WEEK], float(counts.sum()), _dispersion(past, counts, means))
+    # A fortnight has two days like this one: how much days vary is learnt from these hours of every day.
+    vary = _dispersion(past[same_day], counts[same_day], means)
+    return Usual(known, means[hours[known] % WEEK], float(counts[same_hour].sum()), vary)
 
 
 def _dispersion(past: Hours, counts: NDArray[np.int64], means: NDArray[np.float64]) -> Dispersion:

@@ -31,7 +31,7 @@ def dirichlet_mean_interval(values: Floats, weights: Floats, level: float = 0.95
     ends, rise = np.clip(mean + target * deviation, low, high), np.full(2, deviation)
     score = normal_score(values, weights, ends)
     for _ in range(STEPS):
-        if np.abs(score - target).max() < 1e-6:
+        if np.abs(score - target).max() < 1e-4:
             break
         low, high = np.where(score < target, ends, low), np.where(score < target, high, ends)
         step = ends + (target - score) * rise
@@ -65,9 +65,8 @@ def _saddle(x: Floats, weights: Floats) -> Floats:
         ratio = x / (1 - saddle[:, None] * x)
         slope, bend = ratio @ weights, ratio**2 @ weights
         low, high = np.where(slope < 0, saddle, low), np.where(slope < 0, high, saddle)
-        step = saddle - slope / bend
-        step = np.where((step > low) & (step < high), step, (low + high) / 2)
-        if (np.abs(step - saddle) <= 1e-12 * (1 + np.abs(saddle))).all():
+        if (np.abs(slope) <= 1e-9 * np.sqrt(bend)).all():
             break
-        saddle = step
+        step = saddle - slope / bend
+        saddle = np.where((step > low) & (step < high), step, (low + high) / 2)
     return saddle

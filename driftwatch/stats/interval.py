@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from driftwatch.stats.proportion import newcombe, wilson
+from driftwatch.stats.proportion import newcombe, ratio_interval, wilson
 from driftwatch.stats.twosample import Weighted
 
 Floats = NDArray[np.float64]
@@ -134,15 +134,44 @@ def quantile_change(
     )
 
 
-def rate_change(
-    x: float, n: float, x0: float, n0: float, *, design: float = 1.0, freedom: float = np.inf, level: float = 0.95
-) -> Interval:
-    """Interval of x / n - x0 / n0 (Newcombe 1998, method 10), when counts vary ``design`` times more than coins.
+@dataclass(frozen=True, slots=True)
+class Design:
+    """How many times more than coins, or than Poisson, counts vary (Kish 1965: the design effect)."""
 
-    Counts that vary so many times more carry as much evidence as so many times fewer coins. ``freedom``: how well
-    ``design`` is known; Student's t then takes the place of the normal distribution.
+    effect: float = 1.0
+    """At least 1."""
+    freedom: float = np.inf
+    """How well that is known, in degrees of freedom."""
+
+    @classmethod
+    def of(cls, chi_square: float, freedom: float) -> Design:
+        """From Pearson's chi-square of days, around what they have in common, and its degrees of freedom."""
+        effect = max(1.0, chi_square / freedom)
+        return cls(effect, freedom * (effect / (effect - 1 + UNSEEN)) ** 2)
+
+
+COINS = Design()
+
+
+def share_interval(x: float, n: float, design: Design = COINS, level: float = 0.95) -> Interval:
+    """Interval of the share behind ``x`` of ``n`` (Wilson 1927), when counts vary more than coins."""
+    return wilson(x / design.effect, n / design.effect, level, design.freedom)
+
+
+def rate_change(x: float, n: float, x0: float, n0: float, design: Design = COINS, level: float = 0.95) -> Interval:
+    """Interval of x / n - x0 / n0 (Newcombe 1998, method 10), when counts vary more than coins.
+
+    Counts that vary so many times more carry as much evidence as so many times fewer coins; Student's t takes the place
+    of the normal distribution where ``design`` was estimated.
     """
-    return newcombe(x / design, n / design, x0 / design, n0 / design, level, freedom)
+    m, m0 = n / design.effect, n0 / design.effect
+    return newcombe(x / n * m, m, x0 / n0 * m0, m0, level, design.freedom)
+
+
+def volume_change(x: float, expected: float, seen: float, design: Design = COINS, level: float = 0.95) -> Interval:
+    """Interval of x / expected, where ``expected`` comes from a count of ``seen``; see ``ratio_interval``."""
+    effect = design.effect
+    return ratio_interval(x / effect, expected / effect, seen / effect, level, design.freedom)
 
 
 def design_effect(n: float, rho: float, blocks: float) -> float:

@@ -21,7 +21,7 @@ def test_more_empty_results_fail_with_rate_change_and_interval():
     finding = rate().judge(window(6), BASELINE, None)
     assert finding.verdict == "fail"
     assert finding.message == (
-        "queries without results rose from 2% to 6% (+4.0 points, +3.1 to +5.0): 144 of 2,400 queries"
+        "queries without results rose from 2% to 6% (+4.0 points, +3.1 to +5.1): 144 of 2,400 queries"
     )
     assert (finding.value, finding.reference, finding.effect) == (0.06, 0.02, pytest.approx(0.04))
     oracle = stats.hypergeom.sf(143, 33_600 + 2_400, 672 + 144, 2_400)

@@ -6,6 +6,7 @@ from scipy import stats
 
 from driftwatch.stats.interval import (
     Days,
+    Design,
     Spread,
     critical,
     design_effect,
@@ -13,8 +14,10 @@ from driftwatch.stats.interval import (
     mean_change,
     quantile_change,
     rate_change,
+    share_interval,
+    volume_change,
 )
-from driftwatch.stats.proportion import newcombe, wilson
+from driftwatch.stats.proportion import newcombe, ratio_interval, wilson
 from driftwatch.stats.twosample import Weighted
 
 
@@ -105,7 +108,23 @@ def test_the_interval_of_a_quantile_holds_the_change_that_is_shown(seed, q):
 
 def test_a_rate_whose_counts_vary_like_coins_has_newcombes_interval():
     assert rate_change(30, 400, 60, 3000) == newcombe(30, 400, 60, 3000)
-    assert rate_change(30, 400, 60, 3000, design=4) == pytest.approx(newcombe(7.5, 100, 15, 750))
+    assert rate_change(30, 400, 60, 3000, Design(4.0)) == pytest.approx(newcombe(7.5, 100, 15, 750))
+    assert share_interval(30, 400, Design(4.0)) == pytest.approx(wilson(7.5, 100))
+    assert volume_change(30, 40.0, 560.0, Design(2.0)) == pytest.approx(ratio_interval(15, 20.0, 280.0))
+
+
+@given(st.floats(0, 500), st.floats(1, 60))
+@settings(max_examples=200, deadline=None)
+def test_a_design_effect_is_never_below_one_nor_less_certain_than_it_was_estimated(chi_square, freedom):
+    design = Design.of(chi_square, freedom)
+    assert design.effect == max(1, chi_square / freedom)
+    assert freedom <= design.freedom <= freedom / 0.36 + 1e-9
+
+
+def test_a_design_effect_from_few_days_makes_the_interval_wider():
+    few, many = Design.of(12, 6), Design.of(56, 28)
+    assert few.effect == many.effect
+    assert np.ptp(rate_change(30, 400, 60, 3000, few)) > np.ptp(rate_change(30, 400, 60, 3000, many))
 
 
 def test_without_correlation_a_share_has_wilsons_interval_around_what_was_expected():
