@@ -11,12 +11,10 @@ from driftwatch.replay.looks import Group, in_time
 from driftwatch.replay.reading import Progress
 from driftwatch.replay.record import Record
 from driftwatch.replay.remembered import Rehearsal, Remembered
-from driftwatch.store import Store
 
 
-def play(watch: Watch, store: Store, record: Record, groups: Sequence[Group], progress: Progress) -> Remembered:
+def play(watch: Watch, rehearsal: Rehearsal, record: Record, groups: Sequence[Group], progress: Progress) -> Remembered:
     """Every decision, as the daemon would have made it."""
-    rehearsal = Rehearsal(store)
     engine = Engine(watch, rehearsal, learns=False)
     engine.windows = record
     day: datetime | None = None

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.checks import Check
 from driftwatch.config import Watch
 from driftwatch.replay.cadence import HOUR, cadence
+from driftwatch.replay.traffic import EPOCH, FOREVER
 from driftwatch.store import Store
-from driftwatch.types import Baseline, Tallies, Window
+from driftwatch.types import Baseline
 from driftwatch.windows import Learning, Windows, floor_hour
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-FOREVER = (EPOCH, datetime(9000, 1, 1, tzinfo=UTC))
+MOST_KEPT = 400
+"""Reference windows held in memory."""
+
+T = TypeVar("T")
 
 
 def hours_since_epoch(moment: datetime) -> int:
@@ -52,7 +55,7 @@ class Extent:
 
 
 class Record(Windows):
-    """Windows over recorded time. Tallies are read once; a baseline is the one that was known at each moment."""
+    """Windows over recorded time, with the baseline that was known at each moment."""
 
     def __init__(
         self, store: Store, watch: Watch, span: tuple[datetime, datetime], given: Mapping[str, Baseline] | None = None
@@ -61,7 +64,6 @@ class Record(Windows):
         super().__init__(store, watch, learns=False)
         self.span = span
         self.given = dict(given or {})
-        self._tallies: dict[str, Tallies] = {}
 
     @cached_property
     def extents(self) -> dict[str, Extent]:
@@ -73,15 +75,6 @@ class Record(Windows):
     def changes(self) -> list[Baseline]:
         """Every baseline that was ever set, oldest first."""
         return self.store.decisions.baselines()
-
-    def tallies(self, source: str, start: datetime, end: datetime) -> Tallies:
-        """The exact counts of the hours that begin in [start, end)."""
-        if source not in self._tallies:
-            self._tallies[source] = self.store.traffic.tallies(source, *FOREVER)
-        whole = self._tallies[source]
-        edges = [np.datetime64(edge.astimezone(UTC).replace(tzinfo=None), "us") for edge in (start, end)]
-        first, last = np.searchsorted(whole.hour, np.array(edges).astype("datetime64[us]"))
-        return Tallies(whole.hour[first:last], whole.lang[first:last], whole.counts[first:last])
 
     def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
         """What was normal for ``source``, as it was known at ``now``."""
@@ -117,14 +110,18 @@ class Record(Windows):
         return Extent(name, gives, inside, cadence(inside))
 
     def _traffic_hours(self, name: str) -> NDArray[np.int64]:
-        hours = self.tallies(name, *FOREVER).hour
+        hours = self.store.traffic.tallies(name, *FOREVER).hour
         return np.unique(hours.astype("datetime64[h]").astype(np.int64))
 
     def _run_hours(self, name: str) -> NDArray[np.int64]:
         times = [hours_since_epoch(at) for at in self.store.canaries.times(name)]
         return np.unique(np.array(times, dtype=np.int64))
 
-    def _read(self, check: Check, start: datetime, end: datetime) -> Window:
-        if check.needs == "tallies":
-            return Window(start, end, tallies=self.tallies(check.source, start, end))
-        return super()._read(check, start, end)
+    def cached(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, or what it gave for the same key before: every hour of the week has a reference of its own."""
+        if key not in self._kept:
+            self._kept[key] = make()
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]  # type: ignore[return-value]

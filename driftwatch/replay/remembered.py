@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from driftwatch.replay.traffic import RecordedTraffic
 from driftwatch.store import CheckRun, Store
 from driftwatch.store.database import Database
 from driftwatch.store.decisions import Decisions
@@ -69,10 +70,11 @@ class Remembered(Decisions):
 
 
 class Rehearsal(Store):
-    """A store whose observations are read and whose decisions are forgotten."""
+    """A store whose observations are read into memory, and whose decisions are forgotten."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store.database)
-        self.canaries, self.traffic = store.canaries, store.traffic
+        self.recorded = RecordedTraffic(store.database)
         self.remembered = Remembered(store.database)
+        self.traffic = self.recorded
         self.decisions = self.remembered

@@ -18,10 +18,11 @@ from driftwatch.replay.events import MarkedEvent, read_events
 from driftwatch.replay.looks import groups
 from driftwatch.replay.playing import play
 from driftwatch.replay.reading import Progress, Taken, read_logs
-from driftwatch.replay.record import FOREVER, Extent, Record
+from driftwatch.replay.record import Extent, Record
 from driftwatch.replay.recorded_runs import read_runs
-from driftwatch.replay.remembered import Change, Remembered
+from driftwatch.replay.remembered import Change, Rehearsal, Remembered
 from driftwatch.replay.report import DAY, QUARTER, Rate, Recorded, Report, Said, opened
+from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
 from driftwatch.types import Baseline
 from driftwatch.windows import Learning
@@ -110,13 +111,13 @@ class _Replay:
         progress: Progress,
     ) -> None:
         self.request = request
-        self.store = store
+        self.store = Rehearsal(store)
         self.taken = taken
         self.events = events
         self.progress = progress
         self.notes: list[str] = []
         self.span = (request.start or FOREVER[0], request.end or FOREVER[1])
-        extents = Record(store, watch, self.span).extents
+        extents = Record(self.store, watch, self.span).extents
         if not extents:
             raise DriftwatchError(
                 "nothing was recorded in this time.", remedy="Check --from and --to, or let `driftwatch run` record."
@@ -124,7 +125,7 @@ class _Replay:
         watch, self.left_out = projects.only_sources(watch, list(extents))
         watch = projects.at_pace(watch, request.every) if request.every else watch
         self.watch = projects.at_least(watch, {name: extent.pace for name, extent in extents.items()}, set(taken))
-        self.record = Record(store, self.watch, self.span, self._baselines(extents))
+        self.record = Record(self.store, self.watch, self.span, self._baselines(extents))
         self.end = self._end()
 
     def report(self) -> Report:
