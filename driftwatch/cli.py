@@ -183,6 +183,22 @@ def demo(
     raise typer.Exit(run_demo(directory, days=days, json=json))
 
 
+@app.command("test")
+def play_scenarios(
+    files: Annotated[list[Path], typer.Argument(help="Scenario files.", metavar="FILE...", show_default=False)],
+    looks: Annotated[str, typer.Option(help="How often to look, such as 6h, in place of what the files say.")] = "",
+    jobs: Annotated[int, typer.Option(help="How many processes to use.", min=1, max=256)] = 1,
+    json: AsJson = False,
+) -> None:
+    """Play weeks of a simulated service and compare what your checks say with what they must say.
+
+    Exit code: 0 everything held, 1 something did not, 3 a file is wrong.
+    """
+    from driftwatch.commands import scenarios
+
+    raise typer.Exit(scenarios.run(files, looks, jobs=jobs, json=json))
+
+
 @app.command()
 def explain(
     alert: Annotated[str, typer.Argument(help="An incident, or a check, or check:segment.")],

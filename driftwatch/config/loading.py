@@ -28,13 +28,15 @@ _CREDENTIALS = re.compile(r"(://)[^/\s@'\"]*@")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
-def load_watch(path: Path, env: Mapping[str, str] | None = None) -> Watch:
+def load_watch(path: Path, env: Mapping[str, str] | None = None, *, document: Document | None = None) -> Watch:
     """Read the configuration; what comes back can work.
+
+    ``document`` is what to take for the content of the file, where it was read and changed already.
 
     Raises:
         ConfigErrors: everything that is wrong, by file and line; also what only shows when the parts are compared.
     """
-    watch = read_watch(path, env)
+    watch = _Loader(Path(path), env, document).watch()
     wrong = [problem for problem in problems(watch) if problem.severity == "error"]
     if wrong:
         raise ConfigErrors(ConfigError(one.message, file=one.file, line=one.line) for one in wrong)
@@ -49,15 +51,16 @@ def read_watch(path: Path, env: Mapping[str, str] | None = None) -> Watch:
 class _Loader:
     """Collects what is wrong while it builds one ``Watch``."""
 
-    def __init__(self, path: Path, env: Mapping[str, str] | None) -> None:
+    def __init__(self, path: Path, env: Mapping[str, str] | None, document: Document | None = None) -> None:
         self.path = path
         self.env = env
+        self.document = document
         self.errors: list[ConfigError] = []
         self.origins: dict[str, Origin] = {}
 
     def watch(self) -> Watch:
         try:
-            document = yamlfile.load(self.path, self.env)
+            document = self.document or yamlfile.load(self.path, self.env)
         except ConfigErrors:
             raise
         except ConfigError as error:

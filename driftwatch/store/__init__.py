@@ -32,14 +32,16 @@ class Store:
         self.outbox = Outbox(database)
 
     @classmethod
-    def open(cls, url: str, *, migrate: bool = True) -> Store:
+    def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:
         """Open the database at ``url``; make it, or bring it up to date, where that is needed.
+
+        One that is not ``lasting`` is quicker and need not survive a power cut.
 
         Raises:
             StoreError: it cannot be reached, is no database, or was written by a newer driftwatch.
             MissingExtra: a Postgres database without its driver.
         """
-        database = Database(url)
+        database = Database(url, lasting=lasting)
         try:
             bring_up_to_date(database, migrate=migrate)
         except BaseException:

@@ -35,8 +35,10 @@ ALONE = "alone"
 class Database:
     """Where the tables are. Any thread may use it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, lasting: bool = True) -> None:
+        """``lasting``: whether it must survive a power cut; one that is thrown away need not."""
         self.url = read_url(url)
+        self.lasting = lasting
         self.path = Path(self.url.database) if self.is_sqlite and self.url.database else None
         self.engine = _engine(self.url)
         self._writers = threading.Lock() if self.is_sqlite else nullcontext()
@@ -67,7 +69,7 @@ class Database:
         Raises:
             StoreError: the database cannot be reached, or refuses; nothing was written.
         """
-        options: dict[str, Any] = {"driftwatch_writes": "FULL" if durable else "NORMAL"}
+        options: dict[str, Any] = {"driftwatch_writes": "FULL" if durable and self.lasting else "NORMAL"}
         with self.errors(), self._writers, self.engine.connect() as connection:
             connection = connection.execution_options(**options)
             with connection.begin():
