@@ -28,10 +28,15 @@ FAST_BETS = (4.0, 8.0)
 """Bets, as multiples of the floor."""
 CAPPED = 2
 """So many of the smallest bets cannot pass the budget within one block."""
-STANDARD_ERRORS = 3.0
+STANDARD_ERRORS = 1.5
 """The tolerance is never below so many standard errors of the baseline."""
 FLOOR_OVER_TOLERANCE = 1.5
 BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
+LAG = 14
+"""Blocks that must have passed before a block is taken for normal."""
+MEMORY = 120.0
+"""Blocks after which what refines the baseline fades."""
+FARTHEST = 3.0
 NEVER = -(2**62)
 
 
@@ -41,6 +46,7 @@ class Stakes:
 
     tolerance: Floats
     floor: Floats
+    error: Floats
     side: Floats
     relative: Mask
 
@@ -51,10 +57,10 @@ def stakes(normal: Normal) -> Stakes:
     level, error = normal.level[:, share], normal.error[:, share]
     relative = np.array([quantity.relative for quantity in normal.quantities])
     scale = np.where(relative, level, 1.0)
-    tolerance = np.maximum(scale * [q.tolerance for q in normal.quantities], STANDARD_ERRORS * error)
-    floor = np.maximum(scale * [q.floor for q in normal.quantities], FLOOR_OVER_TOLERANCE * tolerance)
-    side = np.broadcast_to([float(q.side) for q in normal.quantities], floor.shape)
-    return Stakes(tolerance, floor, side, np.broadcast_to(relative, floor.shape))
+    tolerance = scale * np.array([quantity.tolerance for quantity in normal.quantities])
+    floor = scale * np.array([quantity.floor for quantity in normal.quantities])
+    side = np.broadcast_to([float(quantity.side) for quantity in normal.quantities], floor.shape)
+    return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +75,10 @@ class Book:
     """shape (2, 3, S + 1, J): units, hits and expected hits of the open blocks so far, in coin flips."""
     carry: Floats
     """shape (S + 1, Q, bets of both lanes): days in each ledger when its open block began."""
+    recent: Floats
+    """shape (LAG, 3, S + 1, J): the counts of the newest closed blocks of the slow lane, oldest first."""
+    settled: Floats
+    """shape (4, S + 1, J): units, hits, expected hits and number of older blocks, which refine the baseline."""
 
     @classmethod
     def empty(cls, normal: Normal, at: int = NEVER) -> Book:
@@ -80,12 +90,19 @@ class Book:
             np.array([NEVER, NEVER]),
             np.zeros((2, 3, rows, shares)),
             np.zeros((rows, len(normal.quantities), bets)),
+            np.zeros((LAG, 3, rows, shares)),
+            np.zeros((4, rows, shares)),
         )
 
     def cleared(self, rows: Mask) -> Book:
         """Without the evidence of ``rows``, shape (S + 1,): their ledgers start again from zero."""
         keep = ~rows
-        return replace(self, counts=self.counts * keep[:, None], carry=self.carry * keep[:, None, None])
+        return replace(
+            self,
+            counts=self.counts * keep[:, None],
+            carry=self.carry * keep[:, None, None],
+            recent=self.recent * keep[:, None],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +147,7 @@ class Ledger:
         so_far = book.counts[:, None] + counts.cumsum(axis=0)[None]
         for lane, bets in ((0, SLOW_BETS), (1, FAST_BETS)):
             carry = book.carry[..., :split] if lane == 0 else book.carry[..., split:]
-            ratio = self._log_ratio(so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
+            ratio = self._log_ratio(book, so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
             ledgers.append((carry + self.credit[lane]) * np.exp(ratio))
         days = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
         return replace(book, at=int(step[-1]), counts=so_far[:, -1]), days
@@ -147,25 +164,55 @@ class Ledger:
                 continue
             if book.block[lane] != NEVER:
                 last = bucket_of(np.array([book.at]), int(self.lengths[lane]))
-                ratio = self._log_ratio(book.counts[lane][None], last, lane, bets)[0]
+                ratio = self._log_ratio(book, book.counts[lane][None], last, lane, bets)[0]
                 carry[..., part] = (carry[..., part] + self.credit[lane]) * np.exp(ratio)
             counts[lane] = 0
-        return Book(book.at, now, counts, carry)
+        recent, settled = book.recent, book.settled
+        if now[0] != book.block[0] and book.block[0] != NEVER:
+            recent, settled = _aged(recent, settled, book.counts[0])
+        return Book(book.at, now, counts, carry, recent, settled)
 
-    def _log_ratio(self, counts: Floats, bucket: NDArray[np.int64], lane: int, bets: tuple[float, ...]) -> Floats:
+    def _log_ratio(
+        self, book: Book, counts: Floats, bucket: NDArray[np.int64], lane: int, bets: tuple[float, ...]
+    ) -> Floats:
         """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J)."""
+        offset, shrink = self._refined(book)
         n, hits, expected = (counts[:, part][:, :, self.shares] for part in range(3))
         share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
         rho = self.normal.rho[lane][bucket][:, :, self.shares]
         k = (1 - rho) / rho
-        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0) * self.stakes.side
-        null = _within(share + scale * self.stakes.tolerance, share)
-        moved = _within(share[..., None] + (scale * self.stakes.floor)[..., None] * np.array(bets), share[..., None])
+        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0)
+        tolerance = np.maximum(self.stakes.tolerance, STANDARD_ERRORS * self.stakes.error * shrink)
+        floor = np.maximum(self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
+        share = _within(share + scale * offset, share)
+        scale = scale * self.stakes.side
+        null = _within(share + scale * tolerance, share)
+        moved = _within(share[..., None] + (scale * floor)[..., None] * np.array(bets), share[..., None])
         ratio = _beta_binomial(hits[..., None], n[..., None], moved, k[..., None])
         ratio -= _beta_binomial(hits, n, null, k)[..., None]
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
         return np.where((n > 0)[..., None], ratio, 0.0)
+
+    def _refined(self, book: Book) -> tuple[Floats, Floats]:
+        """How far off the baseline's level was, by what came after it, and what is left of its standard error.
+
+        Both of shape (S + 1, Q). Never more than ``FARTHEST`` standard errors: what is farther off is a change.
+        """
+        n, hits, expected, blocks = (part[:, self.shares] for part in book.settled)
+        known = blocks / (blocks + self.normal.blocks)
+        off = known * (hits - expected) / np.maximum(n, 1e-9)
+        farthest = FARTHEST * self.stakes.error
+        return np.clip(off, -farthest, farthest), np.sqrt(1 - known)
+
+
+def _aged(recent: Floats, settled: Floats, closed: Floats) -> tuple[Floats, Floats]:
+    """One more closed block; the oldest of the recent ones settles."""
+    oldest = recent[0]
+    settled = settled * (1 - 1 / MEMORY)
+    settled[:3] += oldest
+    settled[3] += oldest[0] > 0
+    return np.concatenate([recent[1:], closed[None]]), settled
 
 
 def _within(moved: Floats, share: Floats) -> Floats:
