@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -67,19 +66,17 @@ def pack_scores(seen: Observation) -> bytes:
     return array("f", [float("nan") if hit.score is None else sign * hit.score for hit in hits]).tobytes()
 
 
-def unpack_scores(blobs: Sequence[bytes]) -> NDArray[np.float32]:
-    """Shape (n, k): what ``pack_scores`` packed, NaN-padded to the longest row.
+def padded(flat: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Shape (n, k): rows of these lengths that lie one after the other, NaN-padded to the longest.
 
-    >>> unpack_scores([b"", np.array([0.5, 0.25], "float32").tobytes()])
+    >>> padded(np.array([0.5, 0.25], "float32"), np.array([0, 2]))
     array([[ nan,  nan],
            [0.5 , 0.25]], dtype=float32)
     """
-    flat = np.frombuffer(b"".join(blobs), dtype=np.float32)
-    lengths = np.fromiter(map(len, blobs), dtype=np.intp, count=len(blobs)) // 4
     width = int(lengths.max(initial=0))
-    if flat.size == width * len(blobs):
-        return flat.reshape(len(blobs), width)
-    scores = np.full((len(blobs), width), np.nan, dtype=np.float32)
+    if flat.size == width * len(lengths):
+        return flat.reshape(len(lengths), width)
+    scores = np.full((len(lengths), width), np.nan, dtype=np.float32)
     scores[np.arange(width) < lengths[:, None]] = flat
     return scores
 

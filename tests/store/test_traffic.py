@@ -208,6 +208,43 @@ def test_rows_of_one_session_of_a_day_share_a_unit_and_others_do_not(store: Stor
     assert len(set(unit.tolist())) == 5
 
 
+def test_a_sample_read_in_many_pieces_is_the_rows_in_their_order(store: Store) -> None:
+    chance = random.Random(5)
+    rows = [
+        kept(
+            (number + 1) / 2000,
+            f"{'long ' * (number % 7)}{number}",
+            MONDAY + timedelta(seconds=chance.randrange(3 * 86_400)),
+            stratum=(lang := chance.choice(["de", "en", "pt"])),
+            lang=lang,
+            hits=docs(*(chance.random() for _ in range(chance.randrange(12)))),
+        )
+        for number in range(1300)
+    ]
+    lowered = {((MONDAY + n * DAY).date(), lang): chance.uniform(0.7, 1) for n in range(3) for lang in ("de", "en")}
+    store.traffic.ingest(batch(*rows, thresholds=lowered))
+    found = store.traffic.sample("live", MONDAY, MONDAY + 3 * DAY)
+    expected = sorted(rows, key=lambda row: row.observation.at)
+    seen = [row.observation for row in expected]
+    assert found.query_id.tolist() == [each.query_id for each in seen]
+    assert found.lang.tolist() == [each.lang for each in seen]
+    assert found.at.tolist() == [each.at.replace(tzinfo=None) for each in seen]
+    assert found.weight.tolist() == [1 / lowered.get((row.day, row.stratum), 1.0) for row in expected]
+    assert len(set(found.unit.tolist())) == 1300
+    for scores, each in zip(found.scores, seen, strict=True):
+        np.testing.assert_array_equal(scores[: len(each.hits)], np.array([hit.score for hit in each.hits], np.float32))
+        assert np.isnan(scores[len(each.hits) :]).all()
+
+
+def test_without_ids_everything_else_of_a_sample_is_the_same(store: Store) -> None:
+    store.traffic.ingest(batch(*(kept(n / 10, str(n), MONDAY + n * HOUR, hits=docs(n / 10)) for n in range(9))))
+    whole, light = (store.traffic.sample("live", MONDAY, MONDAY + DAY, ids=ids) for ids in (True, False))
+    assert set(light.query_id.tolist()) == {""}
+    assert len(light) == len(whole) == 9
+    for name in ("at", "lang", "unit", "weight", "scores"):
+        np.testing.assert_array_equal(getattr(light, name), getattr(whole, name))
+
+
 # --- what people read ----------------------------------------------------------------------------------------------
 
 
