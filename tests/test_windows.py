@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from driftwatch.checks import Check
+from driftwatch.checks.predicted_quality import PredictedQuality
 from driftwatch.store import Store
 from driftwatch.types import Baseline, Window
 from driftwatch.windows import Learning, Windows, hour_of_week, matching_hours
@@ -221,6 +222,38 @@ def test_the_baseline_is_learnt_once_from_the_first_moment_on(tmp_path: Path, st
     assert (learnt.start, learnt.end, learnt.source) == (START, START + 2 * DAY, "live")
     assert store.decisions.baselines() == [learnt]
     assert made.baseline("live", "tallies", START + 30 * DAY) == learnt
+
+
+def test_a_check_that_learns_from_canaries_is_given_one_run_a_day_of_all_languages(tmp_path: Path, store: Store):
+    made = windows(tmp_path, store)
+    quality = PredictedQuality(name="quality", source="live", by="lang")
+    fill(store, 3, "de", "en")
+    pair = made.pair(quality, START + 3 * DAY)
+    assert pair.reference is not None
+    assert pair.reference.canaries is not None
+    assert pair.current.canaries is not None
+    assert [each.at for each in pair.reference.canaries.runs] == [START + hour * HOUR for hour in (18, 42)]
+    assert [each.at for each in pair.current.canaries.runs] == [START + 66 * HOUR]
+    german = made.segment(pair.reference, "de", 0.001)
+    assert german.canaries is pair.reference.canaries
+    assert len(german.canaries.runs[0].observations) == 2
+    assert made.pair(quality, START + 3 * DAY).reference is pair.reference
+
+
+def test_what_canaries_teach_is_not_known_before_their_baseline_is_full(tmp_path: Path, store: Store):
+    made = windows(tmp_path, store)
+    quality = PredictedQuality(name="quality", source="live", canaries="canaries")
+    fill(store, 3, "de")
+    late = datetime(2026, 5, 20, tzinfo=UTC)
+    store.decisions.set_baseline(Baseline(START, START + DAY, "by hand", "ana", late, "live"))
+    early = made.pair(quality, START + DAY)
+    assert early.reference is not None
+    assert early.reference.canaries is None
+    assert early.current.canaries is not None
+    full = made.pair(quality, START + 3 * DAY)
+    assert full.reference is not None
+    assert full.reference.canaries is not None
+    assert made.pair(check(made, "top-score drift"), START + 3 * DAY).current.canaries is None
 
 
 def test_a_source_without_anything_has_learnt_nothing(tmp_path: Path, store: Store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,8 @@ def compare(found: Live, before: Lesson, usual: Usual, now: Asked, days: float) 
 
     The level is the prediction-powered mean of the window. The effect is the change of the live predictions plus the
     change of the canaries' residuals, each canary paired with itself: when all scores move and no rank does, the two
-    cancel. The trust in the predictions is set once, on the baseline. None when fewer than two canaries are in both.
+    cancel. How far the predictions are trusted in it is set on the baseline, as for any number of live queries: few of
+    them are no reason to take the canaries' change for theirs. None when fewer than two canaries are in both.
     """
     keys = sorted(set(now.keys) & set(before.canaries.keys))
     then, today = before.canaries.rows(keys), now.rows(keys)
@@ -44,15 +46,13 @@ def compare(found: Live, before: Lesson, usual: Usual, now: Asked, days: float) 
     if np.count_nonzero(weights) < 2 or not known.any():
         return None
     quality = before.calibration.predict(found.x, found.lang)
-    trust = power(before.canaries.quality, before.held_out, len(quality))
+    trust = power(before.canaries.quality, before.held_out, inf)
     then_said, today_said = (before.calibration.held_out(each.x, each.lang, each.fold) for each in (then, today))
     live_change = usual.change(found.keep(known), quality[known], days)
     shift = (today.quality - trust * today_said) - (then.quality - trust * then_said)
     canary_change = weighted_mean(shift, weights)
     return Change(
-        level=ppi_mean(
-            today.quality, today_said, quality, label_weights=weights, other_weights=found.weight, trust=trust
-        ),
+        level=ppi_mean(today.quality, today_said, quality, label_weights=weights, other_weights=found.weight),
         effect=live_change * trust + canary_change,
         days=(int((usual.days > live_change.value).sum()), len(usual.days)),
         worst=tuple(str(query_id) for query_id in found.query_id[np.argsort(quality, kind="stable")[:WORST]]),

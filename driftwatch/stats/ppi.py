@@ -104,4 +104,8 @@ def ppi_mean(
     truth, said = np.asarray(labels, dtype=np.float64), np.asarray(predicted, dtype=np.float64)
     rest = weighted_mean(others, other_weights)
     trusted = power(truth, said, rest.freedom + 1) if trust is None else trust
-    return rest * trusted + weighted_mean(truth - trusted * said, label_weights)
+    off = weighted_mean(truth - trusted * said, label_weights)
+    if trust is None and off.freedom > 1:
+        # The trust was fitted to these very labels, as the slope of a regression is: it takes a degree of freedom.
+        off = Estimate(off.value, off.error * float(np.sqrt(off.freedom / (off.freedom - 1))), off.freedom - 1)
+    return rest * trusted + off

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from driftwatch.checks.canary import Canary
-from driftwatch.types import Window
+from driftwatch.types import PERTURBED, Window
 from tests.fakes.windows import DAY, MONDAY, asked, run, runs_window, steady_runs
 
 TODAY = MONDAY + 14 * DAY
@@ -215,6 +215,13 @@ def test_a_change_within_the_noise_of_asking_twice_does_not_fail():
     finding = canary().judge(runs_window(noisy), reference, None)
     assert (finding.verdict, finding.details["noise_floor"]) == ("ok", 0.2)
     assert canary().judge(runs_window(quiet), reference, None).verdict == "fail"
+
+
+def test_an_answer_to_a_slip_of_the_pen_is_neither_recall_nor_noise():
+    slips = [asked(f"q{n}", None, attempt=PERTURBED) for n in range(50)]
+    finding = judge(canary(), [*[asked(f"q{n}", 1) for n in range(50)], *slips])
+    assert (finding.verdict, finding.value, finding.n) == ("ok", 1.0, 50)
+    assert "noise_floor" not in finding.details
 
 
 def test_too_few_canaries_are_unknown():

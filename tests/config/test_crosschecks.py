@@ -34,6 +34,10 @@ def test_a_sound_configuration_has_no_problems(tmp_path: Path) -> None:
     assert found(tmp_path, text) == []
 
 
+def test_canaries_that_only_teach_are_not_idle(tmp_path: Path) -> None:
+    assert found(tmp_path, f"{BOTH}{CONSOLE}checks: [{{kind: predicted_quality, name: a, source: live}}]\n") == []
+
+
 @pytest.mark.filterwarnings("error")
 def test_what_is_shipped_has_no_problems() -> None:
     assert problems(read_watch(shipped("help-centre") / "driftwatch.yaml", {})) == []
@@ -121,6 +125,14 @@ def test_a_problem_names_the_file_and_line_where_it_can_be_mended(tmp_path: Path
             "Add one.",
         ),
         (f"{BOTH}{CONSOLE}{TOLD}", "5 warning: no check judges the source 'canaries'."),
+        (
+            f"{LOG}{CONSOLE}checks: [{{kind: predicted_quality, name: a, source: live, canaries: golden}}]\n",
+            "4 error: check 'a' learns from 'golden', which is no source of canaries. Add a source of canaries.",
+        ),
+        (
+            f"{BOTH}{CONSOLE}checks: [{{kind: predicted_quality, name: a, source: live, canaries: live}}]\n",
+            "7 error: check 'a' learns from 'live', which is no source of canaries. Name canaries.",
+        ),
         (LOG, "1 warning: there are no checks, so nothing is ever found. Write 'checks: checks/*.yaml'."),
         (
             f"{LOG}{TOLD}",
