@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,20 +44,22 @@ def inside(found: Measured, cuts: Sequence[float], topics: int) -> NDArray[np.fl
     return np.hstack([beyond, found.topic[:, None] == np.arange(topics)]).astype(np.float64)
 
 
-def columns(now: Measured, then: Measured, cuts: Sequence[float], topics: int) -> Iterator[Column]:
-    """The same columns of both sides, one after the other."""
-    for cut in cuts:
-        yield now.strangeness > cut, then.strangeness > cut
-    for topic in range(topics):
-        yield now.topic == topic, then.topic == topic
+def growths(now: Measured, then: Measured, cuts: Sequence[float], topics: int) -> tuple[list[Growth], list[Growth]]:
+    """The growth beyond each cut, and of each coarse cluster.
+
+    No cluster is taken to be steadier than all clusters are together: of so many, some seem steady by luck.
+    """
+    far = [(now.strangeness > cut, then.strangeness > cut) for cut in cuts]
+    near = [(now.topic == topic, then.topic == topic) for topic in range(topics)]
+    together = of_days(_by_day(then, then.topic, topics), 1.0).factor
+    return [_growth(column, now, then) for column in far], [_growth(column, now, then, together) for column in near]
 
 
-def growth_of(column: Column, now: Measured, then: Measured) -> Growth:
-    """The growth of one share."""
+def _growth(column: Column, now: Measured, then: Measured, least: float = 1.0) -> Growth:
     (x, n), (x0, n0) = ((int(side.sum()), len(side)) for side in column)
-    vary = _dispersion(column[1], then, x0)
+    vary = _dispersion(column[1], then, x0, least)
     # Counts that vary so many times more than coins carry as much evidence as so many times fewer coins.
-    m, m0 = max(1, round(n / vary.factor)), max(1, round(n0 / vary.factor))
+    m, m0 = max(1, round(n / _at_size(vary, _a_day(now), _a_day(then)))), max(1, round(n0 / vary.factor))
     p_value = two_proportions(round(x / n * m), m, round(x0 / n0 * m0), m0, "up")
     share, before = x / n, x0 / n0
     low, high = newcombe(share * m, m, before * m0, m0)
@@ -74,9 +76,26 @@ def growth_of(column: Column, now: Measured, then: Measured) -> Growth:
     )
 
 
-def _dispersion(hit: NDArray[np.bool_], then: Measured, hits: int) -> Dispersion:
+def _a_day(measured: Measured) -> float:
+    """Units a day; of a shorter stretch, all."""
+    hours = int(np.ptp(measured.hour)) + 1
+    return len(measured) / max(1.0, hours / 24)
+
+
+def _at_size(vary: Dispersion, size: float, known: float) -> float:
+    """The dispersion of days that hold ``size`` units, from that of days of ``known``: luck of a day is shared by all."""
+    return 1 + (vary.factor - 1) * size / known
+
+
+def _dispersion(hit: NDArray[np.bool_], then: Measured, hits: int, least: float) -> Dispersion:
+    split = _by_day(then, hit.astype(np.intp), 2)
+    prior = 1 + PRIOR_VARIATION**2 * hits / len(split) * len(hit) / max(len(hit) - hits, 1)
+    found = of_days(split, prior)
+    return replace(found, factor=max(found.factor, least))
+
+
+def _by_day(then: Measured, category: NDArray[np.intp], width: int) -> NDArray[np.float64]:
+    """Units by day and category, shape (days, width)."""
     days, day = np.unique(then.hour // 24, return_inverse=True)
-    marked = np.bincount(day, hit, len(days))
-    split = np.stack([marked, np.bincount(day, minlength=len(days)) - marked], axis=1)
-    prior = 1 + PRIOR_VARIATION**2 * hits / len(days) * len(hit) / max(len(hit) - hits, 1)
-    return of_days(split, prior)
+    counts = np.bincount(day * width + category, minlength=len(days) * width)
+    return counts.reshape(len(days), width).astype(np.float64)

@@ -59,7 +59,7 @@ class Topic:
 
 
 def new_topics(now: Measured, then: Measured, familiar: Familiar, grown: Collection[int]) -> list[Topic]:
-    """What there is more of among the strange units, and in the coarse clusters that have ``grown``, the newest first."""
+    """What there is more of among the strange units and in the clusters that have ``grown``, the most certain first."""
     contents = now.sample.contents
     odd_now = np.flatnonzero(_odd(now, grown))
     at, remembered = _remembered(then, familiar)

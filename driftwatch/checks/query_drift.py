@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from driftwatch.checks import Check
 from driftwatch.checks._familiar import TOPICS, Familiar, Measured, learn, units_of
-from driftwatch.checks._growth import Growth, columns, growth_of, inside
+from driftwatch.checks._growth import Growth, growths, inside
 from driftwatch.checks._topics import examples_of, named, new_topics
 from driftwatch.checks._words import count, percent, shorten, things
 from driftwatch.stats.normal import Quantity
@@ -135,14 +135,14 @@ class QueryDrift(Check):
         return self.unknown(current, why, n=n)
 
     def _compare(self, current: Window, now: Measured, then: Measured, familiar: Familiar) -> Finding:
-        growths = [growth_of(column, now, then) for column in columns(now, then, CUTS, len(familiar.topics))]
-        strange = max(growths[: len(CUTS)], key=lambda growth: growth.interval[0])
-        crowded = max(growths[len(CUTS) :], key=lambda growth: growth.z)
+        far, near = growths(now, then, CUTS, len(familiar.topics))
+        strange = max(far, key=lambda growth: growth.interval[0])
+        crowded = max(near, key=lambda growth: growth.z)
         # Three nested cuts and all clusters are tried, on either side of an even split of the error budget.
         chances = 2 * len(CUTS) * strange.p_value, 2 * len(familiar.topics) * crowded.p_value
         lead = crowded if chances[1] < min(chances[0], current.alpha) else strange
         p_value = min(1.0, *chances)
-        grown = [number for number, growth in enumerate(growths[len(CUTS) :]) if growth.z > GROWN]
+        grown = [number for number, growth in enumerate(near) if growth.z > GROWN]
         topics = new_topics(now, then, familiar, grown)
         test = ks(now.strangeness, then.strangeness)
         facts: dict[str, Any] = {
@@ -156,7 +156,7 @@ class QueryDrift(Check):
             "examples": examples_of(topics, now, strangest=lead is strange),
             "details": {
                 "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
-                "strange": {f"{cut:g}": growth.as_details() for cut, growth in zip(CUTS, growths, strict=False)},
+                "strange": {f"{cut:g}": growth.as_details() for cut, growth in zip(CUTS, far, strict=True)},
                 "largest_cluster_growth": crowded.as_details(),
                 "topics": [topic.as_details() for topic in topics],
                 "topics_named": familiar.background is not None,

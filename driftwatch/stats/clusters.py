@@ -82,5 +82,6 @@ def _means(rows: Vectors, belongs: NDArray[np.intp], similarity: NDArray[np.floa
     sums[full] = np.add.reduceat(rows[order], (np.cumsum(held) - held)[full])
     empty = np.flatnonzero(held == 0)
     sums[empty] = rows[np.argsort(similarity, kind="stable")[: len(empty)]]
-    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-    return (sums / np.maximum(lengths, 1e-12)).astype(np.float32)
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
+    centres: Vectors = (sums / lengths).astype(np.float32)
+    return centres
