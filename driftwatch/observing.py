@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from driftwatch.config import Watch
 from driftwatch.contents import Asked
-from driftwatch.errors import DriftwatchError, RetrieverError
+from driftwatch.errors import DriftwatchError, RecordsRefused, RetrieverError
 from driftwatch.language import Detector
 from driftwatch.sampling import Batch, Sampler
 from driftwatch.sources import Source
@@ -177,13 +177,20 @@ class Observer:
 
     @contextmanager
     def _sampling(self, name: str, now: datetime) -> Iterator[Sampler]:
-        """The sampler of a source; after an error it is built again from what the store holds."""
+        """The sampler of a source; after an error it is built again from what the store holds.
+
+        Only refused records leave it as it was: a client's mistake must not make it forget which units it has seen.
+        """
         sampler = self._samplers.pop(name, None)
         if sampler is None:
             source = cast("Any", self.watch.sources[name])
             newest = min(now, self.store.traffic.last_hour(name) or now)  # a backlog is read day by day
             sampler = Sampler(source.keep_per_day, self.store.traffic.strata(name, (newest - SAMPLER_DAYS).date()))
-        yield sampler
+        try:
+            yield sampler
+        except RecordsRefused:
+            self._samplers[name] = sampler
+            raise
         self._samplers[name] = sampler
 
     @property

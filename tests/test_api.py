@@ -182,6 +182,15 @@ def test_one_object_a_line_is_taken_too(pushed):
     assert counted(daemon) == 3
 
 
+def test_a_session_is_one_unit_over_many_requests_also_after_a_refused_one(pushed):
+    daemon, client = pushed
+    for number, status in enumerate((200, 422, 200)):
+        record = {**GOOD, "session": "s", "query": f"question {number}"} if status == 200 else {"query": "no time"}
+        assert client.post("/v1/queries", json=[record]).status_code == status
+    tallies = daemon.store.traffic.tallies("pushed", START, START + timedelta(days=1))
+    assert (tallies.total("queries"), tallies.total("units")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "status"),
     [
