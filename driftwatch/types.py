@@ -270,6 +270,8 @@ class Window:
     canaries: Window | None = None
     """The last canary run of each day of the same time, in every segment, for a check that learns from canaries what
     it says of the sample. None: none was asked, or what they usually answer is not known yet."""
+    changed: bool | None = None
+    """What the evidence ledger has decided about this segment; None: the p-value decides."""
 
 
 # --- what it means -------------------------------------------------------------------------------------------------

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 
 from driftwatch.stats.ir import Measure, first_rank
 from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
+from driftwatch.stats.shares import Shares
 from driftwatch.types import PERTURBED, Observation, Run, Window
 
 Key = tuple[str, str]
 """(query_id, digest): a canary that was rewritten is another canary."""
 
 FLIPS_KEPT = 50
+
+RELIABLE = 0.9
+"""A canary that passes less often than this in the baseline carries no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,52 @@ def _down_rates(canaries: list[Usual]) -> NDArray[np.float64]:
     days = np.array([canary.days for canary in canaries], dtype=np.float64)
     pooled = (float((down * days).sum()) + 1) / (float(days.sum()) + 1)
     return np.maximum((down * days + pooled) / (days + 1), pooled)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Steady:
+    """The canaries that can be relied on."""
+
+    measure: Measure
+    typical: Mapping[Key, float]
+    misses: Mapping[Key, float]
+    """How likely each of them is below its typical value in a run."""
+    segments: tuple[str, ...]
+
+    def count(self, window: Window) -> Shares:
+        """By hour and language: canaries asked, canaries below their typical value, and how many are usually."""
+        places = {name: place for place, name in enumerate(self.segments)}
+        hours = sorted({_hour(run) for run in window.runs})
+        counts = np.zeros((len(hours), len(places), 3))
+        for run in window.runs:
+            at = hours.index(_hour(run))
+            langs = {(seen.query_id, seen.digest): seen.lang for seen in run.observations}
+            for key, outcome in read(run, self.measure).outcomes.items():
+                if key in self.misses and langs[key] in places:
+                    cell = counts[at, places[langs[key]]]
+                    cell += (1.0, outcome.value < self.typical[key] - 1e-9, self.misses[key])
+        n, hits, expected = np.moveaxis(counts, 2, 0)
+        return Shares(np.array(hours, dtype=np.int64), self.segments, n, hits[..., None], expected[..., None])
+
+
+def steady(reference: Window, measure: Measure) -> Steady | None:
+    """The canaries that passed in at least ``RELIABLE`` of the baseline's runs; None when there are none."""
+    known = usual(reference, measure)
+    keys = [key for key, each in known.items() if each.typical > 0 and each.down <= 1 - RELIABLE]
+    if not keys:
+        return None
+    rates = _down_rates([known[key] for key in keys])
+    langs = {seen.lang for run in reference.runs for seen in run.observations}
+    return Steady(
+        measure,
+        {key: known[key].typical for key in keys},
+        dict(zip(keys, rates.tolist(), strict=True)),
+        tuple(sorted(langs)),
+    )
+
+
+def _hour(run: Run) -> int:
+    return int(run.at.timestamp() // 3600)
 
 
 def _flips(keys: list[Key], asked: Asked, baseline: Mapping[Key, Usual]) -> list[dict[str, Any]]:

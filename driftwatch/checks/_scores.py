@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.stats.twosample import Weighted, block_distances
-from driftwatch.types import Sample, Window
+from driftwatch.types import POOLED, Sample, Window
 
 Score = Literal["top1", "topk_mean"]
 
@@ -31,6 +31,44 @@ class Units:
     day: NDArray[np.int64]
     """Days since the epoch."""
     query_id: NDArray[np.str_]
+    hour: NDArray[np.int64]
+    """Hours since the epoch."""
+    lang: NDArray[np.str_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranks:
+    """The baseline's scores, by language."""
+
+    scores: dict[str, NDArray[np.float64]]
+    """Language -> its scores, ascending; ``POOLED`` -> those of all languages."""
+
+    @property
+    def segments(self) -> tuple[str, ...]:
+        """The languages that the baseline knows."""
+        return tuple(sorted(self.scores.keys() - {POOLED}))
+
+    def of(self, found: Units) -> NDArray[np.float64]:
+        """The rank of each unit among the baseline's units of its language, in [0, 1]; ties are in the middle."""
+        rank = np.zeros(len(found.values))
+        names, code = np.unique(found.lang, return_inverse=True)
+        for place, name in enumerate(names.tolist()):
+            rows = np.flatnonzero(code == place)
+            known = self.scores.get(name, self.scores[POOLED])
+            values = found.values[rows]
+            rank[rows] = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
+            rank[rows] /= 2 * len(known)
+        return rank
+
+
+def ranks_of(found: Units) -> Ranks | None:
+    """The ranks that a baseline gives; None when none of its units has a score."""
+    if not len(found.values):
+        return None
+    order = np.argsort(found.values, kind="stable")
+    values, lang = found.values[order], found.lang[order]
+    scores = {str(name): values[lang == name] for name in np.unique(lang)}
+    return Ranks({**scores, POOLED: values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +89,17 @@ class Normal:
 def units(sample: Sample, score: Score) -> Units:
     """The score of each session's first row that has one: rows of one session are not independent."""
     if not len(sample) or not sample.scores.shape[1]:
-        return Units(np.empty(0), np.empty(0), np.empty(0, np.int64), np.empty(0, "<U1"))
+        nothing = np.empty(0, np.int64)
+        return Units(np.empty(0), np.empty(0), nothing, np.empty(0, "<U1"), nothing, np.empty(0, "<U1"))
     rows = np.flatnonzero(np.isfinite(sample.scores).any(axis=1) & (sample.weight > 0))
     _, first = np.unique(sample.unit[rows], return_index=True)
     rows = rows[np.sort(first)]
     scores = np.where(np.isfinite(sample.scores[rows]), sample.scores[rows], np.nan).astype(np.float64)
     # Rows are best first, but a missing score may come before a known one.
     values = np.nanmax(scores, axis=1) if score == "top1" else np.nanmean(scores, axis=1)
-    day = sample.at[rows].astype("datetime64[D]").astype(np.int64)
-    return Units(values, sample.weight[rows].astype(np.float64), day, sample.query_id[rows])
+    hour = sample.at[rows].astype("datetime64[h]").astype(np.int64)
+    weights = sample.weight[rows].astype(np.float64)
+    return Units(values, weights, hour // 24, sample.query_id[rows], hour, sample.lang[rows])
 
 
 _NORMAL: WeakKeyDictionary[Window, dict[Score, Normal]] = WeakKeyDictionary()

@@ -6,16 +6,21 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from driftwatch.checks import Check
-from driftwatch.checks._canaries import Asked, Change, compare, read, usual
+from driftwatch.checks._canaries import Asked, Change, Steady, compare, read, steady, usual
+from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import percent, shorten, things
 from driftwatch.stats.ir import Measure
+from driftwatch.stats.normal import Quantity
+from driftwatch.stats.shares import Shares
 from driftwatch.types import Finding, Window
+
+TOLERATED = 0.2
+"""Of the smallest drop that matters: so much is as good as none."""
 
 MeasureSetting = Annotated[Measure, BeforeValidator(Measure.parse), PlainSerializer(str, return_type=str)]
 
 
-class Canary(Check):
+class Canary(Counted):
     """Questions with known answers, each against its own baseline.
 
     Effect: mean change of the measure over the canaries that have a baseline, newest run minus baseline; negative is
@@ -25,6 +30,8 @@ class Canary(Check):
     kind: Literal["canary"] = "canary"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "runs"
     family: ClassVar[str] = "canaries"
+    budget_share: ClassVar[float] = 0.3
+    fewest_units: ClassVar[float] = 5.0
 
     measure: MeasureSetting = Measure("R", 10)
     """`R@k`, `RR@k`, `nDCG@k`, `P@k`, `Success@k` or `AP`."""
@@ -59,6 +66,23 @@ class Canary(Check):
         if change is None or change.n < self.min_queries:
             return self._by_floor(current, asked)
         return self._by_change(current, asked, change)
+
+    # --- what is counted -------------------------------------------------------------------------------------------
+
+    def settle(self, reference: Window) -> Steady | None:
+        """The canaries that can be relied on, and how often each of them misses."""
+        return steady(reference, self.measure)
+
+    def count(self, window: Window, fixed: Steady) -> Shares:
+        """By hour and language: reliable canaries that were asked, and how many of them found less than they do."""
+        return fixed.count(window)
+
+    def quantities(self, fixed: Steady) -> tuple[Quantity, ...]:
+        """The share of reliable canaries that miss."""
+        del fixed
+        return (Quantity("missing canaries", 0, +1, self.max_drop, TOLERATED * self.max_drop, 1.0),)
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
 
     def past_floor(self, finding: Finding) -> bool:
         """A drop of at least `max_drop`."""
@@ -105,6 +129,7 @@ class Canary(Check):
         below = self.at_least is not None and overall is not None and overall < self.at_least
         noise = asked.noise or 0.0
         dropped = change.p_value < current.alpha and change.effect <= -self.max_drop + 1e-12 and -change.effect > noise
+        dropped = dropped if current.changed is None else current.changed
         facts: dict[str, Any] = {
             "n": change.n,
             "value": change.value,
@@ -119,7 +144,7 @@ class Canary(Check):
             losses = [flip["query_id"] for flip in change.details["flips"] if flip["change"] < 0]
             message = self._drop_message(change, overall if below else None) + _rot_clause(asked)
             return self.finding(current, "fail", message, examples=tuple(losses[:10]), **facts)
-        if change.smallest_p >= current.alpha and self.at_least is None:
+        if change.smallest_p >= current.alpha and self.at_least is None and current.changed is None:
             return self.unknown(current, self._blind_message(change), **facts)
         message = (
             f"{self.measure.words} is {change.value:.2f} over {things(change.n, 'canary')}, "

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from pydantic import Field, model_validator
 
-from driftwatch.checks import Check
+from driftwatch.checks._counted import Counted
 from driftwatch.checks._familiar import TOPICS, Familiar, Measured, learn, units_of
 from driftwatch.checks._growth import Growth, growths, inside
 from driftwatch.checks._topics import examples_of, named, new_topics
@@ -33,7 +33,7 @@ NO_EMBEDDER = "nothing is embedded: add an `embedder:` section to the configurat
 _FAMILIAR: WeakKeyDictionary[Contents, Familiar | None] = WeakKeyDictionary()
 
 
-class QueryDrift(Check):
+class QueryDrift(Counted):
     """The sampled queries' embeddings against what the baseline asked about, one query a session.
 
     Effect: the share of the traffic that is new, in [0, 1].
@@ -164,7 +164,8 @@ class QueryDrift(Check):
                 "day_dispersion": round(lead.dispersion, 3),
             },
         }
-        if p_value < current.alpha and lead.excess >= self.min_effect:
+        changed = p_value < current.alpha and lead.excess >= self.min_effect
+        if changed if current.changed is None else current.changed:
             said = self._new(lead, lead is crowded, len(now), test.d)
             return self.finding(current, "fail", said + named(topics, familiar), **facts)
         message = (

@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from driftwatch.checks import Check
 from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion, by_day, of_days
+from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import count, detected, percent
 from driftwatch.stats.interval import rate_change, share_interval
+from driftwatch.stats.normal import Quantity
 from driftwatch.stats.proportion import two_proportions
-from driftwatch.types import Finding, Tallies, Window
+from driftwatch.stats.shares import Shares, summed
+from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
 
 Outcome = Literal["empty", "abstained", "negative_feedback", "no_click"]
+
+TOLERATED = 0.2
+"""Of the smallest change that matters: so much is as good as none."""
 
 _NOUN = {
     "empty": "queries without results",
@@ -36,7 +42,7 @@ _SILENT = {
 }
 
 
-class Rate(Check):
+class Rate(Counted):
     """The share of queries that end badly, counted over everything and not over a sample.
 
     Effect: change of the rate, window minus baseline.
@@ -45,6 +51,7 @@ class Rate(Check):
     kind: Literal["rate"] = "rate"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "tallies"
     family: ClassVar[str] = "rates"
+    budget_share: ClassVar[float] = 0.2
 
     of: Outcome
     """Which rate: of queries without results, of abstentions, of thumbs-downs, of queries without a click."""
@@ -123,12 +130,52 @@ class Rate(Check):
                 "interval_of_value": list(share_interval(x, n, vary.design)),
             },
         }
-        if p_value < current.alpha and self._is_past_floor(effect, x0 / n0):
+        changed = p_value < current.alpha and self._is_past_floor(effect, x0 / n0)
+        if changed if current.changed is None else current.changed:
             return self.finding(current, "fail", self._change_message(facts) + remark, **facts)
         if breach := self._breach(current, facts, remark):
             return breach
         message = f"{self._said(facts)}, {percent(x0 / n0)} in the same hours of the baseline{remark}"
         return self.finding(current, "ok", message, **facts)
+
+    # --- what is counted -------------------------------------------------------------------------------------------
+
+    def settle(self, reference: Window) -> tuple[str, ...] | None:
+        """The languages of the baseline."""
+        known, *_ = self._columns(reference.tallies)
+        return tuple(np.unique(reference.tallies.lang[known > 0]).tolist()) or None
+
+    def count(self, window: Window, fixed: tuple[str, ...]) -> Shares:
+        """Units by hour and language, and how many of them ended badly."""
+        known, hits = self._columns(window.tallies)
+        return summed(window.tallies.hour.astype(np.int64), window.tallies.lang, known, hits[:, None], fixed)
+
+    def quantities(self, fixed: tuple[str, ...]) -> tuple[Quantity, ...]:
+        """The rate itself, on the side that is bad."""
+        del fixed
+        weights = {"up": {+1: 1.0}, "down": {-1: 1.0}, "both": {+1: 0.8, -1: 0.2}}[self.side]
+        return tuple(
+            Quantity(
+                "higher rate" if side > 0 else "lower rate",
+                0,
+                side,
+                max(self.min_ratio, 0.05),
+                TOLERATED * self.min_ratio,
+                weight,
+                relative=True,
+                least=self.min_effect,
+            )
+            for side, weight in weights.items()
+        )
+
+    def _columns(self, tallies: Tallies) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Units of which the outcome is known, and those that ended badly, one a row of ``tallies``."""
+        places = [TALLY_FIELDS.index(f"units_{column}") for column in _COLUMNS[self.of]]
+        known, *parts = tallies.counts[:, places].T.astype(np.float64)
+        hits = known - sum(parts) if self.of == "no_click" else parts[0]
+        return known, np.clip(hits, 0, known)
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
 
     def past_floor(self, finding: Finding) -> bool:
         """A change of at least `min_effect` and of `min_ratio` times the usual rate."""

@@ -7,16 +7,24 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from driftwatch.checks import Check
-from driftwatch.checks._scores import Normal, Score, Units, normal, units
+from driftwatch.checks._counted import Counted
+from driftwatch.checks._scores import Normal, Ranks, Score, Units, normal, ranks_of, units
 from driftwatch.checks._words import count, detected, percent, score
+from driftwatch.stats.normal import Quantity
+from driftwatch.stats.shares import Shares, binned
 from driftwatch.stats.twosample import KS, Weighted, ks, shifted_ks_p_value, smallest_d, wasserstein
 from driftwatch.types import Finding, Window
+
+RANK_OF_GAP = 0.75
+"""A shift that opens a gap D moves the mean rank by about three quarters of D (0.71 for a normal distribution)."""
+MEAN_RANK = 0.7
+"""Of the check's evidence, on the mean rank (Wilcoxon 1945; Mann and Whitney 1947)."""
+TAIL = 0.1
 
 _WORDS = {"top1": "top-1 scores", "topk_mean": "mean top-k scores"}
 
 
-class ScoreDrift(Check):
+class ScoreDrift(Counted):
     """The distribution of retrieval scores against the baseline's, one query a session.
 
     Effect: D of the two-sample Kolmogorov-Smirnov test, the largest gap between the two distributions, in [0, 1].
@@ -25,10 +33,11 @@ class ScoreDrift(Check):
     kind: Literal["score_drift"] = "score_drift"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "sample"
     family: ClassVar[str] = "scores"
+    budget_share: ClassVar[float] = 0.3
 
     score: Score = "top1"
     """`top1`: the score of the best document. `topk_mean`: the mean over all documents returned."""
-    min_effect: float = Field(default=0.1, gt=0, le=1)
+    min_effect: float = Field(default=0.04, gt=0, le=1)
     """A gap D smaller than this never fails, however certain it is."""
     min_n: int = Field(default=50, ge=2)
     """With fewer sessions than this in the window, or in the baseline, nothing is said."""
@@ -56,6 +65,38 @@ class ScoreDrift(Check):
             why = f"the baseline of '{self.source}' has no scores, so there is nothing to compare with"
             return self.unknown(current, why, **facts)
         return self._compare(current, found, now, usual, usual.units, facts, remark)
+
+    # --- what is counted -------------------------------------------------------------------------------------------
+
+    def settle(self, reference: Window) -> Ranks | None:
+        """The baseline's scores of every language, in order."""
+        return ranks_of(units(reference.sample, self.score))
+
+    def count(self, window: Window, fixed: Ranks) -> Shares:
+        """By hour and language: the sum of the units' ranks among the baseline's, and how many are in either tail."""
+        found = units(window.sample, self.score)
+        rank = fixed.of(found)
+        inside = np.stack([rank, rank < TAIL, rank > 1 - TAIL], axis=1).astype(np.float64)
+        return binned(found.hour, found.lang, inside, fixed.segments)
+
+    def quantities(self, fixed: Ranks) -> tuple[Quantity, ...]:
+        """Most is bet on the mean rank, the rest on the tails: the rungs of the Kolmogorov-Smirnov ladder that a mean
+        does not see.
+        """
+        del fixed
+        floor = RANK_OF_GAP * self.min_effect
+        rung = 2 * float(np.sqrt(TAIL * (1 - TAIL))) * floor
+        tail = (1 - MEAN_RANK) / 4
+        return (
+            Quantity("lower scores", 0, -1, floor, 0.0, 0.6 * MEAN_RANK, units=3.0),
+            Quantity("higher scores", 0, +1, floor, 0.0, 0.4 * MEAN_RANK, units=3.0),
+            Quantity("more low scores", 1, +1, rung, 0.0, tail),
+            Quantity("fewer low scores", 1, -1, rung, 0.0, tail),
+            Quantity("fewer high scores", 2, -1, rung, 0.0, tail),
+            Quantity("more high scores", 2, +1, rung, 0.0, tail),
+        )
+
+    # --- what is shown ---------------------------------------------------------------------------------------------
 
     def past_floor(self, finding: Finding) -> bool:
         """A gap of at least `min_effect`."""
@@ -85,7 +126,8 @@ class ScoreDrift(Check):
             where = "" if now.n <= before.n else " in the same hours of the baseline"
             why = f"{self._thin(fewest)}{where}" if fewest < self.min_n else "days of the baseline differ very much"
             return self.unknown(current, f"{why}: blind below an effect of D = {blind_below:.2f}", **facts)
-        if facts["p_value"] < current.alpha and test.d >= self.min_effect:
+        found_changed = facts["p_value"] < current.alpha and test.d >= self.min_effect
+        if found_changed if current.changed is None else current.changed:
             message = self._change_message(test, now, before, usual, larger) + remark
             return self.finding(current, "fail", message, examples=_examples(found, test), **facts)
         message = (

@@ -12,6 +12,7 @@ anew at every look and not multiplied again, so that looking more often changes 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,7 +59,10 @@ def stakes(normal: Normal) -> Stakes:
     relative = np.array([quantity.relative for quantity in normal.quantities])
     scale = np.where(relative, level, 1.0)
     tolerance = scale * np.array([quantity.tolerance for quantity in normal.quantities])
-    floor = scale * np.array([quantity.floor for quantity in normal.quantities])
+    floor = np.maximum(
+        scale * np.array([quantity.floor for quantity in normal.quantities]),
+        np.array([quantity.least for quantity in normal.quantities]),
+    )
     side = np.broadcast_to([float(quantity.side) for quantity in normal.quantities], floor.shape)
     return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape))
 
@@ -105,15 +109,20 @@ class Book:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Path:
-    """What the ledgers hold at each step of a stretch of time, if none is cleared on the way."""
+@dataclass(frozen=True, slots=True)
+class Onset:
+    """Since when a share differs, and by how much since then."""
 
-    step: NDArray[np.int64]
-    days: Floats
-    """shape (T, S + 1, Q): days of evidence."""
-    books: tuple[Book, ...]
-    """The books at the end of each piece (a block of the fast lane)."""
+    step: int
+    """The first hour of the block from which on it differs; no earlier than what the book still holds."""
+    effect: float
+    """Mean difference of the share from what was expected."""
+    interval: tuple[float, float]
+    """Of the effect, 95 %."""
+    n: float
+    """Units since then."""
+    floor: float
+    """The smallest effect that matters."""
 
 
 class Ledger:
@@ -135,7 +144,7 @@ class Ledger:
         fast = shares.step // self.lengths[1]
         cuts = [0, *(np.flatnonzero(np.diff(fast)) + 1).tolist(), len(shares)] if len(shares) else [0]
         days = np.zeros((len(shares), len(self.stakes.floor), len(self.shares)))
-        for start, end in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, end in pairwise(cuts):
             book, days[start:end] = self._piece(book, shares.step[start:end], counts[start:end])
         return book, days
 
@@ -193,6 +202,33 @@ class Ledger:
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
         return np.where((n > 0)[..., None], ratio, 0.0)
+
+    def onset(self, book: Book, row: int, quantity: int) -> Onset:
+        """Where in the newest blocks the change most likely began, by the largest sum of log likelihood ratios.
+
+        Page (1954), *Continuous inspection schemes*: the start of the last rise of a cumulative sum.
+        """
+        share = self.shares[quantity]
+        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[:, :, row, share].T
+        variance = self._variance(n, expected, row, share)
+        residual = (hits - expected) * self.stakes.side[row, quantity]
+        bet = 2 * self.stakes.floor[row, quantity] * n
+        gain = np.where(n > 0, (bet * residual - bet**2 / 2) / np.maximum(variance, 1e-12), 0.0)
+        since = int(np.argmax(gain[::-1].cumsum()[::-1]))
+        units = max(float(n[since:].sum()), 1e-9)
+        effect = float((hits - expected)[since:].sum()) / units
+        error = 1.96 * float(np.sqrt(variance[since:].sum())) / units
+        step = (int(book.block[0]) - (len(n) - 1 - since)) * int(self.lengths[0])
+        interval = (effect - error, effect + error)
+        scale = float(self.normal.units[share])
+        return Onset(step, effect, interval, units / scale, float(self.stakes.floor[row, quantity]))
+
+    def _variance(self, n: Floats, expected: Floats, row: int, share: int) -> Floats:
+        """shape (blocks,): of the hits of whole blocks."""
+        mean = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+        rho = self.normal.rho[0, -1, row, share]
+        variance: Floats = n * mean * (1 - mean) * (1 + np.maximum(n - 1, 0) * rho)
+        return variance
 
     def _refined(self, book: Book) -> tuple[Floats, Floats]:
         """How far off the baseline's level was, by what came after it, and what is left of its standard error.

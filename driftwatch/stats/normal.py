@@ -46,6 +46,8 @@ class Quantity:
     """Of its check's budget; those of a check sum to one."""
     relative: bool = False
     """Whether floor and tolerance are multiples of the expected share."""
+    least: float = 0.0
+    """The floor is never below this share, when it is relative."""
     units: float = 1.0
     """Coin flips that one unit is worth: 3 for a mean rank, whose variance is a third of a coin's."""
 

@@ -75,15 +75,24 @@ def binned(hour: NDArray[np.int64], lang: NDArray[np.str_], inside: Floats, segm
     ``hour``: shape (n,), hours since 1970; ``lang``: shape (n,); ``inside``: shape (n, J), in [0, 1]. Rows of other
     languages than ``segments`` are left out.
     """
+    return summed(hour, lang, np.ones(len(hour)), inside, segments)
+
+
+def summed(
+    hour: NDArray[np.int64], lang: NDArray[np.str_], n: Floats, hits: Floats, segments: tuple[str, ...]
+) -> Shares:
+    """Counts given as rows of ``n`` units, shape (rows,), and ``hits``, shape (rows, J), in any order."""
     names, code = np.unique(lang, return_inverse=True)
-    place = np.array([segments.index(str(name)) if str(name) in segments else -1 for name in names], dtype=np.int64)
-    column = place[code] if len(lang) else np.empty(0, np.int64)
-    hour, inside, column = hour[column >= 0], inside[column >= 0], column[column >= 0]
+    places = {name: place for place, name in enumerate(segments)}
+    column = np.array([places.get(name, -1) for name in names.tolist()], dtype=np.int64)[code]
+    known = column >= 0
+    hour, n, hits, column = hour[known], n[known], hits[known], column[known]
     step, row = np.unique(hour, return_inverse=True)
     shape = (len(step), len(segments))
     cell = row * len(segments) + column
-    n = np.bincount(cell, minlength=shape[0] * shape[1]).reshape(shape).astype(float)
-    hits = np.stack(
-        [np.bincount(cell, inside[:, j], minlength=n.size).reshape(shape) for j in range(inside.shape[1])], axis=2
-    )
-    return Shares(step.astype(np.int64), segments, n, hits)
+
+    def counted(weights: Floats) -> Floats:
+        return np.bincount(cell, weights, minlength=shape[0] * shape[1]).reshape(shape)
+
+    parts = [counted(hits[:, share]) for share in range(hits.shape[1])]
+    return Shares(step.astype(np.int64), segments, counted(n), np.stack(parts, axis=2))
