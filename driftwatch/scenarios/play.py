@@ -138,7 +138,7 @@ def _play(script: Script, folder: Path, start: datetime, end: datetime, looks: l
     store = Store.open(watch.database, lasting=False)
     try:
         with (folder / LOG).open("ab", buffering=0) as log:
-            daemon = Daemon(watch, store, embedder=WordEmbedder())
+            daemon = Daemon(watch, store, embedder=WordEmbedder() if watch.embedder else None)
             while simulation.now < end:
                 until = min(simulation.now + script.scenario.step, end)
                 log.write(simulation.log(simulation.now, until))

@@ -19,6 +19,9 @@ from driftwatch.types import Embedder, Query, Reply, ScoredDoc
 
 DIMENSION = 32
 
+BEST_SCORES, SCORE_STEP = (0.78, 0.69, 0.55), 0.014
+"""Of the best document when the right one is first, second, or not there; and how canaries differ besides."""
+
 
 class SimulatedRetriever(Retriever):
     """Finds for each canary what the simulation says that it finds now."""
@@ -49,10 +52,14 @@ class SimulatedRetriever(Retriever):
 
 @lru_cache(maxsize=100_000)
 def _found(lang: str, number: int, rank: int, top_k: int) -> Reply:
-    """``top_k`` documents, the right one at ``rank`` (from 0; beyond the last one: not among them)."""
+    """``top_k`` documents, the right one at ``rank`` (from 0; beyond the last one: not among them).
+
+    The better the rank, the higher the best score, give or take: as scores are, and as high as those in the log.
+    """
     names = [f"other-{lang}-{place}" for place in range(top_k)]
     names[rank:rank] = [f"doc-{lang}-{number}"]
-    return Reply(tuple(ScoredDoc(name, 0.9 - 0.02 * place) for place, name in enumerate(names[:top_k])))
+    best = BEST_SCORES[min(rank, len(BEST_SCORES) - 1)] + SCORE_STEP * (number * 7 % 11 - 5)
+    return Reply(tuple(ScoredDoc(name, round(best - 0.03 * place, 4)) for place, name in enumerate(names[:top_k])))
 
 
 class SimulatedCanaries(Canaries):

@@ -32,6 +32,7 @@ OF_A_SOURCE = ("every", "repeat", "perturb", "keep_per_day", "stratify")
 USUAL: dict[str, Any] = {
     "sources": {"canaries": {"kind": "canaries"}, "live": {"kind": "query_log", "stratify": "lang"}},
     "retriever": {"top_k": 10},
+    "embedder": {},
 }
 """What is watched where the scenario names no configuration."""
 
@@ -52,7 +53,7 @@ def read_watched(document: Document, scenario: Scenario) -> Watch:
         "service": "simulated",
         "retriever": _retriever(given.get("retriever")),
         "sources": _sources(given.get("sources")),
-        "embedder": {"model": "simulated"},
+        "embedder": None if given.get("embedder") is None else {"model": "simulated"},
         "api": "off",
         "notify": [],
     }
@@ -88,7 +89,7 @@ def _slower_check(check: Check, watch: Watch, scenario: Scenario) -> Check:
 
 def _config(document: Document, given: str) -> Document:
     """The user's configuration; variables that only concern what is left out of it need not be set."""
-    path = below(Path(document.file).parent, given)
+    path = Path(os.path.normpath(below(Path(document.file).parent, given)))
     if not path.is_file():
         remedy = "Write its path relative to this file."
         raise ConfigErrors([document.error(("config",), f"there is no file '{given}'.", remedy)])
