@@ -19,6 +19,8 @@ from driftwatch.stats.twosample import Weighted
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
+FEW = 3
+"""Hits, or misses, with which the ends of Wilson's interval are too close."""
 UNSEEN = 0.6
 """How much of what chance makes of a day's mean counts as uncertainty of the spread between days.
 
@@ -154,8 +156,14 @@ COINS = Design()
 
 
 def share_interval(x: float, n: float, design: Design = COINS, level: float = 0.95) -> Interval:
-    """Interval of the share behind ``x`` of ``n`` (Wilson 1927), when counts vary more than coins."""
-    return wilson(x / design.effect, n / design.effect, level, design.freedom)
+    """Interval of the share behind ``x`` of ``n``, when counts vary more than coins.
+
+    Wilson's (1927), with the ends that Brown, Cai and DasGupta (2001, section 4.1.1) give it where at most three are
+    inside or outside: by itself it leaves out rates that one hit is no surprise for.
+    """
+    hits, units = x / design.effect, n / design.effect
+    low, high = wilson(hits, units, level, design.freedom)
+    return min(low, _fewest(hits, units, level)), max(high, 1 - _fewest(units - hits, units, level))
 
 
 def rate_change(x: float, n: float, x0: float, n0: float, design: Design = COINS, level: float = 0.95) -> Interval:
@@ -196,14 +204,13 @@ def dispersed_share(
 ) -> Interval:
     """Interval of (hits - expected) / n, the change of a share whose counts vary from block to block.
 
-    Wilson's (1927) score interval on n / ``design_effect`` units. ``rho``: the correlation within a block as it is
+    ``share_interval`` on n / ``design_effect`` units. ``rho``: the correlation within a block as it is
     estimated, without a safety margin; ``freedom``: how well it is known. ``error``: standard error of ``expected``, in
     hits; joined by distances (Zou and Donner 2008). (-1, 1) when there are no units.
     """
     if n <= 0:
         return -1.0, 1.0
-    design = design_effect(n, rho, blocks)
-    low, high = wilson(hits / design, n / design, level, freedom)
+    low, high = share_interval(hits, n, Design(design_effect(n, rho, blocks), freedom), level)
     share, own = hits / n, critical(level, np.inf) * error / n
     below, above = np.hypot(share - low, own), np.hypot(high - share, own)
     change = (hits - expected) / n
@@ -216,6 +223,13 @@ def critical(level: float, freedom: float) -> float:
 
     upper = (1 + level) / 2
     return float(ndtri(upper) if np.isinf(freedom) else stdtrit(freedom, upper))
+
+
+def _fewest(hits: float, n: float, level: float) -> float:
+    """The smallest share for which so few hits are no surprise; 1 where Wilson's own end is to be taken."""
+    from scipy.special import gammaincinv
+
+    return float(gammaincinv(hits, 1 - level)) / n if 0 < hits <= FEW < n else 1.0
 
 
 def _half_width(current: Days, reference: Days, spread: Spread, level: float) -> float:

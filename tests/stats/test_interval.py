@@ -148,6 +148,14 @@ def test_the_interval_of_a_share_holds_the_effect_and_grows_with_every_doubt(
     assert effect - 1e-9 <= plain_high <= high + 1e-9
 
 
+def test_one_hit_is_no_surprise_for_a_rate_that_wilson_leaves_out():
+    low, high = share_interval(1, 30)
+    assert low < 0.005 < wilson(1, 30)[0]
+    assert high == wilson(1, 30)[1]
+    assert share_interval(29, 30) == pytest.approx((1 - high, 1 - low))
+    assert share_interval(0, 30) == wilson(0, 30)
+
+
 def test_more_blocks_carry_more_evidence_of_the_same_counts():
     widths = [np.ptp(dispersed_share(100, 50.0, 2_000, 0.02, blocks)) for blocks in (1, 4, 28, 2_000)]
     assert widths == sorted(widths, reverse=True)
