@@ -1,0 +1,150 @@
+"""What happened, as columns: the exact counts, and the sampled queries. ``driftwatch.types`` hands these nouns on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TALLY_FIELDS = (
+    "queries",
+    "results_known",
+    "empty",
+    "abstention_known",
+    "abstained",
+    "feedback_known",
+    "up",
+    "down",
+    "click",
+    "accepted",
+    "detected",
+    "errors",
+    "units",
+    "units_results_known",
+    "units_empty",
+    "units_abstention_known",
+    "units_abstained",
+    "units_feedback_known",
+    "units_up",
+    "units_down",
+    "units_click",
+    "units_accepted",
+)
+"""The columns of ``Tallies.counts``. ``*_known`` are the denominators: lines that say anything about it at all.
+
+``detected`` counts lines whose language driftwatch guessed; ``errors`` counts lines that report a failed retrieval.
+``units*`` count independent units instead of lines: of each unit (a session, or a distinct query) the first line of the
+day, and for each denominator the first line of the day that says anything about it.
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tallies:
+    """Exact counts of everything, one row an hour and language."""
+
+    hour: NDArray[np.datetime64]
+    """shape (n,), datetime64[h], UTC, ascending."""
+    lang: NDArray[np.str_]
+    """shape (n,)."""
+    counts: NDArray[np.int64]
+    """shape (n, len(TALLY_FIELDS))."""
+
+    def total(self, column: str) -> int:
+        """Sum of one column."""
+        return int(self.counts[:, TALLY_FIELDS.index(column)].sum())
+
+    def by_hour(self, column: str) -> dict[np.datetime64, int]:
+        """Hour -> sum over languages."""
+        hours, where = np.unique(self.hour, return_inverse=True)
+        sums = np.bincount(where, weights=self.counts[:, TALLY_FIELDS.index(column)], minlength=len(hours))
+        return {hour: int(count) for hour, count in zip(hours, sums, strict=True)}
+
+    def by_lang(self, column: str) -> dict[str, int]:
+        """Language -> sum over hours."""
+        langs, where = np.unique(self.lang, return_inverse=True)
+        sums = np.bincount(where, weights=self.counts[:, TALLY_FIELDS.index(column)], minlength=len(langs))
+        return {str(lang): int(count) for lang, count in zip(langs, sums, strict=True)}
+
+    def keep(self, mask: NDArray[np.bool_]) -> Tallies:
+        """The rows where ``mask`` (shape (n,)) holds."""
+        return Tallies(self.hour[mask], self.lang[mask], self.counts[mask])
+
+    @staticmethod
+    def none() -> Tallies:
+        """No rows."""
+        return Tallies(
+            np.empty(0, "datetime64[h]"), np.empty(0, "<U1"), np.empty((0, len(TALLY_FIELDS)), dtype=np.int64)
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
+class Contents:
+    """What was asked, and its embedding: of every row of a whole sample, and read only when it is asked for."""
+
+    whole: Sample
+    """The sample whose rows these are, before it was split."""
+    chosen: NDArray[np.bool_]
+    """shape (n,): the rows that are to have an embedding; the others are more than is embedded of a day."""
+    embedded: NDArray[np.bool_]
+    """shape (n,): the rows that have one."""
+    vectors: Callable[[NDArray[np.intp]], NDArray[np.float16]]
+    """Rows of ``whole`` that are embedded -> shape (len(rows), dimension), L2-normalised."""
+    texts: Callable[[NDArray[np.intp]], Sequence[str]] | None
+    """Rows of ``whole`` -> their texts; None where texts are not kept, or not shown to anybody."""
+    trouble: str = ""
+    """Why nothing more is embedded, with the remedy; empty when it is, or will be at the next look."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything is embedded that is to be."""
+        return bool(self.embedded[self.chosen].all())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """The sampled queries of a window, a column each; rows are ordered by time."""
+
+    query_id: NDArray[np.str_]
+    """shape (n,)."""
+    at: NDArray[np.datetime64]
+    """shape (n,), datetime64[us], UTC."""
+    lang: NDArray[np.str_]
+    """shape (n,)."""
+    unit: NDArray[np.int64]
+    """shape (n,): rows of one session carry the same number; a row without a session is a unit of its own."""
+    weight: NDArray[np.float64]
+    """shape (n,): 1 / probability of having been kept."""
+    scores: NDArray[np.float32]
+    """shape (n, k): best first, NaN-padded, higher is better. A row of NaN has no scores."""
+    contents: Contents | None = None
+    """Only where the check ``embeds``."""
+    row: NDArray[np.intp] | None = None
+    """shape (n,): the rows of ``contents`` that these are; None: all of them."""
+
+    def __len__(self) -> int:
+        return len(self.query_id)
+
+    def keep(self, mask: NDArray[np.bool_]) -> Sample:
+        """The rows where ``mask`` (shape (n,)) holds."""
+        columns = (self.query_id, self.at, self.lang, self.unit, self.weight, self.scores)
+        rows = None if self.contents is None else self.rows[mask]
+        return Sample(*(column[mask] for column in columns), self.contents, rows)
+
+    @property
+    def rows(self) -> NDArray[np.intp]:
+        """shape (n,): where the rows are in ``contents``."""
+        return np.arange(len(self)) if self.row is None else self.row
+
+    @staticmethod
+    def none() -> Sample:
+        """No rows."""
+        return Sample(
+            np.empty(0, "<U1"),
+            np.empty(0, "datetime64[us]"),
+            np.empty(0, "<U1"),
+            np.empty(0, np.int64),
+            np.empty(0, np.float64),
+            np.empty((0, 0), np.float32),
+        )
