@@ -65,6 +65,9 @@ def advance(
     if finding.learning:
         return alert, None
     counted = _count(alert, finding)
+    if finding.pages:
+        # The evidence was gathered over many looks already: it waits for no second one.
+        counted = replace(counted, bad=max(counted.bad, policy.after))
     state, event = _next(counted, finding, policy)
     if state == alert.state:
         return counted, None

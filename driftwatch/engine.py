@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from driftwatch.alerts import AlertPolicy
 from driftwatch.budget import alpha_per_look, quantities
 from driftwatch.checks import Check
+from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
 from driftwatch.contents import Asked
@@ -21,6 +23,7 @@ from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
 from driftwatch.store import CheckRun, Store
 from driftwatch.types import Embedder, Finding, Run, Transition
+from driftwatch.weighing import Weighing
 from driftwatch.windows import Windows
 
 
@@ -49,6 +52,7 @@ class Engine:
         asked = Asked(store, embedder, watch.privacy, stopping)
         self.observer = Observer(watch, store, embedder, stopping, asked)
         self.windows = Windows(store, watch, learns=learns, asked=asked)
+        self.evidence = Weighing(self.windows, watch)
         self._deciding = threading.Lock()
 
     # --- what happened ---------------------------------------------------------------------------------------------
@@ -64,34 +68,41 @@ class Engine:
 
         ``fresh`` are canary runs that are not in the store (source name -> run).
         """
+        return self._judge(list(checks), now, fresh or {})[0]
+
+    def _judge(
+        self, checks: Sequence[Check], now: datetime, fresh: Mapping[str, Run]
+    ) -> tuple[list[Finding], dict[str, bytes]]:
+        """Every finding, and the evidence that each check carries to its next look."""
         previous = self.store.decisions.last_findings()
         alerts = self.store.decisions.alerts()
+        weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), fresh)
         findings: list[Finding] = []
         for check in checks:
             states = {segment: alert.state for (name, segment), alert in alerts.items() if name == check.name}
+            followed = {segment for segment, state in states.items() if state != "ok"} | weighed.paged(check.name)
             found = look(
                 check,
-                self.windows.pair(check, now, (fresh or {}).get(check.source)),
+                self.windows.pair(check, now, fresh.get(check.source)),
                 self.windows,
                 previous=previous,
-                alpha=self.alpha,
-                followed={segment for segment, state in states.items() if state != "ok"},
+                alpha=self.alpha(check),
+                followed=followed,
                 firing={segment for segment, state in states.items() if state == "firing"},
+                changed=partial(weighed.changed, check.name),
             )
-            findings += [self._with_trouble(check, finding) for finding in found]
+            findings += [weighed.said(self._with_trouble(check, finding)) for finding in found]
         findings = self._without_symptoms(findings, alerts)
-        return (
-            [_as_expected(finding, expected) for finding in findings]
-            if (expected := self.watch.expects(now))
-            else findings
-        )
+        if expected := self.watch.expects(now):
+            findings = [_as_expected(finding, expected) for finding in findings]
+        return findings, weighed.kept()
 
     def tick(self, checks: Sequence[Check], now: datetime, run: CheckRun | None = None) -> Tick:
         """Judge, decide and record: findings, alerts and transitions in one transaction."""
         with self._deciding:
-            findings = self.judge(checks, now)
+            findings, ledgers = self._judge(checks, now, {})
             decision = decide(findings, self.store.decisions.alerts(), self.policy, self._families(), now)
-            self._record(findings, decision, now, run)
+            self._record(findings, decision, now, run, ledgers)
         return Tick(tuple(findings), decision.transitions)
 
     def remind(self, now: datetime) -> tuple[Transition, ...]:
@@ -112,10 +123,14 @@ class Engine:
                 self._record([], decision, now, None)
         return decision.transitions
 
-    def alpha(self, segments: int) -> float:
-        """The error budget of one look at one segment when languages split into ``segments``."""
-        budget = self.watch.false_pages
-        return alpha_per_look(budget.count, budget.per, quantities(self.watch.checks, segments))
+    def alpha(self, check: Check) -> Callable[[int], float]:
+        """The error budget of one look at one segment of ``check``, when languages split into so many."""
+        budget = self.watch.false_pages if check.severity == "page" else self.watch.false_warnings
+        ledgers = isinstance(check, Counted)
+        alike = [each for each in self.watch.checks if isinstance(each, Counted) == ledgers]
+        alike = [each for each in alike if each.severity == check.severity]
+        share = sum(self.evidence.ledgers.shares.get(each.name, 0.0) for each in alike) or 1.0
+        return lambda segments: alpha_per_look(budget.count * share, budget.per, quantities(alike, segments))
 
     def policy(self, name: str) -> AlertPolicy:
         """The alert policy of a check: the common one, with what the check itself says."""
@@ -124,7 +139,14 @@ class Engine:
                 return self.watch.alerts.override(after=check.after, until=check.until, blind_after=check.blind_after)
         return self.watch.alerts
 
-    def _record(self, findings: Sequence[Finding], decision: Decision, now: datetime, run: CheckRun | None) -> None:
+    def _record(
+        self,
+        findings: Sequence[Finding],
+        decision: Decision,
+        now: datetime,
+        run: CheckRun | None,
+        ledgers: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.store.decisions.record(
             findings=findings,
             alerts=decision.alerts,
@@ -132,6 +154,7 @@ class Engine:
             receivers={notifier.name: frozenset(notifier.tell) for notifier in self.watch.notify},
             held=held_back(decision.transitions, self.store.decisions.silences(now), now),
             run=run,
+            ledgers=ledgers,
         )
 
     def _families(self) -> dict[str, str]:

@@ -37,17 +37,21 @@ def look(
     alpha: Callable[[int], float],
     followed: Collection[str] = (),
     firing: Collection[str] = (),
+    changed: Callable[[str], bool | None] | None = None,
 ) -> list[Finding]:
     """Judge every segment of ``check``, the pooled one last.
 
     ``alpha`` gives the error budget of one segment when there are so many; ``followed`` are segments that must be
     judged whatever their size, because an alert about them is open; in those that are ``firing`` it takes more to be
-    good again than not to be certainly bad.
+    good again than not to be certainly bad. ``changed`` says what the evidence ledger has decided about a segment; None
+    where there is none, and the p-value decides.
     """
 
     def judge(current: Window, reference: Window | None) -> Finding:
+        decided = changed(current.segment) if changed else None
+        current = replace(current, changed=decided)
         finding = _judge(check, current, reference, previous.get((check.name, current.segment)), pair)
-        return _held(check, finding) if current.segment in firing else finding
+        return _held(check, finding) if current.segment in firing and decided is None else finding
 
     if not check.by or not check.pools:
         share = alpha(0)

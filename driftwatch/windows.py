@@ -65,6 +65,7 @@ class Windows:
         self.watch = watch
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
+        self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
 
     def pair(self, check: Check, now: datetime, fresh: Run | None = None) -> Pair:
         """The window of ``check`` that ends now, and the same hours of the week of the baseline.
@@ -124,6 +125,24 @@ class Windows:
             self.store.decisions.set_baseline(learnt)
         return learnt
 
+    def read(self, check: Check, start: datetime, end: datetime) -> Window:
+        """What ``check`` needs of ``[start, end)``."""
+        return self._read(check, start, max(start, end))
+
+    def whole_reference(self, check: Check, baseline: Baseline, fresh: Run | None = None) -> Window:
+        """The whole baseline of ``check``, whatever hours its windows are compared with."""
+        if check.needs != "runs":
+            return self._whole(check, baseline)
+        newest = fresh or self.store.canaries.latest(check.source)
+        return self._reference(check, Window(baseline.start, baseline.end, runs=(newest,) if newest else ()), baseline)
+
+    def kept_with(self, window: Window, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, remembered under ``key`` as long as ``window`` lives."""
+        kept = self._with.setdefault(window, {})
+        if key not in kept:
+            kept[key] = make()
+        return kept[key]  # type: ignore[return-value]
+
     def segment(self, window: Window, lang: str, alpha: float) -> Window:
         """The part of ``window`` in one language."""
         return self._part(window, (lang,), alpha, lang, inside=True)
@@ -158,17 +177,25 @@ class Windows:
         return parts[key]
 
     def _reference(self, check: Check, current: Window, baseline: Baseline) -> Window:
-        key = (check.source, check.needs, check.embeds, baseline.start, baseline.end)
+        key = self._key(check, baseline)
         if check.needs == "runs":
             newest = canaries_of(current.runs[-1]) if current.runs else frozenset()
             return self.cached((*key, newest), lambda: self._canary_reference(check, baseline, newest))
-        whole = self.cached(key, lambda: self._read(check, baseline.start, baseline.end))
-        if whole.sample.contents is not None and not whole.sample.contents.complete:
-            del self._kept[key]  # it is read again, with more of it embedded, at the next look
+        whole = self._whole(check, baseline)
         if check.window >= WEEK or check.compares == "all hours":
             return whole
         wanted = matching_hours(current.start, current.end, baseline)
         return self.cached((*key, wanted), lambda: _only_hours(whole, wanted))
+
+    def _key(self, check: Check, baseline: Baseline) -> tuple[Hashable, ...]:
+        return check.source, check.needs, check.embeds, baseline.start, baseline.end
+
+    def _whole(self, check: Check, baseline: Baseline) -> Window:
+        key = self._key(check, baseline)
+        whole = self.cached(key, lambda: self._read(check, baseline.start, baseline.end))
+        if whole.sample.contents is not None and not whole.sample.contents.complete:
+            del self._kept[key]  # it is read again, with more of it embedded, at the next look
+        return whole
 
     def _canary_reference(self, check: Check, baseline: Baseline, newest: Collection[tuple[str, str]]) -> Window:
         """The baseline's runs, and for canaries that came later the runs of their own first days."""

@@ -68,6 +68,8 @@ class Watch(Settings):
     """Where driftwatch keeps what it knows: `sqlite:///file` or `postgresql://…`; or `database_file`."""
     false_pages: Budget = Budget(count=1, per=timedelta(days=90))
     """How many false pages are accepted over all checks and languages together."""
+    false_warnings: Budget = Budget(count=1, per=timedelta(days=14))
+    """How many false warnings are accepted over all checks with `severity: warn` together."""
     languages: tuple[Annotated[str, AfterValidator(language)], ...] = ()
     """BCP 47 tags. Where a log does not name the language of a query, it is detected among these."""
     timezone: str = "UTC"

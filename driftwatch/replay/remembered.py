@@ -31,6 +31,7 @@ class Remembered(Decisions):
         """Checks that ever knew anything."""
         self._alerts: dict[tuple[str, str], Alert] = {}
         self._findings: dict[tuple[str, str], Finding] = {}
+        self._ledgers: dict[str, bytes] = {}
 
     def record(
         self,
@@ -41,15 +42,21 @@ class Remembered(Decisions):
         receivers: Mapping[str, frozenset[str]],
         held: Mapping[str, datetime] | None = None,
         run: CheckRun | None = None,
+        ledgers: Mapping[str, bytes] | None = None,
     ) -> bool:
         """Remember what one tick found and decided."""
         del receivers, held, run
+        self._ledgers |= ledgers or {}
         found = list(findings)
         self._findings |= {(each.check, each.segment): each for each in found}
         self.judged |= {each.check for each in found if each.verdict != "unknown"}
         self._alerts |= {(each.check, each.segment): each for each in alerts}
         self.changes += [Change(each, self._findings.get((each.check, each.segment))) for each in transitions]
         return True
+
+    def ledgers(self) -> dict[str, bytes]:
+        """Check -> its evidence in this replay."""
+        return dict(self._ledgers)
 
     def alerts(self) -> dict[tuple[str, str], Alert]:
         """(check, segment) -> its alert in this replay."""

@@ -32,12 +32,15 @@ CAPPED = 2
 STANDARD_ERRORS = 1.5
 """The tolerance is never below so many standard errors of the baseline."""
 FLOOR_OVER_TOLERANCE = 1.5
+LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
 BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
 LAG = 14
 """Blocks that must have passed before a block is taken for normal."""
 MEMORY = 120.0
 """Blocks after which what refines the baseline fades."""
 FARTHEST = 3.0
+OVER = float(np.log(20))
+"""Log likelihood ratio from which on a change is taken to be over."""
 NEVER = -(2**62)
 
 
@@ -137,38 +140,55 @@ class Ledger:
         self.lengths = np.array([normal.block, normal.block // FAST])
         self.credit = self.lengths / 24
 
-    def fold(self, book: Book, shares: Shares, active: Mask) -> tuple[Book, Floats]:
-        """The book after ``shares``, and the days of evidence at each step, shape (T, S + 1, Q)."""
-        n, hits, expected = self.normal.totals(shares, active)
+    def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
+        """The book after ``shares``, and the days of evidence at each step, shape (T, S + 1, Q).
+
+        ``firing``, shape (S + 1,), are rows whose alert is open: their counts are kept, to tell when it is over, and
+        give no evidence. A firing segment explains itself and is no part of the pooled row; a firing pooled row explains
+        every segment.
+        """
+        n, hits, expected = self.normal.totals(shares, ~firing[:-1])
         counts = np.stack([n, hits, expected], axis=1)
+        silent = firing | firing[-1]
         fast = shares.step // self.lengths[1]
         cuts = [0, *(np.flatnonzero(np.diff(fast)) + 1).tolist(), len(shares)] if len(shares) else [0]
         days = np.zeros((len(shares), len(self.stakes.floor), len(self.shares)))
         for start, end in pairwise(cuts):
-            book, days[start:end] = self._piece(book, shares.step[start:end], counts[start:end])
+            book, days[start:end] = self._piece(book, shares.step[start:end], counts[start:end], silent)
         return book, days
 
-    def _piece(self, book: Book, step: NDArray[np.int64], counts: Floats) -> tuple[Book, Floats]:
+    def standing(self, book: Book, firing: Mask) -> Floats:
+        """Days of evidence in each ledger as the book stands, shape (S + 1, Q)."""
+        if book.block[0] == NEVER:
+            return np.zeros((len(self.stakes.floor), len(self.shares)))
+        silent = firing | firing[-1]
+        days: Floats = self._days(book, np.array([book.at]), book.counts[:, None], silent)[0]
+        return days
+
+    def _piece(self, book: Book, step: NDArray[np.int64], counts: Floats, silent: Mask) -> tuple[Book, Floats]:
         """Steps of one block of the fast lane."""
-        book = self._opened(book, int(step[0]))
-        ledgers = []
-        split = len(SLOW_BETS)
+        book = self._opened(book, int(step[0]), silent)
         so_far = book.counts[:, None] + counts.cumsum(axis=0)[None]
-        for lane, bets in ((0, SLOW_BETS), (1, FAST_BETS)):
-            carry = book.carry[..., :split] if lane == 0 else book.carry[..., split:]
-            ratio = self._log_ratio(book, so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
-            ledgers.append((carry + self.credit[lane]) * np.exp(ratio))
-        days = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
+        days = self._days(book, step, so_far, silent)
         return replace(book, at=int(step[-1]), counts=so_far[:, -1]), days
 
-    def _opened(self, book: Book, step: int) -> Book:
+    def _days(self, book: Book, step: NDArray[np.int64], so_far: Floats, silent: Mask) -> Floats:
+        """shape (T, S + 1, Q), of the counts of the open blocks up to each step (2, T, 3, S + 1, J)."""
+        ledgers = []
+        for lane, (bets, part) in enumerate(LANES):
+            ratio = self._log_ratio(book, so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
+            ledgers.append((book.carry[..., part] + self.credit[lane]) * np.exp(ratio))
+        days: Floats = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
+        days[:, silent] = 0
+        return days
+
+    def _opened(self, book: Book, step: int, silent: Mask) -> Book:
         """The book with the blocks open that hold ``step``; what closes is carried over."""
         now = step // self.lengths
         if (now == book.block).all():
             return book
         carry, counts = book.carry.copy(), book.counts.copy()
-        split = len(SLOW_BETS)
-        for lane, bets, part in ((0, SLOW_BETS, slice(0, split)), (1, FAST_BETS, slice(split, None))):
+        for lane, (bets, part) in enumerate(LANES):
             if now[lane] == book.block[lane]:
                 continue
             if book.block[lane] != NEVER:
@@ -176,9 +196,10 @@ class Ledger:
                 ratio = self._log_ratio(book, book.counts[lane][None], last, lane, bets)[0]
                 carry[..., part] = (carry[..., part] + self.credit[lane]) * np.exp(ratio)
             counts[lane] = 0
+        carry[silent] = 0
         recent, settled = book.recent, book.settled
         if now[0] != book.block[0] and book.block[0] != NEVER:
-            recent, settled = _aged(recent, settled, book.counts[0])
+            recent, settled = _aged(recent, settled, book.counts[0], silent)
         return Book(book.at, now, counts, carry, recent, settled)
 
     def _log_ratio(
@@ -223,6 +244,15 @@ class Ledger:
         scale = float(self.normal.units[share])
         return Onset(step, effect, interval, units / scale, float(self.stakes.floor[row, quantity]))
 
+    def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
+        """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it."""
+        share = self.shares[quantity]
+        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[:, :, row, share].T
+        variance = self._variance(n, expected, row, share)
+        moved = effect * n
+        gain = np.where(n > 0, (moved**2 / 2 - moved * (hits - expected)) / np.maximum(variance, 1e-12), 0.0)
+        return bool(gain[::-1].cumsum().max() >= OVER)
+
     def _variance(self, n: Floats, expected: Floats, row: int, share: int) -> Floats:
         """shape (blocks,): of the hits of whole blocks."""
         mean = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
@@ -242,9 +272,9 @@ class Ledger:
         return np.clip(off, -farthest, farthest), np.sqrt(1 - known)
 
 
-def _aged(recent: Floats, settled: Floats, closed: Floats) -> tuple[Floats, Floats]:
+def _aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:
     """One more closed block; the oldest of the recent ones settles."""
-    oldest = recent[0]
+    oldest = recent[0] * ~silent[:, None]
     settled = settled * (1 - 1 / MEMORY)
     settled[:3] += oldest
     settled[3] += oldest[0] > 0

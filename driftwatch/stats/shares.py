@@ -92,7 +92,7 @@ def summed(
     cell = row * len(segments) + column
 
     def counted(weights: Floats) -> Floats:
-        return np.bincount(cell, weights, minlength=shape[0] * shape[1]).reshape(shape)
+        return np.bincount(cell, weights, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
 
     parts = [counted(hits[:, share]) for share in range(hits.shape[1])]
     return Shares(step.astype(np.int64), segments, counted(n), np.stack(parts, axis=2))

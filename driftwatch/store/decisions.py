@@ -15,6 +15,7 @@ from driftwatch.store import outbox
 from driftwatch.store.database import Database
 from driftwatch.store.rows import CheckRun, alert_of, alert_row, finding_of, finding_row, transition_row
 from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
+from driftwatch.store.tables import ledgers as ledger_rows
 from driftwatch.types import Alert, Baseline, Finding, Incident, Silence, Transition
 
 _SILENCE = tuple(each.name for each in fields(Silence))
@@ -38,6 +39,7 @@ class Decisions:
         receivers: Mapping[str, frozenset[str]],
         held: Mapping[str, datetime] | None = None,
         run: CheckRun | None = None,
+        ledgers: Mapping[str, bytes] | None = None,
     ) -> bool:
         """Write what one tick found and decided, with a delivery for every receiver that is told: all of it or nothing.
 
@@ -53,6 +55,7 @@ class Decisions:
             receivers: receiver -> the events it is told.
             held: transition key -> not to be delivered before (a silence).
             run: the scheduled work that this was.
+            ledgers: check -> the evidence that it carries to its next look.
         """
         news = list(transitions)
         held = held or {}
@@ -61,6 +64,7 @@ class Decisions:
             if run is not None and not _add_run(connection, insert, run):
                 return False
             _add_findings(connection, insert, list(findings))
+            _keep_ledgers(connection, insert, ledgers or {})
             _move_alerts(connection, insert, list(alerts), news)
             possible = (each for each in news if _is_possible(connection, each))
             new = [each for each in possible if _add_transition(connection, insert, each)]
@@ -73,6 +77,11 @@ class Decisions:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(alerts)).mappings()
             return {(row["check"], row["segment"]): alert_of(row) for row in rows}
+
+    def ledgers(self) -> dict[str, bytes]:
+        """Check -> the evidence that it carried from its last look."""
+        with self._database.reading() as connection:
+            return {row.check: row.body for row in connection.execute(sa.select(ledger_rows))}
 
     def last_findings(self) -> dict[tuple[str, str], Finding]:
         """(check, segment) -> its newest finding."""
@@ -188,6 +197,14 @@ def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> 
         where=newest.excluded.at > last_findings.c.at,
     )
     connection.execute(newest, [{"check": each.check, "segment": each.segment, "at": each.at} for each in found])
+
+
+def _keep_ledgers(connection: Connection, insert: Any, bodies: Mapping[str, bytes]) -> None:
+    if not bodies:
+        return
+    written = insert(ledger_rows)
+    written = written.on_conflict_do_update(index_elements=["check"], set_={"body": written.excluded.body})
+    connection.execute(written, [{"check": check, "body": body} for check, body in bodies.items()])
 
 
 def _move_alerts(connection: Connection, insert: Any, moved: list[Alert], news: list[Transition]) -> None:

@@ -190,6 +190,14 @@ alerts = Table(
     Column("incident", Name, nullable=False),
 )
 
+ledgers = Table(
+    "ledgers",
+    metadata,
+    Column("check", Name, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""The evidence of each check between looks, as bytes that only its own code reads."""
+
 transitions = Table(
     "transitions",
     metadata,

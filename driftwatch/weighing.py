@@ -1,0 +1,138 @@
+"""What one look weighs: the ledgers of the checks that are due, beside those of all others as they stood last."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from driftwatch.budget import Standing, decide
+from driftwatch.checks import Check
+from driftwatch.checks._counted import Counted
+from driftwatch.checks._words import count, percent
+from driftwatch.config import Watch
+from driftwatch.ledgers import Account, Ledgers, State, moment_of
+from driftwatch.types import Alert, Finding, Run, Verdict
+from driftwatch.windows import Windows
+
+Place = tuple[str, str]
+
+WORTH_A_DATE = 0.1
+"""Below this part of the budget an onset would be read into noise."""
+
+
+class Weighing:
+    """Weighs the evidence of one watch."""
+
+    def __init__(self, windows: Windows, watch: Watch) -> None:
+        self.ledgers = Ledgers(windows, watch)
+        self.watch = watch
+
+    def weigh(
+        self,
+        checks: Sequence[Check],
+        now: datetime,
+        alerts: Mapping[Place, Alert],
+        kept: Mapping[str, bytes],
+        fresh: Mapping[str, Run],
+    ) -> Weighed:
+        """Fold in what is new for ``checks``, and decide what pages; ``kept`` is what the last looks left."""
+        states = {name: State.unpacked(body) for name, body in kept.items()}
+        accounts: dict[str, Account] = {}
+        for check in checks:
+            if isinstance(check, Counted):
+                firing = {at for (name, at), alert in alerts.items() if name == check.name and alert.fired_at}
+                account = self.ledgers.look(check, now, states.get(check.name), firing, fresh.get(check.source))
+                if account is not None:
+                    accounts[check.name] = account
+        standings = {name: state.standing for name, state in states.items()}
+        standings |= {name: account.standing for name, account in accounts.items()}
+        limits = {check.name: self.ledgers.limit(check.severity) for check in self.watch.checks}
+        counted = {check.name for check in checks if isinstance(check, Counted)}
+        return Weighed(accounts, frozenset(self._decided(accounts, standings)), limits, counted)
+
+    def _decided(self, accounts: Mapping[str, Account], standings: Mapping[str, Standing]) -> list[Place]:
+        def matters(check: str, segment: str) -> bool:
+            onset, _ = accounts[check].onset(segment)
+            return abs(onset.effect) >= onset.floor
+
+        decided: list[Place] = []
+        for severity in ("page", "warn"):
+            names = {check.name for check in self.watch.checks if check.severity == severity}
+            drawing = {name: each for name, each in standings.items() if name in names}
+            decided += decide(drawing, self.ledgers.limit(severity), accounts.keys() & names, matters)
+        return decided
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighed:
+    """What was decided at one look."""
+
+    accounts: Mapping[str, Account]
+    decided: frozenset[Place]
+    limits: Mapping[str, float]
+    """Check -> days of evidence at which its budget is spent."""
+    counted: Collection[str]
+    """The checks of this look that keep a ledger."""
+
+    def paged(self, check: str) -> set[str]:
+        """The segments of ``check`` that page now."""
+        return {segment for name, segment in self.decided if name == check}
+
+    def changed(self, check: str, segment: str) -> bool | None:
+        """Whether the evidence says that a segment differs; None where no ledger decides."""
+        if check not in self.counted:
+            return None
+        if (check, segment) in self.decided:
+            return True
+        account = self.accounts.get(check)
+        over = account.recovered(segment) if account is not None else None
+        return False if over is None else not over
+
+    def kept(self) -> dict[str, bytes]:
+        """Check -> the evidence that it carries to its next look."""
+        return {
+            name: (account.paged(paged) if (paged := self.paged(name)) else account.state).packed()
+            for name, account in self.accounts.items()
+        }
+
+    def said(self, finding: Finding) -> Finding:
+        """``finding`` with its evidence."""
+        account = self.accounts.get(finding.check)
+        if account is None or finding.segment not in account.watched.segments:
+            return finding
+        row = account.watched.segments.index(finding.segment)
+        days, share = float(account.standing.evidence[row]), float(account.standing.share[row])
+        limit = self.limits[finding.check]
+        pages = (finding.check, finding.segment) in self.decided
+        finding = replace(finding, evidence=days, share=share, pages=pages)
+        if days < WORTH_A_DATE * limit and not pages:
+            return finding
+        return _dated(finding, account, days, limit)
+
+
+def _dated(finding: Finding, account: Account, days: float, limit: float) -> Finding:
+    """With the onset, what has changed since, and the sentence that says so."""
+    found, quantity = account.onset(finding.segment)
+    since = moment_of(found.step)
+    name = account.watched.quantities[quantity].name
+    low, high = found.interval
+    details: dict[str, Any] = {
+        "days": round(days, 2),
+        "budget": limit,
+        "quantity": name,
+        "effect": found.effect,
+        "interval": [low, high],
+        "units": round(found.n),
+        "floor": found.floor,
+    }
+    finding = replace(finding, onset=since, details={**finding.details, "evidence": details})
+    if not finding.pages:
+        return finding
+    said = (
+        f"{name} by {percent(abs(found.effect))} ({percent(low)} to {percent(high)}, {count(found.n)} units) "
+        f"since {since:%a %d %b %H:%M} UTC; evidence {count(days)} days, budget {count(limit)}"
+    )
+    verdict: Verdict = finding.verdict if finding.verdict in ("fail", "warn") else "fail"
+    return replace(finding, verdict=verdict, learning=False, message=f"{finding.message}; {said}")
