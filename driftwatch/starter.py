@@ -9,6 +9,9 @@ from pathlib import Path
 from driftwatch.errors import ConfigError
 from driftwatch.resources import shipped
 
+NEED_A_MODEL, OFF = ("query-drift.yaml",), ".off"
+"""Checks that only work with an `embedder:`, which the starter has not; they wait under another name."""
+
 _WATCH = """\
 service: my-assistant                 # how the service is called in everything that is told about it
 languages: [en]                       # BCP 47; where the log names no language, it is detected among these
@@ -26,6 +29,7 @@ sources:
 
 baseline: 14 days                     # what normal is: learnt once, then moved by hand (`driftwatch baseline set`)
 checks: checks/*.yaml                 # what is judged, how strictly, how often: read these files next
+# embedder: {model: …}                # with a model, rename checks/query-drift.yaml.off: it finds new topics
 
 notify:
   - kind: console
@@ -67,5 +71,6 @@ def write_starter(directory: Path, *, force: bool = False) -> list[Path]:
 
 def _files() -> Mapping[str, str]:
     canaries = "".join(json.dumps(canary, ensure_ascii=False) + "\n" for canary in _CANARIES)
-    checks = {f"checks/{path.name}": path.read_text("utf-8") for path in sorted(shipped("checks").glob("*.yaml"))}
+    paths = sorted(shipped("checks").glob("*.yaml"))
+    checks = {f"checks/{path.name}{OFF * (path.name in NEED_A_MODEL)}": path.read_text("utf-8") for path in paths}
     return {"driftwatch.yaml": _WATCH, "canaries/examples.jsonl": canaries, **checks}

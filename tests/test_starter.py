@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from driftwatch.config import load_watch, problems
-from driftwatch.errors import ConfigError
+from driftwatch.errors import ConfigError, ConfigErrors
 from driftwatch.resources import shipped
-from driftwatch.starter import write_starter
+from driftwatch.starter import NEED_A_MODEL, write_starter
 
 
 def test_the_starter_loads_and_has_no_problems(tmp_path: Path) -> None:
@@ -34,7 +34,18 @@ def test_the_starter_is_about_a_dozen_lines_and_the_rest_teaches(tmp_path: Path)
 def test_the_starter_brings_every_shipped_check(tmp_path: Path) -> None:
     write_starter(tmp_path)
     for path in shipped("checks").glob("*.yaml"):
-        assert (tmp_path / "checks" / path.name).read_text() == path.read_text()
+        written = f"{path.name}.off" if path.name in NEED_A_MODEL else path.name
+        assert (tmp_path / "checks" / written).read_text() == path.read_text()
+
+
+def test_a_check_that_needs_a_model_waits_for_one(tmp_path: Path) -> None:
+    configuration = write_starter(tmp_path)[0]
+    for name in NEED_A_MODEL:
+        (tmp_path / "checks" / f"{name}.off").rename(tmp_path / "checks" / name)
+    with pytest.raises(ConfigErrors, match="compares embeddings, but there is no 'embedder'"):
+        load_watch(configuration, {})
+    configuration.write_text(configuration.read_text().replace("# embedder: {model: …}", "embedder: {model: e5} #"))
+    assert "new topics" in {check.name for check in load_watch(configuration, {}).checks}
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:

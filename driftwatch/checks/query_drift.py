@@ -22,8 +22,6 @@ CUTS = (0.90, 0.95, 0.99)
 """Shares of the baseline beyond which a unit is strange."""
 GROWN = 3.0
 """Standard errors by which a coarse cluster has grown, for its queries to be looked through for a new topic."""
-NEARLY = 0.95
-"""Of what is to be embedded of the baseline, so much must be before it counts as known."""
 FAR, MORE = 0.6, 0.3
 """Of the check's evidence: on strange units, and on clusters that grow; the rest on those that shrink."""
 LOST = 0.5
@@ -69,7 +67,7 @@ class QueryDrift(Counted):
     def settle(self, reference: Window) -> Familiar | None:
         """What the whole baseline asked about; None as long as it is not known. Remembered while the window lives."""
         contents = reference.sample.contents
-        if contents is None or contents.embedded.sum() < max(self.min_n, NEARLY * contents.chosen.sum()):
+        if contents is None or not contents.enough or contents.embedded.sum() < self.min_n:
             return None
         if contents not in _FAMILIAR:
             _FAMILIAR[contents] = learn(contents)
@@ -128,7 +126,7 @@ class QueryDrift(Counted):
             why = f"the baseline of '{self.source}' has no sampled queries, so there is nothing to compare with"
             return self.unknown(current, why, n=n)
         done, needed = int(contents.embedded.sum()), int(contents.chosen.sum())
-        if done < NEARLY * needed:
+        if not contents.enough:
             why = f"{count(done)} of {count(needed)} queries of the baseline are embedded"
             return self.unknown(current, shorten(contents.trouble or why, 300), n=n, learning=not contents.trouble)
         why = f"the baseline holds only {things(done, 'embedded query')}; {count(self.min_n)} of two days are needed"

@@ -220,3 +220,12 @@ def test_what_is_not_kept_cannot_be_asked_again(tmp_path: Path, keep: str) -> No
     log = "sources: {live: {kind: query_log, path: q.jsonl, ask_again: true}}\n"
     found_here = said(tmp_path, f"{ASKED}{log}{CONSOLE}privacy: {{keep_text: {keep}}}\n")
     assert any("keeps no text to ask" in each for each in found_here), found_here
+
+
+def test_a_check_that_compares_embeddings_needs_an_embedder(tmp_path: Path) -> None:
+    asks = f"{LOG}{CONSOLE}checks:\n- name: new topics\n  kind: query_drift\n  source: live\n"
+    assert said(tmp_path, asks) == [
+        "6 error: check 'new topics' (query_drift) compares embeddings, but there is no 'embedder'. Add one: "
+        "'embedder: {model: intfloat/multilingual-e5-small}', and install the extra 'embed'."
+    ]
+    assert said(tmp_path, f"{asks}embedder: {{model: e5}}\n") == []
