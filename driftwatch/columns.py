@@ -97,9 +97,14 @@ class Contents:
     """Why nothing more is embedded, with the remedy; empty when it is, or will be at the next look."""
 
     @property
+    def enough(self) -> bool:
+        """Whether so much is embedded of what is to be that it speaks for all of it."""
+        return bool(self.embedded.sum() >= 0.95 * self.chosen.sum())
+
+    @property
     def complete(self) -> bool:
-        """Whether everything is embedded that is to be."""
-        return bool(self.embedded[self.chosen].all())
+        """Whether everything is embedded that is to be, or enough and no more can be."""
+        return bool(self.embedded[self.chosen].all()) or (self.enough and self.trouble != "")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
