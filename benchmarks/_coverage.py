@@ -79,7 +79,6 @@ def welch(left: Floats, right: Floats) -> tuple[float, float]:
 # --- canaries ------------------------------------------------------------------------------------------------------
 
 RANKS, RANK_SHARES = np.array([1, 2, 3, 4, 5]), np.array([0.6, 0.15, 0.1, 0.1, 0.05])
-JITTER = np.array([0.8, 0.1, 0.1])
 RUNS = 14
 
 
