@@ -168,7 +168,7 @@ class PredictedQuality(Check):
         blind = effect.smallest_drop(current.alpha)
         facts |= {"value": level.value, "reference": reference, "effect": effect.value, "interval": (low, high)}
         facts |= {"statistic": effect.value / effect.error, "p_value": p_value}
-        shown = {"level_interval": [round(end, 4) for end in level.interval()], "blind_below": round(blind, 4)}
+        shown = {"level_interval": [round(end, 4) for end in level.share_interval()], "blind_below": round(blind, 4)}
         facts["details"] |= {**change.details, **shown, "lower_than_days": list(change.days)}
         queries = things(facts["n"], "live session")
         if effect.value <= -self.min_effect and p_value < current.alpha:
@@ -188,5 +188,6 @@ def _days(window: Window) -> float:
 
 
 def _rank(change: Change) -> str:
+    """Without any assumption: whether no day of the baseline was like this."""
     lower, days = change.days
-    return f", lower than on {'any' if lower == days else lower} of {days} baseline days" if lower else ""
+    return f", lower than on any of {days} baseline days" if lower == days > 1 else ""

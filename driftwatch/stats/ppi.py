@@ -30,6 +30,20 @@ class Estimate:
         reach = float(stdtrit(max(self.freedom, 1.0), (1 + level) / 2)) * self.error
         return self.value - reach, self.value + reach
 
+    def share_interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Of a share, in [0, 1]: Student's on the scale of the logit.
+
+        Near 0 and 1 a few labels lean to one side, and a symmetric interval misses the truth too often.
+        """
+        from scipy.special import expit, logit
+
+        if not self.error or not 0 < self.value < 1:
+            low, high = self.interval(level)
+            return min(max(low, 0.0), 1.0), min(max(high, 0.0), 1.0)
+        slope = self.value * (1 - self.value)
+        low, high = Estimate(float(logit(self.value)), self.error / slope, self.freedom).interval(level)
+        return float(expit(low)), float(expit(high))
+
     def p_below(self) -> float:
         """One-sided: how likely a value so low is when the true one is 0."""
         from scipy.special import stdtr
@@ -66,6 +80,8 @@ def weighted_mean(values: ArrayLike, weights: ArrayLike | None = None) -> Estima
     numbers = np.asarray(values, dtype=np.float64)
     shares = np.ones(len(numbers)) if weights is None else np.asarray(weights, dtype=np.float64)
     shares = shares / shares.sum()
+    if (numbers == numbers[0]).all():  # nothing is known of the spread, and rounding would pretend otherwise
+        return Estimate(float(numbers[0]), 0.0, max(1 / float((shares**2).sum()) - 1, 1e-9))
     mean = float(shares @ numbers)
     effective = 1 / float((shares**2).sum())
     correction = effective / max(effective - 1, 1e-9)

@@ -63,7 +63,7 @@ def telling(top: float, noise: float, *, scale: float = 1.0) -> tuple[int | None
     ``top``: the best score, 0.7 give or take 0.1; the higher it is, the better the rank, but for ``noise``.
     """
     rank = round(4 + 30 * (0.7 - top) + noise)
-    scores = tuple(scale * (top - 0.3 * place / 9 * (top - 0.4)) for place in range(10))
+    scores = tuple(scale * (top - 0.02 * place) for place in range(10))
     return (max(1, rank) if rank <= 10 else None), scores
 
 

@@ -36,6 +36,24 @@ def test_a_weighted_interval_covers_the_truth():
     assert 930 <= covered <= 970
 
 
+def test_an_interval_of_a_share_stays_inside_and_covers_the_truth_near_the_edge():
+    random = np.random.default_rng(3)
+    plain = covered = 0
+    for _ in range(1000):
+        found = weighted_mean(random.random(40) < 0.92)
+        if found.error:
+            low, high = found.share_interval()
+            assert 0 < low < found.value < high < 1
+        plain += found.interval()[0] <= 0.92 <= found.interval()[1]
+        covered += found.share_interval()[0] <= 0.92 <= found.share_interval()[1]
+    assert plain < 930 <= covered + 0.92**40 * 1000  # now and then all 40 are alike, and nothing is known of the spread
+
+
+def test_an_interval_beyond_the_edge_is_cut():
+    assert Estimate(1.02, 0.02, 1e9).share_interval() == pytest.approx((0.98, 1.0), abs=0.001)
+    assert Estimate(0.3, 0.0, 5).share_interval() == (0.3, 0.3)
+
+
 def test_a_sum_has_the_freedom_of_welch():
     one, other = np.array([1.0, 2.0, 4.0, 7.0]), np.array([2.0, 2.5, 3.0])
     difference = weighted_mean(one) + weighted_mean(other) * -1
