@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 from zlib import crc32
@@ -18,6 +19,8 @@ from driftwatch.types import PERTURBED, Observation, Run, Sample, Window
 Key = tuple[str, str]
 """(query_id, digest) of a canary."""
 Floats = NDArray[np.float64]
+Tau = tuple[float, int]
+"""Kendall's tau, and over how many canaries."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,20 +68,36 @@ class Lesson:
     held_out: Floats
     """shape (n,): the quality of each canary as the others would predict it."""
 
+    taus: Mapping[str, Tau]
+    """Language -> Kendall's tau of held-out predictions with the measured quality."""
+    agreement_taus: Mapping[str, Tau]
+    """The same of the agreement under a slip of the pen alone; empty when nobody asked."""
+
+    @classmethod
+    def of(cls, canaries: Asked) -> Lesson:
+        """Learn from at least one canary."""
+        fit = Calibration.fit(canaries.x, canaries.quality, canaries.lang, canaries.fold)
+        held_out = fit.held_out(canaries.x, canaries.lang, canaries.fold)
+        slipped = np.isfinite(canaries.agreement)
+        return cls(
+            canaries,
+            fit,
+            held_out,
+            _taus(held_out, canaries, np.ones(len(slipped), dtype=bool)),
+            _taus(canaries.agreement, canaries, slipped),
+        )
+
     def tau(self, langs: NDArray[np.str_]) -> tuple[float, float, int]:
         """(Kendall's tau of held-out predictions with the measured quality, its noise, canaries) in these languages.
 
         Within each language, and then the mean over its canaries: that one language is better served than another does
         not show that scores predict anything.
         """
-        found = [self._tau(self.held_out, self.canaries.lang == lang) for lang in np.unique(langs)]
-        return _over_languages(found)
+        return _over_languages(self.taus, langs)
 
     def agreement_tau(self, langs: NDArray[np.str_]) -> float:
-        """The same of the agreement under a slip of the pen alone; 0 when nobody asked."""
-        asked = np.isfinite(self.canaries.agreement)
-        found = [self._tau(self.canaries.agreement, asked & (self.canaries.lang == lang)) for lang in np.unique(langs)]
-        return _over_languages(found)[0]
+        """The same of the agreement under a slip of the pen; 0 when nobody asked."""
+        return _over_languages(self.agreement_taus, langs)[0]
 
     def pearson(self, langs: NDArray[np.str_]) -> float:
         """Pearson's correlation of the same over all of them, differences between languages included."""
@@ -88,17 +107,19 @@ class Lesson:
             return 0.0
         return float(np.corrcoef(said, truth)[0, 1])
 
-    def _tau(self, said: Floats, rows: NDArray[np.bool_]) -> tuple[float, int]:
-        return kendall_tau(said[rows], self.canaries.quality[rows]), int(rows.sum())
+
+def _taus(said: Floats, canaries: Asked, rows: NDArray[np.bool_]) -> dict[str, Tau]:
+    parts = {lang: rows & (canaries.lang == lang) for lang in np.unique(canaries.lang[rows]).tolist()}
+    return {lang: (kendall_tau(said[part], canaries.quality[part]), int(part.sum())) for lang, part in parts.items()}
 
 
-def _over_languages(found: list[tuple[float, int]]) -> tuple[float, float, int]:
+def _over_languages(taus: Mapping[str, Tau], langs: NDArray[np.str_]) -> tuple[float, float, int]:
+    found = [taus[lang] for lang in np.unique(langs).tolist() if lang in taus]
     total = sum(n for _, n in found)
     if not total:
         return 0.0, float("inf"), 0
-    shares = [n / total for _, n in found]
-    tau = sum(share * each for share, (each, _) in zip(shares, found, strict=True))
-    noise = sum((share * tau_noise(n)) ** 2 for share, (_, n) in zip(shares, found, strict=True) if n > 1) ** 0.5
+    tau = sum(n * each for each, n in found) / total
+    noise = sum((n * tau_noise(n)) ** 2 for _, n in found if n > 1) ** 0.5 / total
     return tau, noise or float("inf"), total
 
 
@@ -109,22 +130,27 @@ def lesson(canaries: Window, measure: Measure, depth: int) -> Lesson | None:
     """What the canary runs of the baseline teach, remembered as long as the window lives; None without any canary."""
     known = _LESSONS.setdefault(canaries, {})
     if (measure, depth) not in known:
-        known[measure, depth] = _learn(asked(canaries, measure, depth))
+        found = asked(canaries, measure, depth)
+        known[measure, depth] = Lesson.of(found) if found.keys else None
     return known[measure, depth]
 
 
-def _learn(canaries: Asked) -> Lesson | None:
-    if not canaries.keys:
-        return None
-    fit = Calibration.fit(canaries.x, canaries.quality, canaries.lang, canaries.fold)
-    return Lesson(canaries, fit, fit.held_out(canaries.x, canaries.lang, canaries.fold))
+_ASKED: WeakKeyDictionary[Window, dict[tuple[Measure, int], Asked]] = WeakKeyDictionary()
 
 
 def asked(window: Window, measure: Measure, depth: int) -> Asked:
     """The canaries that have relevant documents, whose documents are still held and whose answer has a score.
 
     That nothing came back needs no prediction, for canaries as for live queries: the rate of empty results says it.
+    Remembered as long as the window lives: every segment asks for the same.
     """
+    known = _ASKED.setdefault(window, {})
+    if (measure, depth) not in known:
+        known[measure, depth] = _read(window, measure, depth)
+    return known[measure, depth]
+
+
+def _read(window: Window, measure: Measure, depth: int) -> Asked:
     seen: dict[Key, list[Observation]] = defaultdict(list)
     slips: dict[Key, list[float]] = defaultdict(list)
     for run in window.runs:
