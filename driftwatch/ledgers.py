@@ -98,6 +98,14 @@ class Account:
         quantity = int(self.watched.strongest(self.days)[row])
         return self.watched.onset(self.open_book, row, quantity), quantity
 
+    def named(self, segments: Collection[str]) -> set[str]:
+        """``segments`` as a person should be told them: all languages, or those that explain it, and never both."""
+        if POOLED not in segments:
+            return set(segments)
+        found, quantity = self.onset(POOLED)
+        rows = self.watched.ledger.explaining(self.open_book, quantity, found)
+        return {self.watched.segments[row] for row in rows} or {POOLED}
+
     def recovered(self, segment: str) -> bool | None:
         """Whether what ``segment`` fired for is over; None: it did not fire for evidence."""
         if (fired := self.state.fired.get(segment)) is None:

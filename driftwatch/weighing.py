@@ -61,7 +61,10 @@ class Weighing:
         for severity in ("page", "warn"):
             names = {check.name for check in self.watch.checks if check.severity == severity}
             drawing = {name: each for name, each in standings.items() if name in names}
-            decided += decide(drawing, self.ledgers.limit(severity), accounts.keys() & names, matters)
+            paged = decide(drawing, self.ledgers.limit(severity), accounts.keys() & names, matters)
+            for name in {check for check, _ in paged}:
+                segments = {segment for check, segment in paged if check == name}
+                decided += [(name, segment) for segment in accounts[name].named(segments)]
         return decided
 
 

@@ -39,6 +39,8 @@ LAG = 14
 MEMORY = 120.0
 """Blocks after which what refines the baseline fades."""
 FARTHEST = 3.0
+CERTAIN = 3.0
+"""Standard errors from which on a segment is taken to differ by itself."""
 OVER = float(np.log(20))
 """Log likelihood ratio from which on a change is taken to be over."""
 NEVER = -(2**62)
@@ -247,11 +249,37 @@ class Ledger:
     def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
         """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it."""
         share = self.shares[quantity]
-        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[:, :, row, share].T
+        open_blocks = np.stack([book.counts[0] - book.counts[1], book.counts[1]])
+        n, hits, expected = np.concatenate([book.recent, open_blocks])[:, :, row, share].T
         variance = self._variance(n, expected, row, share)
         moved = effect * n
         gain = np.where(n > 0, (moved**2 / 2 - moved * (hits - expected)) / np.maximum(variance, 1e-12), 0.0)
         return bool(gain[::-1].cumsum().max() >= OVER)
+
+    def explaining(self, book: Book, quantity: int, onset: Onset) -> list[int]:
+        """The segments whose own change explains that of the pooled row since ``onset``; none if it is everybody's.
+
+        Segments are taken away, the largest change first, until what is left together no longer differs; they must differ
+        by themselves, and be the minority.
+        """
+        share = self.shares[quantity]
+        first = max(0, len(book.recent) - (int(book.block[0]) - onset.step // int(self.lengths[0])))
+        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[first:, :, :-1, share].transpose(1, 2, 0)
+        variance = np.array([self._variance(n[row], expected[row], row, share).sum() for row in range(len(n))])
+        residual = (hits - expected).sum(axis=1) * np.sign(onset.effect)
+        units = np.maximum(n.sum(axis=1), 1e-9)
+        error = np.sqrt(np.maximum(variance, 1e-12))
+        named, left = len(n) - 1, np.ones(len(n), bool)
+        culprits: list[int] = []
+        for row in np.argsort(-residual[:named]).tolist():
+            rest, doubt = residual[left].sum(), np.sqrt(variance[left].sum())
+            if rest < onset.floor * units[left].sum() or rest < CERTAIN * doubt:
+                return culprits
+            if residual[row] < max(CERTAIN * error[row], onset.floor * units[row]) or 2 * (len(culprits) + 1) > named:
+                return []
+            culprits.append(row)
+            left[row] = False
+        return culprits
 
     def _variance(self, n: Floats, expected: Floats, row: int, share: int) -> Floats:
         """shape (blocks,): of the hits of whole blocks."""
