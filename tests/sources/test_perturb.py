@@ -1,12 +1,16 @@
+from contextlib import closing
 from unicodedata import category, normalize
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftwatch.engine import Engine
 from driftwatch.sources._perturb import LETTERS_A_SLIP, perturbed
 from driftwatch.sources.canaries import Canaries
+from driftwatch.store import Store
 from driftwatch.types import PERTURBED, Query
+from tests.fakes.world import RECALL, START, load_watch, make_world
 
 
 @pytest.mark.parametrize(
@@ -64,3 +68,21 @@ def test_a_run_asks_the_slip_after_the_question_and_as_a_canary_of_its_own():
     (slipped,) = asked[2][1]
     assert slipped.text == perturbed(queries[0].text)
     assert (slipped.query_id, slipped.digest, slipped.relevant) == ("q", "d", {"doc": 1})
+
+
+def test_answers_to_slips_are_kept_beside_the_others(tmp_path):
+    make_world(tmp_path, RECALL, canaries_a_lang=2)
+    path = tmp_path / "driftwatch.yaml"
+    path.write_text(path.read_text().replace("path: canaries.jsonl,", "path: canaries.jsonl, perturb: true,"))
+    with closing(Store.open(f"sqlite:///{tmp_path}/driftwatch.db")) as store:
+        engine = Engine(load_watch(path), store)
+        assert engine.observe("canaries", START).trouble == ""
+        run = store.canaries.latest("canaries")
+    assert run is not None
+    assert [seen.attempt for seen in run.observations] == [0] * 6 + [PERTURBED] * 6
+    plain, slipped = run.observations[0], run.observations[6]
+    assert (plain.query_id, plain.text) == (
+        slipped.query_id,
+        slipped.text,
+    )  # the canary; what was asked follows from it
+    assert plain.hits != slipped.hits
