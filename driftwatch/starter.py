@@ -29,6 +29,7 @@ sources:
 
 baseline: 14 days                     # what normal is: learnt once, then moved by hand (`driftwatch baseline set`)
 checks: checks/*.yaml                 # what is judged, how strictly, how often: read these files next
+                                      # `driftwatch test` tries them on a simulated month (docs/scenarios.md)
 # embedder: {model: …}                # with a model, rename checks/query-drift.yaml.off: it finds new topics
 
 notify:

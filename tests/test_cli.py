@@ -16,7 +16,20 @@ from tests.fakes.world import RECALL, make_world
 pytestmark = pytest.mark.process
 
 ROOT = Path(__file__).parents[1]
-VERBS = ["init", "validate", "kinds", "run", "check", "demo", "explain", "healthcheck", "baseline", "alerts", "notify"]
+VERBS = [
+    "init",
+    "validate",
+    "kinds",
+    "run",
+    "check",
+    "demo",
+    "test",
+    "explain",
+    "healthcheck",
+    "baseline",
+    "alerts",
+    "notify",
+]
 
 
 def driftwatch(*words: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
