@@ -158,7 +158,7 @@ class Ledgers:
         key = _key(check, baseline, watched)
         if state is None or state.key != key:
             state = State(key, Book.empty(watched.normal, step_of(baseline.end) - 1), self._nothing(watched))
-        state = _reopened(state, watched, frozenset(firing))
+        state = reopened(state, watched, frozenset(firing))
         counted = self._counted(watched, state.book.at, now, fresh)
         return folded(watched, state, counted, step_of(now), frozenset(firing), self.shares[check.name])
 
@@ -195,8 +195,8 @@ def folded(watched: Watched, state: State, counted: Shares, hour: int, firing: f
     return Account(watched, replace(state, book=book, standing=standing), open_book, last)
 
 
-def _reopened(state: State, watched: Watched, firing: frozenset[str]) -> State:
-    """Segments whose alert is over gather evidence again, from zero."""
+def reopened(state: State, watched: Watched, firing: frozenset[str]) -> State:
+    """``state`` when only ``firing`` is open: segments whose alert is over gather evidence again, from zero."""
     over = {segment for segment in state.fired if segment not in firing}
     if not over:
         return state
