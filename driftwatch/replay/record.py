@@ -85,6 +85,11 @@ class Record(Windows):
                 return known
         return self._of_settings(source, needs, now)
 
+    def is_dense(self, source: str) -> bool:
+        """Whether canaries were asked more than once an hour."""
+        times = [hours_since_epoch(at) for at in self.store.canaries.times(source)]
+        return len(times) > len(set(times))
+
     def _of_settings(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
         settings = self.watch.baseline
         if settings.start is not None and settings.end is not None:

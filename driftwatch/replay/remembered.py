@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from driftwatch.replay.canaries import RecordedCanaries
 from driftwatch.replay.traffic import RecordedTraffic
 from driftwatch.store import CheckRun, Store
 from driftwatch.store.database import Database
@@ -27,8 +28,6 @@ class Remembered(Decisions):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.changes: list[Change] = []
-        self.judged: set[str] = set()
-        """Checks that ever knew anything."""
         self._alerts: dict[tuple[str, str], Alert] = {}
         self._findings: dict[tuple[str, str], Finding] = {}
         self._ledgers: dict[str, bytes] = {}
@@ -47,9 +46,7 @@ class Remembered(Decisions):
         """Remember what one tick found and decided."""
         del receivers, held, run
         self._ledgers |= ledgers or {}
-        found = list(findings)
-        self._findings |= {(each.check, each.segment): each for each in found}
-        self.judged |= {each.check for each in found if each.verdict != "unknown"}
+        self._findings |= {(each.check, each.segment): each for each in findings}
         self._alerts |= {(each.check, each.segment): each for each in alerts}
         self.changes += [Change(each, self._findings.get((each.check, each.segment))) for each in transitions]
         return True
@@ -57,6 +54,14 @@ class Remembered(Decisions):
     def ledgers(self) -> dict[str, bytes]:
         """Check -> its evidence in this replay."""
         return dict(self._ledgers)
+
+    def ledger(self, check: str) -> bytes | None:
+        """The evidence of one check."""
+        return self._ledgers.get(check)
+
+    def keep(self, check: str, body: bytes) -> None:
+        """The evidence of one check after looks at which nothing else was decided."""
+        self._ledgers[check] = body
 
     def alerts(self) -> dict[tuple[str, str], Alert]:
         """(check, segment) -> its alert in this replay."""
@@ -82,6 +87,7 @@ class Rehearsal(Store):
     def __init__(self, store: Store) -> None:
         super().__init__(store.database)
         self.recorded = RecordedTraffic(store.database)
+        self.asked = RecordedCanaries(store.database)
         self.remembered = Remembered(store.database)
-        self.traffic = self.recorded
+        self.traffic, self.canaries = self.recorded, self.asked
         self.decisions = self.remembered

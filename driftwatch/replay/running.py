@@ -16,11 +16,11 @@ from driftwatch.replay.cadence import HOUR, named
 from driftwatch.replay.detections import attributed, detections
 from driftwatch.replay.events import MarkedEvent, read_events
 from driftwatch.replay.looks import groups
-from driftwatch.replay.playing import play
+from driftwatch.replay.playing import cannot_feed, play
 from driftwatch.replay.reading import Progress, Taken, read_logs
 from driftwatch.replay.record import Extent, Record
 from driftwatch.replay.recorded_runs import read_runs
-from driftwatch.replay.remembered import Change, Rehearsal, Remembered
+from driftwatch.replay.remembered import Change, Rehearsal
 from driftwatch.replay.report import DAY, QUARTER, Rate, Recorded, Report, Said, opened
 from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
@@ -125,16 +125,19 @@ class _Replay:
         watch, self.left_out = projects.only_sources(watch, list(extents))
         watch = projects.at_pace(watch, request.every) if request.every else watch
         self.watch = projects.at_least(watch, {name: extent.pace for name, extent in extents.items()}, set(taken))
-        self.record = Record(self.store, self.watch, self.span, self._baselines(extents))
+        baselines = self._baselines(extents)
+        if request.config is None:
+            unfed = cannot_feed(self.watch, self.store, Record(self.store, self.watch, self.span, baselines))
+            self.left_out |= unfed
+            fed = tuple(check for check in self.watch.checks if check.name not in unfed)
+            self.watch = self.watch.model_copy(update={"checks": fed})
+        self.record = Record(self.store, self.watch, self.span, baselines)
         self.end = self._end()
 
     def report(self) -> Report:
-        played = play(self.watch, self.store, self.record, groups(self.watch, self.record, self.end), self.progress)
-        if self.request.config is None:
-            self._leave_out(played)
-        said = attributed(
-            [self._said(each) for each in played.changes if each.transition.check not in self.left_out], self.events
-        )
+        looks = groups(self.watch, self.record, self.end)
+        played = play(self.watch, self.store, self.record, looks, self.progress).remembered
+        said = attributed([self._said(each) for each in played.changes], self.events)
         days = self._judged_days()
         pages = opened(said, "page")
         budget = self.watch.false_pages
@@ -153,12 +156,6 @@ class _Replay:
             left_out=self.left_out,
             notes=tuple(self.notes),
         )
-
-    def _leave_out(self, played: Remembered) -> None:
-        """Shipped checks that this log cannot feed; nobody asked for them."""
-        for (name, _), finding in played.last_findings().items():
-            if name not in played.judged:
-                self.left_out[name] = finding.message
 
     def _baselines(self, extents: Mapping[str, Extent]) -> dict[str, Baseline]:
         """What takes the place of the baselines that the store knows: always where logs were given."""

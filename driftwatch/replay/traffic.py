@@ -41,11 +41,11 @@ class RecordedTraffic(Traffic):
         """Let these be all that was ever counted of ``source``."""
         self._tallies[source] = tallies
 
-    def sample(self, source: str, start: datetime, end: datetime) -> Sample:
+    def sample(self, source: str, start: datetime, end: datetime, *, ids: bool = True) -> Sample:
         """The sampled queries of [start, end), ordered by time; what is longer than a month is not kept."""
         first, last = (start - EPOCH) // PIECE, -(-(end - EPOCH) // PIECE)
         if last - first > MOST_PIECES // 2:
-            return super().sample(source, start, end)
+            return super().sample(source, start, end, ids=ids)
         parts = [self._between(self._piece(source, number), start, end) for number in range(first, last)]
         return joined([part for part in parts if len(part)])
 

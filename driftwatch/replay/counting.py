@@ -1,0 +1,63 @@
+"""Ledgers over recorded time: what each check counts is counted once, a week at a time, and then only looked up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import numpy as np
+
+from driftwatch.checks._counted import Watched
+from driftwatch.config import Watch
+from driftwatch.ledgers import LONGEST_CATCH_UP, Ledgers, moment_of, step_of
+from driftwatch.replay.record import Record
+from driftwatch.stats.shares import Shares
+from driftwatch.types import Run
+from driftwatch.windows import JUST_AFTER, floor_hour
+
+PIECE = 168
+"""Hours that are counted at once."""
+
+
+class RecordedLedgers(Ledgers):
+    """The ledgers of one watch over recorded time."""
+
+    def __init__(self, record: Record, watch: Watch) -> None:
+        super().__init__(record, watch)
+        self._pieces: dict[int, tuple[Watched, dict[int, Shares]]] = {}
+        """By identity: what is watched changes when the baseline or the canaries do."""
+
+    def counts(self, watched: Watched, start: int, end: int) -> Shares:
+        """The units of the hours [start, end), in the segments that are watched, expected differences left out."""
+        pieces = [self._piece(watched, number) for number in range(start // PIECE, -(-end // PIECE))]
+        if not pieces:
+            return _nothing(watched)
+        found = Shares.joined(pieces)
+        first, last = np.searchsorted(found.step, [start, end])
+        return found.keep(slice(int(first), int(last)))
+
+    def _counted(self, watched: Watched, at: int, now: datetime, fresh: Run | None) -> Shares:
+        del fresh
+        start = max(at + 1, step_of(floor_hour(now - LONGEST_CATCH_UP)))
+        hour = step_of(now)
+        over = self.counts(watched, start, max(start, hour))
+        if watched.check.needs != "runs":
+            return over
+        # The hour that is not over holds the runs until now, which may not be all of it.
+        return Shares.joined([over, self._direct(watched, moment_of(max(start, hour)), now + JUST_AFTER)])
+
+    def _piece(self, watched: Watched, number: int) -> Shares:
+        _, pieces = self._pieces.setdefault(id(watched), (watched, {}))
+        if number not in pieces:
+            pieces[number] = self._direct(watched, moment_of(number * PIECE), moment_of((number + 1) * PIECE))
+        return pieces[number]
+
+    def _direct(self, watched: Watched, start: datetime, end: datetime) -> Shares:
+        counted = watched.count(self.windows.read(watched.check, start, end))
+        expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
+        return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
+
+
+def _nothing(watched: Watched) -> Shares:
+    shape = (0, len(watched.normal.segments), watched.normal.level.shape[1])
+    expected = None if watched.normal.season is not None else np.zeros(shape)
+    return Shares(np.empty(0, np.int64), watched.normal.segments, np.zeros(shape[:2]), np.zeros(shape), expected)
