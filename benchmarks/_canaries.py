@@ -8,9 +8,6 @@ from typing import Self
 import numpy as np
 from _traffic import MONDAY, Bools, Floats, Ints
 
-PASSES = 0.9
-"""A canary is reliable when it passes at least this share of the baseline's runs."""
-
 
 @dataclass(frozen=True, slots=True)
 class CanaryNuisance:

@@ -357,12 +357,17 @@ class Traffic:
 
 def _season(given: Nuisance) -> tuple[Floats, Floats, Floats]:
     """Volume (mean 1 / 24 of a day's), working hours in [-1, 1], weekend; shape (168, languages), UTC from Monday."""
-    local = np.arange(_WEEK)[:, None] + np.array([_ZONES[k % len(_ZONES)] for k in range(given.languages)])
+    local = np.arange(_WEEK)[:, None] + zones(given.languages)
     clock, weekend = local % 24, ((local // 24) % 7 >= 5).astype(np.float64)
     busy = np.cos(2 * np.pi * (clock - 14) / 24)
     volume = np.exp(1.1 * busy + 0.25 * np.cos(4 * np.pi * (clock - 11) / 24))
     volume *= np.where(weekend > 0, given.weekend_volume, 1.0)
     return 7 * volume / volume.sum(axis=0), busy, weekend
+
+
+def zones(languages: int) -> Ints:
+    """Hours that each language's people are ahead of UTC."""
+    return np.array([_ZONES[k % len(_ZONES)] for k in range(languages)])
 
 
 def _logit(p: Floats) -> Floats:
