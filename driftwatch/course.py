@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.budget import Standing, decide
+from driftwatch.budget import PRECISE, Standing, decide
 from driftwatch.checks._counted import Watched
 from driftwatch.ledgers import Account, State, folded, reopened
 from driftwatch.stats.ledger import Book, Onset
@@ -80,15 +80,22 @@ class _Course:
         fresh = self.part.counted.keep(slice(int(first), int(last)))
         return folded(self.part.watched, self.state, fresh, FOREVER, self.firing, self.part.share)
 
-    def path(self, steps: Steps) -> NDArray[np.float64]:
-        """shape (len(steps), segments): the evidence at each of ``steps`` if nothing pages before."""
+    def ahead(self, steps: Steps) -> tuple[State, NDArray[np.float64]]:
+        """The state after the last of ``steps`` if nothing pages before, and the evidence at each of its looks.
+
+        The evidence has shape (len(steps), segments): at steps between two looks, as of the older one.
+        """
         part = self.part
         first, last = np.searchsorted(part.counted.step, [self.state.book.at + 1, steps[-1] + 1])
         fresh = part.counted.keep(slice(int(first), int(last)))
         rows = np.zeros(len(part.watched.segments), bool)
-        _, days = part.watched.ledger.fold(self.state.book, fresh, rows)
-        evidence = np.vstack([self.state.standing.evidence, part.watched.evidence(days) * part.share])
-        return evidence[np.searchsorted(fresh.step, steps, side="right")]
+        book, days = part.watched.ledger.fold(self.state.book, fresh, rows)
+        standing = self.state.standing
+        evidence = np.vstack([standing.evidence, part.watched.evidence(days) * part.share])
+        own = part.looks[slice(*np.searchsorted(part.looks, [steps[0], steps[-1] + 1]))]
+        looked = np.vstack([standing.evidence, evidence[np.searchsorted(fresh.step, own, side="right")]])
+        looked = looked[np.searchsorted(own, steps, side="right")]
+        return replace(self.state, book=book, standing=replace(standing, evidence=looked[-1])), looked
 
 
 def course(parts: Mapping[str, Part], limit: float, start: int, end: int) -> list[Page]:
@@ -102,13 +109,13 @@ def course(parts: Mapping[str, Part], limit: float, start: int, end: int) -> lis
     while at < end:
         stretch = min(end, at + NOW_AND_THEN - at % NOW_AND_THEN)
         steps = _looks(courses, at, stretch)
-        if len(steps):
-            firing = any(each.open for each in courses.values())
-            stop = int(steps[0]) if firing else _first_crossing(courses, steps, limit)
-            pages += _look(courses, stop, limit)
-            at = stop + 1
-        else:
+        if not len(steps):
             at = stretch
+        elif any(each.open for each in courses.values()):
+            pages += _look(courses, int(steps[0]), limit)
+            at = int(steps[0]) + 1
+        else:
+            at = _quietly(courses, steps, limit, pages) + 1
     still = [each.page for one in courses.values() for each in one.open.values()]
     return sorted([page for page in pages if page.resolved is not None] + still, key=lambda page: page.step)
 
@@ -128,21 +135,18 @@ def _looks(courses: Mapping[str, _Course], start: int, end: int) -> Steps:
     return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
-def _first_crossing(courses: Mapping[str, _Course], steps: Steps, limit: float) -> int:
-    """The first look at which the budget is spent, else the last one."""
-    total = np.zeros(len(steps))
-    for each in courses.values():
-        total += _as_looked(each, steps).sum(axis=1)
-    crossed = np.flatnonzero(total >= limit)
-    return int(steps[crossed[0]] if len(crossed) else steps[-1])
-
-
-def _as_looked(one: _Course, steps: Steps) -> NDArray[np.float64]:
-    """shape (len(steps), segments): its evidence as of its newest look at each step."""
-    own = one.part.looks[np.searchsorted(one.part.looks, steps[0]) : np.searchsorted(one.part.looks, steps[-1] + 1)]
-    before = one.state.standing.evidence[None]
-    known = np.vstack([before, one.path(own)]) if len(own) else before
-    return known[np.searchsorted(own, steps, side="right")]
+def _quietly(courses: Mapping[str, _Course], steps: Steps, limit: float, pages: list[Page]) -> int:
+    """Go through ``steps`` as long as the budget is not spent; the last step that was looked at."""
+    ahead = {name: each.ahead(steps) for name, each in courses.items()}
+    total = np.sum([looked.sum(axis=1) for _, looked in ahead.values()], axis=0)
+    crossed = np.flatnonzero(total >= limit * (1 - PRECISE))
+    if not len(crossed):
+        for name, (state, _) in ahead.items():
+            courses[name].state = state
+        return int(steps[-1])
+    stop = int(steps[crossed[0]])
+    pages += _look(courses, stop, limit)
+    return stop
 
 
 def _look(courses: Mapping[str, _Course], step: int, limit: float) -> Iterator[Page]:
