@@ -133,9 +133,16 @@ class Sample:
 
     def keep(self, mask: NDArray[np.bool_]) -> Sample:
         """The rows where ``mask`` (shape (n,)) holds."""
-        columns = (self.query_id, self.at, self.lang, self.unit, self.weight, self.scores)
-        rows = None if self.contents is None else self.rows[mask]
-        return Sample(*(column[mask] for column in columns), self.contents, rows)
+        return Sample(
+            self.query_id[mask],
+            self.at[mask],
+            self.lang[mask],
+            self.unit[mask],
+            self.weight[mask],
+            self.scores[mask],
+            self.contents,
+            None if self.contents is None else self.rows[mask],
+        )
 
     @property
     def rows(self) -> NDArray[np.intp]:
