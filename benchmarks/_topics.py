@@ -50,9 +50,8 @@ class Questions:
         self._random = random = np.random.default_rng(seed)
         cone, fresh = self._directions(2)
         topics = self._directions(nuisance.topics)
-        news = {"far": fresh, "near": 0.7 * topics[7] + 0.714 * fresh}
-        # The last "topic" is the new one.
-        about = np.vstack([topics, news[new.how if new else "far"]])
+        # The last two are new: one far from all others, one near to a known topic.
+        about = np.vstack([topics, fresh, 0.7 * topics[7] + 0.714 * fresh])
         self._about = (0.57 * cone + 0.59 * about).astype(np.float32)
         self._languages = (0.22 * self._directions(nuisance.languages)).astype(np.float32)
         self._base = -nuisance.zipf * np.log(np.arange(1, nuisance.topics + 1))
@@ -78,7 +77,8 @@ class Questions:
         topic = random.choice(given.topics, given.sampled_per_day, p=weight / weight.sum())
         language = random.choice(given.languages, given.sampled_per_day, p=self._language_share)
         if self.new is not None:
-            topic[random.random(len(topic)) < self.new.size * (self.day >= self.new.start_day)] = given.topics
+            fresh = random.random(len(topic)) < self.new.size * (self.day >= self.new.start_day)
+            topic[fresh] = given.topics + (self.new.how == "near")
         self.day += 1
         vectors = random.standard_normal((given.sampled_per_day, given.dimensions), dtype=np.float32)
         vectors *= np.float32(0.52 / given.dimensions**0.5)
