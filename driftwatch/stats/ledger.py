@@ -40,6 +40,8 @@ LAG = 14
 MEMORY = 120.0
 """Blocks after which what refines the baseline fades."""
 FARTHEST = 3.0
+FEW = 3
+"""So many segments are named one by one, even when they are most of them."""
 CERTAIN = 3.0
 """Standard errors from which on a segment is taken to differ by itself."""
 OVER = float(np.log(20))
@@ -264,7 +266,7 @@ class Ledger:
         """The segments whose own change explains that of the pooled row since ``onset``; none if it is everybody's.
 
         Segments are taken away, the largest change first, until what is left together no longer differs; they must differ
-        by themselves, and be the minority.
+        by themselves, and be the minority, or so few that they can be named while others are well.
         """
         share = self.shares[quantity]
         first = max(0, len(book.recent) - (int(book.block[0]) - onset.step // int(self.lengths[0])))
@@ -279,9 +281,10 @@ class Ledger:
             rest, doubt = residual[left].sum(), np.sqrt(variance[left].sum())
             if rest < onset.floor * units[left].sum() or rest < CERTAIN * doubt:
                 return culprits
-            if residual[row] < max(CERTAIN * error[row], onset.floor * units[row]) or 2 * (len(culprits) + 1) > named:
-                return []
             culprits.append(row)
+            few = 2 * len(culprits) <= named or len(culprits) < min(named, FEW + 1)
+            if not few or residual[row] < max(CERTAIN * error[row], onset.floor * units[row]):
+                return []
             left[row] = False
         return culprits
 
