@@ -40,6 +40,8 @@ def replay(
     json: bool,
 ) -> None:
     """Replay and print what was found."""
+    from driftwatch.config import load_watch
+    from driftwatch.daemon import open_embedder
     from driftwatch.replay.running import Request
     from driftwatch.replay.running import replay as replayed
 
@@ -58,8 +60,9 @@ def replay(
         fields=_fields(fields),
         source=source,
     )
+    watch = load_watch(config) if request.config else None
     with _progress() as progress:
-        report = replayed(request, progress)
+        report = replayed(request, progress, watch=watch, embedder=open_embedder(watch) if watch else None)
     say(json, report, *_shown(report))
 
 

@@ -24,7 +24,7 @@ from driftwatch.replay.remembered import Change, Rehearsal
 from driftwatch.replay.report import DAY, QUARTER, Rate, Recorded, Report, Said, opened
 from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
-from driftwatch.types import Baseline
+from driftwatch.types import Baseline, Embedder
 from driftwatch.windows import Learning
 
 LEAST_STEPS = 12
@@ -51,16 +51,25 @@ class Request:
     source: str = ""
 
 
-def replay(request: Request, progress: Progress = lambda _what, _count: None) -> Report:
+def replay(
+    request: Request,
+    progress: Progress = lambda _what, _count: None,
+    *,
+    watch: Watch | None = None,
+    embedder: Embedder | None = None,
+) -> Report:
     """Replay recorded time; nothing is written but to a folder that is gone afterwards.
+
+    ``watch``: the configuration, where it was read already; ``embedder``: its model, where a check needs one.
 
     Raises:
         DriftwatchError: what was asked for is not there, or cannot be replayed.
     """
-    watch = projects.shipped_watch() if request.config is None else load_watch(request.config)
+    if watch is None:
+        watch = projects.shipped_watch() if request.config is None else load_watch(request.config)
     events = read_events(request.events, [check.name for check in watch.checks]) if request.events else ()
     with _opened(request, watch, progress) as (watch, store, taken):
-        return _Replay(request, watch, store, taken, events, progress).report()
+        return _Replay(request, watch, store, taken, events, progress, embedder).report()
 
 
 @contextmanager
@@ -109,12 +118,14 @@ class _Replay:
         taken: dict[str, Taken],
         events: tuple[MarkedEvent, ...],
         progress: Progress,
+        embedder: Embedder | None,
     ) -> None:
         self.request = request
         self.store = Rehearsal(store)
         self.taken = taken
         self.events = events
         self.progress = progress
+        self.embedder = embedder
         self.notes: list[str] = []
         self.span = (request.start or FOREVER[0], request.end or FOREVER[1])
         extents = Record(self.store, watch, self.span).extents
@@ -136,7 +147,7 @@ class _Replay:
 
     def report(self) -> Report:
         looks = groups(self.watch, self.record, self.end)
-        played = play(self.watch, self.store, self.record, looks, self.progress).remembered
+        played = play(self.watch, self.store, self.record, looks, self.progress, self.embedder).remembered
         said = attributed([self._said(each) for each in played.changes], self.events)
         days = self._judged_days()
         pages = opened(said, "page")
