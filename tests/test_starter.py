@@ -78,6 +78,7 @@ def test_the_shipped_checks_cover_the_questions_of_the_design(tmp_path: Path) ->
         "canary recall",
         "canary first rank",
         "top-score drift",
+        "predicted quality",
         "empty results",
         "abstentions",
         "negative feedback",
