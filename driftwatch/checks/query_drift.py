@@ -166,11 +166,13 @@ class QueryDrift(Counted):
         if changed if current.changed is None else current.changed:
             said = self._new(lead, lead is crowded, len(now), test.d)
             return self.finding(current, "fail", said + named(topics, familiar), **facts)
-        message = (
-            f"queries are about what they used to be: {percent(max(0.0, lead.excess))} of {count(len(now))} are new, "
-            f"within what days vary (KS D = {test.d:.2f})"
-        )
-        return self.finding(current, "ok", message, **facts)
+        return self.finding(current, "ok", self._usual(lead, len(now), test.d), **facts)
+
+    def _usual(self, lead: Growth, n: int, d: float) -> str:
+        new = percent(max(0.0, lead.excess))
+        if lead.excess < self.min_effect:
+            return f"queries are about what they used to be: {new} of {count(n)} are new (KS D = {d:.2f})"
+        return f"{new} of {count(n)} queries look new, which is not certain to be more than days vary (KS D = {d:.2f})"
 
     def _new(self, lead: Growth, one_topic: bool, n: int, d: float) -> str:
         low, high = (percent(max(0.0, bound)) for bound in lead.interval)
