@@ -99,12 +99,14 @@ class Account:
         return self.watched.onset(self.open_book, row, quantity), quantity
 
     def named(self, segments: Collection[str]) -> set[str]:
-        """``segments`` as a person should be told them: all languages, or those that explain it, and never both."""
-        if POOLED not in segments:
-            return set(segments)
+        """``segments`` as a person should be told them: those that explain it, or all languages, and never both."""
         found, quantity = self.onset(POOLED)
+        low, high = found.interval
+        if not segments or abs(found.effect) < found.floor or low <= 0 <= high:
+            return set(segments)
         rows = self.watched.ledger.explaining(self.open_book, quantity, found)
-        return {self.watched.segments[row] for row in rows} or {POOLED}
+        own = {self.watched.segments[row] for row in rows}
+        return own | (set(segments) - {POOLED}) if own else {POOLED}
 
     def recovered(self, segment: str) -> bool | None:
         """Whether what ``segment`` fired for is over; None: it did not fire for evidence."""

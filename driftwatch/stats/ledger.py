@@ -153,8 +153,8 @@ class Ledger:
         """The book after ``shares``, and the days of evidence at each step, shape (T, S + 1, Q).
 
         ``firing``, shape (S + 1,), are rows whose alert is open: their counts are kept, to tell when it is over, and
-        give no evidence. A firing segment explains itself and is no part of the pooled row; a firing pooled row explains
-        every segment.
+        give no evidence. A firing segment explains itself and is no part of the pooled row; a firing pooled row
+        explains every segment.
         """
         n, hits, expected = self.normal.totals(shares, ~firing[:-1])
         counts = np.stack([n, hits, expected], axis=1)
@@ -265,8 +265,8 @@ class Ledger:
     def explaining(self, book: Book, quantity: int, onset: Onset) -> list[int]:
         """The segments whose own change explains that of the pooled row since ``onset``; none if it is everybody's.
 
-        Segments are taken away, the largest change first, until what is left together no longer differs; they must differ
-        by themselves, and be the minority, or so few that they can be named while others are well.
+        Segments are taken away, the largest change first, until what is left together no longer differs; they must
+        differ by themselves, and be the minority, or so few that they can be named while others are well.
         """
         share = self.shares[quantity]
         first = max(0, len(book.recent) - (int(book.block[0]) - onset.step // int(self.lengths[0])))
