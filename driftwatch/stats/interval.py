@@ -101,6 +101,14 @@ class Spread:
         variance = max(0.0, (between - by_chance) / apart)
         return cls(variance, max(1.0, 1 / days.unevenness - 1), by_chance / apart)
 
+    def made_up(self, variance: float, days: float) -> Spread:
+        """With a prior ``variance`` in the place of what is missing to ``days`` degrees of freedom."""
+        known = 0.0 if np.isinf(self.freedom) else self.freedom
+        missing = max(0.0, days - known)
+        if not missing:
+            return self
+        return Spread((self.variance * known + variance * missing) / days, days, self.resolution * known / days)
+
 
 def mean_change(current: Days, reference: Days, spread: Spread | None = None, level: float = 0.95) -> Interval:
     """Interval of the change of the mean, current minus reference, beyond what days differ by anyway.
@@ -113,27 +121,40 @@ def mean_change(current: Days, reference: Days, spread: Spread | None = None, le
     return change - half, change + half
 
 
-def quantile_change(
-    current: tuple[Weighted, NDArray[np.int64]],
-    reference: tuple[Weighted, NDArray[np.int64]],
-    q: float = 0.5,
-    level: float = 0.95,
-) -> Interval:
-    """Interval of the change of the ``q`` quantile, beyond what days differ by anyway.
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A quantile of a weighted sample with its own 95 % interval (or of another level)."""
 
-    Each side: the sample in ascending order and the day of each of its rows in that order. Woodruff's (1952) interval
-    of each quantile, from the interval of the share below it; both joined by their distances from the estimates (Zou
-    and Donner 2008).
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, sample: Weighted, day: NDArray[np.int64], q: float, spread: Spread, level: float = 0.95) -> Quantile:
+        """Woodruff's (1952) interval, from that of the share below it.
+
+        ``day``: of each row of ``sample``, in its order. ``spread``: between days, of the share below the quantile.
+        """
+        value = sample.quantile(q)
+        days = share_below(sample, day, value)
+        reach = _reach(days.unevenness, spread, [(days.chance, days.freedom)], level)
+        return cls(value, sample.quantile(max(0.0, q - reach)), sample.quantile(min(1.0, q + reach)))
+
+
+def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
+    """The share of ``sample`` at or below ``value``, day by day."""
+    return Days.of(sample.values <= value, np.diff(sample.share), day)
+
+
+def quantile_change(current: Quantile, reference: Quantile) -> Interval:
+    """Interval of the change of a quantile, beyond what days differ by anyway.
+
+    Both intervals are joined by their distances from the estimates (Zou and Donner 2008).
     """
-    (now, now_day), (before, before_day) = current, reference
-    spread = Spread.of(_below(before, before_day, before.quantile(q)))
-    middle, low, high = _woodruff(now, now_day, q, spread, level)
-    usual, usual_low, usual_high = _woodruff(before, before_day, q, spread, level)
-    change = middle - usual
-    return (
-        change - float(np.hypot(middle - low, usual_high - usual)),
-        change + float(np.hypot(high - middle, usual - usual_low)),
-    )
+    change = current.value - reference.value
+    below = float(np.hypot(current.value - current.low, reference.high - reference.value))
+    above = float(np.hypot(current.high - current.value, reference.value - reference.low))
+    return change - below, change + above
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,17 +271,3 @@ def _reach(lever: float, spread: Spread, chance: list[tuple[float, float]], leve
         return 0.0
     freedom = variance**2 / unsure if unsure > 0 else np.inf
     return critical(level, max(1.0, freedom)) * float(np.sqrt(variance))
-
-
-def _below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
-    return Days.of(sample.values <= value, np.diff(sample.share), day)
-
-
-def _woodruff(
-    sample: Weighted, day: NDArray[np.int64], q: float, spread: Spread, level: float
-) -> tuple[float, float, float]:
-    """The quantile and the ends of its own interval."""
-    middle = sample.quantile(q)
-    days = _below(sample, day, middle)
-    reach = _reach(days.unevenness, spread, [(days.chance, days.freedom)], level)
-    return middle, sample.quantile(max(0.0, q - reach)), sample.quantile(min(1.0, q + reach))

@@ -7,6 +7,7 @@ from scipy import stats
 from driftwatch.stats.interval import (
     Days,
     Design,
+    Quantile,
     Spread,
     critical,
     design_effect,
@@ -14,6 +15,7 @@ from driftwatch.stats.interval import (
     mean_change,
     quantile_change,
     rate_change,
+    share_below,
     share_interval,
     volume_change,
 )
@@ -33,9 +35,13 @@ def wobbly(random, days, rows, shift):
     return values.ravel(), np.repeat(np.arange(days), rows)
 
 
-def sorted_sample(values, day, weights=None):
-    order = np.argsort(values, kind="stable")
-    return Weighted.of(values, weights), day[order]
+def quantiles(now, before, q=0.5):
+    """The quantile of both samples, the spread from the days of the second."""
+    (left, left_day), (right, right_day) = (
+        (Weighted.of(values), day[np.argsort(values, kind="stable")]) for values, day in (now, before)
+    )
+    spread = Spread.of(share_below(right, right_day, right.quantile(q)))
+    return Quantile.of(left, left_day, q, spread), Quantile.of(right, right_day, q, spread)
 
 
 def test_without_days_the_change_of_a_mean_is_welchs_interval():
@@ -91,7 +97,7 @@ def test_the_spread_of_the_whole_baseline_serves_where_the_reference_is_two_of_i
 def test_the_median_falls_by_what_was_taken_from_it():
     random = np.random.default_rng(5)
     before, now = wobbly(random, 14, 300, 0.0), wobbly(random, 1, 600, 0.0)
-    low, high = quantile_change(sorted_sample(now[0] - 0.05, now[1]), sorted_sample(*before))
+    low, high = quantile_change(*quantiles((now[0] - 0.05, now[1]), before))
     assert low < -0.05 < high
     assert high < -0.02
 
@@ -101,9 +107,19 @@ def test_the_median_falls_by_what_was_taken_from_it():
 def test_the_interval_of_a_quantile_holds_the_change_that_is_shown(seed, q):
     random = np.random.default_rng(seed)
     before, now = wobbly(random, 5, 30, 0.02), wobbly(random, 2, 30, 0.02)
-    left, right = sorted_sample(*now), sorted_sample(*before)
-    low, high = quantile_change(left, right, q)
-    assert low <= left[0].quantile(q) - right[0].quantile(q) <= high
+    left, right = quantiles(now, before, q)
+    low, high = quantile_change(left, right)
+    assert low <= left.value - right.value <= high
+    assert left.low <= left.value <= left.high
+
+
+def test_few_days_are_made_up_to_as_many_as_are_needed():
+    two = Spread(0.0009, 1.0, 0.0001)
+    made = two.made_up(0.0004, 5)
+    assert made.variance == pytest.approx((0.0009 + 4 * 0.0004) / 5)
+    assert made.freedom == 5
+    assert Spread(0.0, np.inf).made_up(0.0004, 5).variance == 0.0004
+    assert Spread(0.0009, 13.0).made_up(0.0004, 5) == Spread(0.0009, 13.0)
 
 
 def test_a_rate_whose_counts_vary_like_coins_has_newcombes_interval():
