@@ -107,6 +107,10 @@ def _numbers(finding: Finding, timezone: str) -> Iterator[tuple[str, str]]:
         yield "95 % interval of the change", " to ".join(number(end) for end in finding.interval)
     for reason, times in finding.details.get("unasked", {}).items():
         yield "not asked", f"{times}: {reason}"
+    for topic in finding.details.get("topics", ()):
+        if isinstance(topic, Mapping):
+            said = ", ".join(topic.get("terms", ())) or "not named"
+            yield "new topic", f"{said}: {topic.get('share', 0):.1%}, before {topic.get('before', 0):.1%}"
     for name, value in finding.details.items():
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             yield name.replace("_", " "), value if isinstance(value, str) else number(value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -26,6 +26,8 @@ EXAMPLES, ALL_EXAMPLES = 5, 10
 """Query ids of a topic, and of all topics together."""
 NAMED, NAMED_BY = 2, 3
 """Topics that a message names, by so many terms each."""
+SAME = 3
+"""Terms that two clusters share when they are about the same."""
 READ_FOR_TERMS = 200
 """Texts of a topic that are read for its name."""
 
@@ -77,7 +79,20 @@ def new_topics(now: Measured, then: Measured, familiar: Familiar, grown: Collect
         examples = tuple(dict.fromkeys(str(query_id) for query_id in now.query_id[typical]))[:EXAMPLES]
         terms = _terms(contents, now.rows[typical], familiar)
         found.append(Topic(len(members) / len(now), float(usual[number]), terms, examples))
-    return found
+    return _joined(found)
+
+
+def _joined(topics: Sequence[Topic]) -> list[Topic]:
+    """Clusters that are called the same are one topic; the one that is named first gives its name and examples."""
+    kept: list[Topic] = []
+    for topic in topics:
+        same = [at for at, one in enumerate(kept) if len(set(one.terms) & set(topic.terms)) >= SAME]
+        if same:
+            one = kept[same[0]]
+            kept[same[0]] = replace(one, share=one.share + topic.share, before=one.before + topic.before)
+        else:
+            kept.append(topic)
+    return kept
 
 
 def _odd(measured: Measured, grown: Collection[int]) -> NDArray[np.bool_]:

@@ -1,9 +1,9 @@
 """Directions grouped by their angle: k-means on the sphere, in numpy.
 
 Dhillon and Modha (2001), *Concept decompositions for large sparse text data using clustering*, section 3, started as
-Arthur and Vassilvitskii (2007), *k-means++*. FAISS fits 128 centres to 16,384 rows of 384 numbers in a fifth of a second
-of one processor, and this in one, with centres a little nearer to the rows (mean cosine .705 against .696). A baseline
-needs five such fits, once: not worth another library in the process of the daemon.
+Arthur and Vassilvitskii (2007), *k-means++*. FAISS fits 128 centres to 16,384 rows of 384 numbers in a fifth of a
+second of one processor, and this in one, with centres a little nearer to the rows (mean cosine .705 against .696). A
+baseline needs five such fits, once: not worth another library in the process of the daemon.
 """
 
 from __future__ import annotations

@@ -210,6 +210,12 @@ def test_a_new_topic_is_named_by_what_only_its_queries_say(spoken):
     assert "parcels" not in finding.message
 
 
+def test_a_topic_that_falls_into_several_clusters_is_told_once(spoken):
+    topics = told(spoken, "can I pay with bitcoin from my wallet").details["topics"]
+    assert len([topic for topic in topics if "bitcoin" in topic["terms"]]) == 1
+    assert topics[0]["share"] == pytest.approx(0.1, abs=0.03)
+
+
 def test_hostile_texts_leave_only_words(spoken):
     finding = told(spoken, "<!channel> *bitcoin* \u202e http://evil.example/x javascript:alert(1) | rm -rf `id`")
     terms = " ".join(term for topic in finding.details["topics"] for term in topic["terms"])
