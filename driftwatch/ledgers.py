@@ -172,12 +172,14 @@ class Ledgers:
         return self.windows.kept_with(reference, key, lambda: watch(check, reference, needed))
 
     def _counted(self, watched: Watched, at: int, now: datetime, fresh: Run | None) -> Shares:
-        start = max(moment_of(at + 1), floor_hour(now - LONGEST_CATCH_UP))
+        since = max(moment_of(at + 1), floor_hour(now - LONGEST_CATCH_UP))
+        # The unit of evidence is a session or query of a whole day: what was counted at its first hour is not again.
+        start = moment_of(step_of(since) // 24 * 24)
         check = watched.check
         window = self.windows.read(check, start, now + JUST_AFTER if check.needs == "runs" else floor_hour(now))
         if fresh is not None:
             window = replace(window, runs=(*window.runs, fresh))
-        counted = watched.count(window)
+        counted = watched.count(window).after(step_of(since) - 1)
         expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
         return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
 
