@@ -208,7 +208,10 @@ class Ledger:
         carry[silent] = 0
         recent, settled = book.recent, book.settled
         if now[0] != book.block[0] and book.block[0] != NEVER:
-            recent, settled = _aged(recent, settled, book.counts[0], silent)
+            # Blocks without counts are blocks too: an onset is dated by its place among them.
+            skipped = min(int(now[0] - book.block[0]) - 1, LAG)
+            for closed in (book.counts[0], *[np.zeros_like(book.counts[0])] * skipped):
+                recent, settled = _aged(recent, settled, closed, silent)
         return Book(book.at, now, counts, carry, recent, settled)
 
     def _log_ratio(
