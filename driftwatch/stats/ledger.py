@@ -46,6 +46,9 @@ CERTAIN = 3.0
 """Standard errors from which on a segment is taken to differ by itself."""
 OVER = float(np.log(20))
 """Log likelihood ratio from which on a change is taken to be over."""
+MOST = 1e12
+"""Days: no ledger holds more, whatever happens; it would only be slower to forget."""
+LARGEST_RATIO = 100.0
 NEVER = -(2**62)
 CHOSEN = 0.99
 """Level of an interval that is shown as 95 %: the onset was searched for and the page waited for, and both make the
@@ -186,10 +189,14 @@ class Ledger:
         ledgers = []
         for lane, (bets, part) in enumerate(LANES):
             ratio = self._log_ratio(book, so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
-            ledgers.append((book.carry[..., part] + self.credit[lane]) * np.exp(ratio))
+            ledgers.append(self._multiplied(book, lane, part, ratio))
         days: Floats = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
         days[:, silent] = 0
         return days
+
+    def _multiplied(self, book: Book, lane: int, part: slice, ratio: Floats) -> Floats:
+        grown = (book.carry[..., part] + self.credit[lane]) * np.exp(np.minimum(ratio, LARGEST_RATIO))
+        return np.minimum(grown, MOST)
 
     def _opened(self, book: Book, step: int, silent: Mask) -> Book:
         """The book with the blocks open that hold ``step``; what closes is carried over."""
@@ -203,7 +210,7 @@ class Ledger:
             if book.block[lane] != NEVER:
                 last = bucket_of(np.array([book.at]), int(self.lengths[lane]))
                 ratio = self._log_ratio(book, book.counts[lane][None], last, lane, bets)[0]
-                carry[..., part] = (carry[..., part] + self.credit[lane]) * np.exp(ratio)
+                carry[..., part] = self._multiplied(book, lane, part, ratio)
             counts[lane] = 0
         carry[silent] = 0
         recent, settled = book.recent, book.settled
