@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.stats.interval import Quantile, Spread, share_below
 from driftwatch.stats.twosample import Weighted, block_distances
 from driftwatch.types import POOLED, Sample, Window
 
@@ -18,6 +19,8 @@ CHANCE = np.pi**2 / 12
 """Mean of n D^2 when nothing changed: the second moment of Kolmogorov's distribution."""
 PRIOR_DAYS, PRIOR_SHIFT = 7, 0.02
 """Before the baseline has shown how much its days differ, they are taken to differ by this D."""
+ENOUGH_DAYS = 5
+"""The interval of a median takes the days as they are when there are so many; fewer are made up by the prior."""
 SMALLEST_DAY = 20
 """A day with fewer units than this says nothing about how much days vary."""
 
@@ -84,6 +87,10 @@ class Normal:
     """How well that is known: days less one, and ``PRIOR_DAYS``."""
     day_distances: tuple[float, ...]
     """D of each day of the baseline against the others."""
+    spread: Spread
+    """By how much the share below the median differs from day to day."""
+    median: Quantile | None
+    """None with fewer than two rows."""
 
 
 def units(sample: Sample, score: Score) -> Units:
@@ -115,17 +122,35 @@ def normal(reference: Window, score: Score) -> Normal:
 
 def _normal(found: Units) -> Normal:
     if not len(found.values):
-        return Normal(None, 0, PRIOR_SHIFT, PRIOR_DAYS, ())
+        return Normal(None, 0, PRIOR_SHIFT, PRIOR_DAYS, (), Spread(0.0, np.inf), None)
     distances, sizes = _between_days(found)
     beyond_chance = max(0.0, float((distances**2 - CHANCE / sizes).sum()))
     freedom = max(len(distances) - 1, 0) + PRIOR_DAYS
+    sample = Weighted.of(found.values, found.weights)
+    spread = _spread(sample, found).made_up(PRIOR_SHIFT**2, ENOUGH_DAYS)
     return Normal(
-        units=Weighted.of(found.values, found.weights),
+        units=sample,
         rows=len(found.values),
         day_shift=float(np.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom)),
         freedom=freedom,
         day_distances=tuple(distances.tolist()),
+        spread=spread,
+        median=median_of(sample, found, spread),
     )
+
+
+def median_of(sample: Weighted, found: Units, spread: Spread) -> Quantile | None:
+    """The median of ``found``, which is ``sample`` in order, with its interval; None with fewer than two rows."""
+    if len(found.values) < 2:
+        return None
+    return Quantile.of(sample, found.day[np.argsort(found.values, kind="stable")], 0.5, spread)
+
+
+def _spread(sample: Weighted, found: Units) -> Spread:
+    if len(found.values) < 2:
+        return Spread(0.0, np.inf)
+    day = found.day[np.argsort(found.values, kind="stable")]
+    return Spread.of(share_below(sample, day, sample.quantile(0.5)))
 
 
 def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,8 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from driftwatch.checks._counted import Counted
-from driftwatch.checks._scores import Normal, Ranks, Score, Units, normal, ranks_of, units
+from driftwatch.checks._scores import Normal, Ranks, Score, Units, median_of, normal, ranks_of, units
 from driftwatch.checks._words import count, detected, percent, score
+from driftwatch.stats.interval import quantile_change
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.shares import Shares, binned
 from driftwatch.stats.twosample import KS, Weighted, ks, shifted_ks_p_value, smallest_d, wasserstein
@@ -118,6 +119,7 @@ class ScoreDrift(Counted):
         facts |= _evidence(test, before, usual)
         facts["details"] |= {
             **_shown(test, now, before, usual),
+            **_median_change(now, found, usual),
             "larger_than_days": [larger, len(usual.day_distances)],
             "blind_below": round(blind_below, 4),
         }
@@ -128,7 +130,7 @@ class ScoreDrift(Counted):
             return self.unknown(current, f"{why}: blind below an effect of D = {blind_below:.2f}", **facts)
         found_changed = facts["p_value"] < current.alpha and test.d >= self.min_effect
         if found_changed if current.changed is None else current.changed:
-            message = self._change_message(test, now, before, usual, larger) + remark
+            message = self._change_message(test, now, before, usual, facts["details"], larger) + remark
             return self.finding(current, "fail", message, examples=_examples(found, test), **facts)
         message = (
             f"{_WORDS[self.score]} are distributed as in the baseline (KS D = {test.d:.2f}, "
@@ -136,12 +138,16 @@ class ScoreDrift(Counted):
         )
         return self.finding(current, "ok", message + remark, **facts)
 
-    def _change_message(self, test: KS, now: Weighted, before: Weighted, usual: Normal, larger: int) -> str:
+    def _change_message(
+        self, test: KS, now: Weighted, before: Weighted, usual: Normal, details: dict[str, Any], larger: int
+    ) -> str:
         verb = "fell" if test.direction == "lower" else "rose"
         gap = percent(test.d)
         side = "more" if test.direction == "lower" else "fewer"
+        low, high = details["median_change"]["interval"]
         message = (
-            f"{_WORDS[self.score]} {verb}: median {score(before.quantile(0.5))} to {score(now.quantile(0.5))}, "
+            f"{_WORDS[self.score]} {verb}: median {score(before.quantile(0.5))} to {score(now.quantile(0.5))} "
+            f"(change {score(low)} to {score(high)}), "
             f"{gap} {side} of {count(len(now.values))} queries lie below {score(test.at)} (KS D = {test.d:.2f})"
         )
         if not (days := len(usual.day_distances)):
@@ -162,6 +168,15 @@ def _evidence(test: KS, before: Weighted, usual: Normal) -> dict[str, Any]:
         "statistic": test.d,
         "p_value": shifted_ks_p_value(test.d, test.n, usual.day_shift, usual.freedom),
     }
+
+
+def _median_change(now: Weighted, found: Units, usual: Normal) -> dict[str, Any]:
+    """The change of the median beyond what days differ by anyway, with its 95 % interval."""
+    median = median_of(now, found, usual.spread)
+    if median is None or usual.median is None:
+        return {}
+    change = {"change": median.value - usual.median.value, "interval": list(quantile_change(median, usual.median))}
+    return {"median_change": change}
 
 
 def _shown(test: KS, now: Weighted, before: Weighted, usual: Normal) -> dict[str, Any]:
