@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from driftwatch.config import load_watch
 from driftwatch.config.sections import Privacy
 from driftwatch.contents import NO_EMBEDDER, Asked
 from driftwatch.embed._cache import VectorCache
 from driftwatch.embed._queries import QueryVectors
+from driftwatch.engine import Engine
 from driftwatch.errors import EmbedError
 from driftwatch.scenarios.service import WordEmbedder
 from driftwatch.store import Store
@@ -230,3 +233,35 @@ def test_a_cache_that_is_too_small_says_so(tmp_path: Path) -> None:
     vectors = QueryVectors(OnDisk(tmp_path / "vectors"))
     with pytest.raises(EmbedError, match="cache of vectors is too small"):
         vectors.read(vectors.keys(["never embedded"]))
+
+
+# --- from the log to the check -------------------------------------------------------------------------------------
+
+WATCH = """\
+service: x
+database: sqlite:///{folder}/driftwatch.db
+sources: {{live: {{kind: query_log, path: queries.jsonl}}}}
+embedder: {{model: unused}}
+baseline: 1 day
+privacy: {{keep_text: {keep_text}, key: 0123456789abcdef}}
+checks: [{{name: new topics, kind: query_drift, source: live, min_n: 20}}]
+"""
+
+
+@pytest.mark.parametrize("keep_text", ["full", "redacted", "hash"])
+def test_the_queries_of_a_log_reach_the_check_embedded(tmp_path: Path, model: Counting, keep_text: str) -> None:
+    (tmp_path / "driftwatch.yaml").write_text(WATCH.format(folder=tmp_path, keep_text=keep_text))
+    at = [START + HOUR + timedelta(seconds=place) for place in range(30)]
+    lines = [json.dumps({"ts": each.isoformat(), "query": f"question {place}"}) for place, each in enumerate(at)]
+    (tmp_path / "queries.jsonl").write_text("\n".join(lines) + "\n")
+    watch = load_watch(tmp_path / "driftwatch.yaml", {})
+    opened = Store.open(watch.database)
+    engine = Engine(watch, opened, embedder=model)
+    engine.observe("live", START + 3 * HOUR)
+    contents = engine.windows.pair(watch.checks[0], START + 3 * HOUR).current.sample.contents
+    opened.close()
+    assert contents is not None
+    assert contents.complete
+    assert contents.embedded.sum() == 30
+    assert sorted(model.asked) == sorted(f"question {place}" for place in range(30))
+    assert (contents.texts is None) == (keep_text == "hash")
