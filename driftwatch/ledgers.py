@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +21,14 @@ from driftwatch.stats.shares import Shares
 from driftwatch.types import POOLED, Baseline, Run
 from driftwatch.windows import HOUR, JUST_AFTER, Learning, Windows, floor_hour
 
+log = logging.getLogger(__name__)
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_CATCH_UP = timedelta(days=35)
 """After a longer absence only the newest days are folded in."""
 MOST_WATCHED = 64
+VERSION = 1
+"""Of what is kept: another number where what the arrays hold gets another meaning."""
 ARRAYS = ("block", "counts", "carry", "recent", "settled")
 
 
@@ -49,6 +54,7 @@ class State:
         """As bytes: a line of JSON, then the arrays."""
         arrays = [getattr(self.book, name) for name in ARRAYS]
         head = {
+            "version": VERSION,
             "key": self.key,
             "at": self.book.at,
             "check": self.standing.check,
@@ -61,10 +67,25 @@ class State:
         return b"\n".join([orjson.dumps(head), b"".join(array.tobytes() for array in arrays)])
 
     @classmethod
+    def known(cls, check: str, body: bytes) -> State | None:
+        """What ``packed`` gave; None, and it is logged, where it is something else: its evidence starts from nothing."""
+        try:
+            return cls.unpacked(body)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            log.warning("the kept evidence of check %r cannot be read, and starts again from nothing: %r", check, error)
+            return None
+
+    @classmethod
     def unpacked(cls, body: bytes) -> State:
-        """What ``packed`` gave."""
+        """What ``packed`` gave.
+
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: it is something else.
+        """
         line, _, rest = body.partition(b"\n")
         head = orjson.loads(line)
+        if head["version"] != VERSION:
+            raise ValueError(f"version {head['version']}, and {VERSION} is read")
         arrays: list[NDArray[Any]] = []
         place = 0
         for kind, shape in head["arrays"]:
@@ -216,6 +237,7 @@ def _key(check: Counted, baseline: Baseline, watched: Watched) -> str:
         baseline.end.isoformat(),
         watched.segments,
         [quantity.name for quantity in watched.quantities],
+        [getattr(Book.empty(watched.normal), name).shape for name in ARRAYS],
     )
     return hashlib.blake2b(orjson.dumps(named), digest_size=12).hexdigest()
 

@@ -38,7 +38,8 @@ class Weighing:
         fresh: Mapping[str, Run],
     ) -> Weighed:
         """Fold in what is new for ``checks``, and decide what pages; ``kept`` is what the last looks left."""
-        states = {name: State.unpacked(body) for name, body in kept.items()}
+        found = {name: State.known(name, body) for name, body in kept.items()}
+        states = {name: state for name, state in found.items() if state is not None}
         accounts: dict[str, Account] = {}
         for check in checks:
             if isinstance(check, Counted):
