@@ -51,7 +51,9 @@ class Weighing:
         standings |= {name: account.standing for name, account in accounts.items()}
         limits = {check.name: self.ledgers.limit(check.severity) for check in self.watch.checks}
         counted = {check.name for check in checks if isinstance(check, Counted)}
-        return Weighed(accounts, frozenset(self._decided(accounts, standings)), limits, counted)
+        # What was found before a window of expected difference is told after it, and not lost in it.
+        decided = [] if self.watch.expects(now) else self._decided(accounts, standings)
+        return Weighed(accounts, frozenset(decided), limits, counted)
 
     def _decided(self, accounts: Mapping[str, Account], standings: Mapping[str, Standing]) -> list[Place]:
         def matters(check: str, segment: str) -> bool:
