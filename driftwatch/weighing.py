@@ -123,13 +123,13 @@ def _dated(finding: Finding, account: Account, days: float, limit: float) -> Fin
     found, quantity = account.onset(finding.segment)
     since = moment_of(found.step)
     name = account.watched.quantities[quantity].name
-    low, high = found.interval
+    low, high = found.interval if found.effect >= 0 else (-found.interval[1], -found.interval[0])
     details: dict[str, Any] = {
         "days": round(days, 2),
         "budget": limit,
         "quantity": name,
         "effect": found.effect,
-        "interval": [low, high],
+        "interval": list(found.interval),
         "units": round(found.n),
         "floor": found.floor,
     }
