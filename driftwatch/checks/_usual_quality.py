@@ -15,7 +15,7 @@ from driftwatch.types import Window
 
 Floats = NDArray[np.float64]
 
-PRIOR_DAYS, PRIOR_SHIFT = 7, 0.01
+PRIOR_DAYS, PRIOR_SHIFT = 7, 0.02
 """Before the baseline has shown how much its days differ, their mean quality is taken to differ by this much."""
 SMALLEST_DAY = 20
 """A day with fewer sessions than this says nothing about how much days vary."""
@@ -39,7 +39,7 @@ class Usual:
     day_shift: float
     """By how much a day departs beyond chance (standard deviation)."""
     freedom: float
-    """How well that is known: days less one, and ``PRIOR_DAYS``."""
+    """How well that is known: days less two, and ``PRIOR_DAYS``."""
     days: Floats
     """shape (d,): how far each day departed."""
     unlike: float
@@ -129,7 +129,7 @@ def _between_days(rest: Floats, weight: Floats, at: NDArray[np.datetime64]) -> t
         weighted_mean(rest[day == number], weight[day == number]) for number in np.flatnonzero(rows >= SMALLEST_DAY)
     ]
     beyond_chance = max(0.0, sum(each.value**2 - each.error**2 for each in found))
-    freedom = max(len(found) - 1, 0) + PRIOR_DAYS
+    freedom = max(len(found) - 2, 0) + PRIOR_DAYS  # a level and a weekend were fitted to these days
     shift = float(np.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom))
     return shift, float(freedom), np.array([each.value for each in found])
 
