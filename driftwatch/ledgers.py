@@ -68,7 +68,7 @@ class State:
 
     @classmethod
     def known(cls, check: str, body: bytes) -> State | None:
-        """What ``packed`` gave; None, and it is logged, where it is something else: its evidence starts from nothing."""
+        """What ``packed`` gave; None, and it is logged, where it is something else: the evidence starts again."""
         try:
             return cls.unpacked(body)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
