@@ -1,7 +1,7 @@
 """The promise: how many false pages a year there are on traffic that does not drift and has every nuisance.
 
     python benchmarks/promise.py                   # sixty years, then each nuisance doubled: hours on one processor
-    python benchmarks/promise.py --years 5         # fewer
+    python benchmarks/promise.py --years 5 --families scores rates
     python benchmarks/promise.py --quick           # one quarter of a year of each, some minutes
 
 All shipped checks that keep a ledger draw on one budget of one page in 90 days (4.06 a year), with canaries asked every
@@ -48,6 +48,7 @@ class Year:
     what: str
     seed: int
     days: int
+    families: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--years", type=int, default=60)
     parser.add_argument("--doubled", type=int, default=6, help="years with each nuisance doubled")
+    parser.add_argument("--families", nargs="*", default=FAMILIES, choices=FAMILIES, help="fewer, with their budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--quick", action="store_true")
@@ -70,8 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.quick:
         given.years = given.doubled = 1
     days = 91 if given.quick else 365
-    plan = [Year("as it is", given.seed + k, days) for k in range(given.years)]
-    plan += [Year(name, given.seed + 1000 + k, days) for name in doubles() for k in range(given.doubled)]
+    families = tuple(given.families)
+    plan = [Year("as it is", given.seed + k, days, families) for k in range(given.years)]
+    plan += [Year(name, given.seed + 1000 + k, days, families) for name in doubles() for k in range(given.doubled)]
     found = list(_until_stopped(_all(plan, given.jobs)))
     rows = [row(what, looks, found) for what in dict.fromkeys(year.what for year in plan) for looks in LOOKS]
     rows = [each for each in rows if each]
@@ -100,7 +103,7 @@ def nuisances(what: str) -> Nuisances:
 def pages_of(year: Year) -> Found:
     """Simulate it and look."""
     start = time.process_time()
-    service = Service(year.seed, nuisances(year.what))
+    service = Service(year.seed, nuisances(year.what), year.families)
     counts = service.counts(year.days)
     pages = {name: [page.check for page in service.pages(counts, every)] for name, every in LOOKS.items()}
     told = ", ".join(f"{name} {dict(Counter(each))}" for name, each in pages.items())
