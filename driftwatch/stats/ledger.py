@@ -254,7 +254,8 @@ class Ledger:
         residual = (hits - expected) * self.stakes.side[row, quantity]
         bet = 2 * self.stakes.floor[row, quantity] * n
         gain = np.where(n > 0, (bet * residual - bet**2 / 2) / np.maximum(variance, 1e-12), 0.0)
-        since = int(np.argmax(gain[::-1].cumsum()[::-1]))
+        # The latest of equal starts: a change does not begin in blocks without counts.
+        since = len(gain) - 1 - int(np.argmax(gain[::-1].cumsum()))
         units = max(float(n[since:].sum()), 1e-9)
         effect = float((hits - expected)[since:].sum()) / units
         step = (int(book.block[0]) - (len(n) - 1 - since)) * int(self.lengths[0])
