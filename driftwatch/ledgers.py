@@ -123,7 +123,8 @@ class Account:
         """``segments`` as a person should be told them: those that explain it, or all languages, and never both."""
         found, quantity = self.onset(POOLED)
         low, high = found.interval
-        if not segments or abs(found.effect) < found.floor or low <= 0 <= high:
+        everybodys = abs(found.effect) >= found.floor and not low <= 0 <= high
+        if not segments or (POOLED not in segments and not everybodys):
             return set(segments)
         rows = self.watched.ledger.explaining(self.open_book, quantity, found)
         own = {self.watched.segments[row] for row in rows}
