@@ -17,6 +17,9 @@ from driftwatch.types import Finding, Window
 TOLERATED = 0.2
 """Of the smallest drop that matters: so much is as good as none."""
 
+FEWEST_LOST = 2.5
+"""A segment must lose more than two canaries: one whose document was changed is no drift, and two happen."""
+
 MeasureSetting = Annotated[Measure, BeforeValidator(Measure.parse), PlainSerializer(str, return_type=str)]
 
 
@@ -80,7 +83,7 @@ class Canary(Counted):
     def quantities(self, fixed: Steady) -> tuple[Quantity, ...]:
         """The share of reliable canaries that miss."""
         del fixed
-        return (Quantity("missing canaries", 0, +1, self.max_drop, TOLERATED * self.max_drop, 1.0),)
+        return (Quantity("missing canaries", 0, +1, self.max_drop, TOLERATED * self.max_drop, 1.0, fewest=FEWEST_LOST),)
 
     # --- what is shown ---------------------------------------------------------------------------------------------
 

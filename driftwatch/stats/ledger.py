@@ -35,6 +35,7 @@ STANDARD_ERRORS = 1.5
 FLOOR_OVER_TOLERANCE = 1.5
 LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
 BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
+MORE_THAN_ONE = 1.5
 LAG = 14
 """Blocks that must have passed before a block is taken for normal."""
 MEMORY = 120.0
@@ -78,6 +79,8 @@ def stakes(normal: Normal) -> Stakes:
         scale * np.array([quantity.floor for quantity in normal.quantities]),
         np.array([quantity.least for quantity in normal.quantities]),
     )
+    fewest = np.array([quantity.fewest for quantity in normal.quantities])
+    floor = np.maximum(floor, fewest / np.maximum(normal.per_step[:, None], 1.0))
     side = np.broadcast_to([float(quantity.side) for quantity in normal.quantities], floor.shape)
     return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape))
 
@@ -241,6 +244,7 @@ class Ledger:
         ratio -= _beta_binomial(hits, n, null, k)[..., None]
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
+        ratio = np.where(self._is_one_step(n, lane), np.minimum(ratio, self.cap), ratio)
         return np.where((n > 0)[..., None], ratio, 0.0)
 
     def onset(self, book: Book, row: int, quantity: int) -> Onset:
@@ -318,6 +322,15 @@ class Ledger:
         rho = self.normal.rho[0, -1, row, share]
         variance: Floats = n * mean * (1 - mean) * (1 + np.maximum(n - 1, 0) * rho)
         return variance
+
+    def _is_one_step(self, n: Floats, lane: int) -> Mask:
+        """Where the units of an open block are hardly more than one step brings, and more steps belong to it.
+
+        What lasts for one step (an index that is being swapped, a burst) does not page by itself.
+        """
+        several = self.normal.steps / (FAST if lane else 1) >= 2
+        one = MORE_THAN_ONE * self.normal.per_step[:, None] * self.normal.units[self.shares]
+        return np.asarray((n <= one) & several)[..., None]
 
     def _refined(self, book: Book) -> tuple[Floats, Floats]:
         """How far off the baseline's level was, by what came after it, and what is left of its standard error.

@@ -48,6 +48,8 @@ class Quantity:
     """Whether floor and tolerance are multiples of the expected share."""
     least: float = 0.0
     """The floor is never below this share, when it is relative."""
+    fewest: float = 0.0
+    """The floor is never below so many units of a step."""
     units: float = 1.0
     """Coin flips that one unit is worth: 3 for a mean rank, whose variance is a third of a coin's."""
 
@@ -73,6 +75,10 @@ class Normal:
     """shape (J,): see ``Quantity.units``."""
     per_day: Floats
     """shape (S + 1,): units a day."""
+    per_step: Floats
+    """shape (S + 1,): units of a step."""
+    steps: float
+    """Steps in a block of the slow lane."""
     blocks: int
     """Blocks of the baseline."""
 
@@ -108,8 +114,10 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     block = 24 * max(1, round(gap / 24))
     everybody = np.ones(len(baseline.segments), bool)
     n, hits, expected = (with_pooled(each, everybody) for each in scaled(baseline, season, units))
-    slow, fast = (Prefixes.of(baseline.step, n, hits, expected, lane) for lane in (block, block // FAST))
-    rho = np.stack([slow.correlation(), fast.correlation()])
+    off = (hits - expected).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
+    slow, fast = (Prefixes.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // FAST))
+    lengths = correlation(baseline.step, n, hits, expected + off * n, block)
+    rho = np.stack([lengths, lengths[_shorter()]])
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
     inflation = (1 + lag) / (1 - lag) * _upper(slow.blocks + PRIOR_BLOCKS)
     units_seen = np.maximum(n.sum(axis=0), 1e-9)
@@ -125,6 +133,8 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
         np.clip(rho * inflation[:, None, None, :], SMALLEST_RHO, LARGEST_RHO),
         units,
         (n / units).sum(axis=0)[:, 0] / days,
+        (n / units).mean(axis=0)[:, 0],
+        len(baseline) / max(slow.blocks, 1),
         slow.blocks,
     )
 
@@ -158,23 +168,6 @@ class Prefixes:
     def blocks(self) -> int:
         return len(self.n)
 
-    def correlation(self) -> Floats:
-        """shape (BUCKETS, S + 1, J): never below the median over segments, falling with the length."""
-        freedom = max(self.blocks - 2.0, 1.0) / max(self.blocks, 1)
-        pairs = (self.variance * np.maximum(self.n - 1, 0)).sum(axis=0)
-        excess = (self.residual**2).sum(axis=0) / freedom - self.variance.sum(axis=0)
-        own = np.maximum(excess, 0) / np.maximum(pairs, 1e-9)
-        known = np.where(pairs > 0, own, np.nan)[:, :-1]
-        usual = _median(known)
-        shrunk = (own * self.blocks + usual * PRIOR_BLOCKS) / (self.blocks + PRIOR_BLOCKS)
-        shrunk[:, -1] = own[:, -1]
-        rho = np.clip(
-            np.maximum(shrunk, np.concatenate([usual.repeat(own.shape[1] - 1, axis=1), 0 * usual], axis=1)),
-            SMALLEST_RHO,
-            LARGEST_RHO,
-        )
-        return np.maximum.accumulate(rho[::-1], axis=0)[::-1]
-
     def lag(self, rho: Floats) -> Floats:
         """shape (J,): lag-one correlation of whole blocks over all segments, corrected for its small-sample bias."""
         spread = np.sqrt(self._spread(rho))
@@ -195,22 +188,48 @@ class Prefixes:
         return spread
 
 
+def correlation(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int) -> Floats:
+    """shape (BUCKETS, S + 1, J): within stretches of every length, falling with the length.
+
+    By moments, over all stretches of the baseline that are so long, wherever they begin; a segment's own is drawn
+    towards the mean of all segments and is never below it, since what happened to others can happen to it.
+    """
+    width = max(block // BUCKETS, 1)
+    place = (step - step[0]) // width
+    laid = np.zeros((3, int(place[-1]) + 2, *n.shape[1:]))
+    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+    for part, counts in enumerate((n, hits - expected, n * share * (1 - share))):
+        np.add.at(laid[part], place + 1, counts)
+    so_far = laid.cumsum(axis=1)
+    blocks = max((int(place[-1]) + 1) / BUCKETS, 1.0)
+    freedom = max(blocks - 2.0, 1.0) / blocks
+    rho = np.zeros((BUCKETS, *n.shape[1:]))
+    for length in range(1, min(BUCKETS, so_far.shape[1] - 1) + 1):
+        units, residual, variance = so_far[:, length:] - so_far[:, :-length]
+        pairs = (variance * np.maximum(units - 1, 0)).sum(axis=0)
+        excess = (residual**2).sum(axis=0) / freedom - variance.sum(axis=0)
+        rho[length - 1] = _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks)
+    return np.asarray(np.maximum.accumulate(rho[::-1], axis=0)[::-1])
+
+
+def _shrunk(own: Floats, known: NDArray[np.bool_], blocks: float) -> Floats:
+    """shape (S + 1, J): each segment's correlation with what the others say of it."""
+    segments = known[:-1]
+    usual = np.where(segments, own[:-1], 0.0).sum(axis=0) / np.maximum(segments.sum(axis=0), 1)
+    drawn = np.maximum((own[:-1] * blocks + usual * PRIOR_BLOCKS) / (blocks + PRIOR_BLOCKS), usual)
+    return np.asarray(np.clip(np.vstack([drawn, own[-1:]]), SMALLEST_RHO, LARGEST_RHO), np.float64)
+
+
+def _shorter() -> NDArray[np.int64]:
+    """For each part of a block of the fast lane, the part of the slow lane's that is as long."""
+    lengths = np.ceil((np.arange(BUCKETS) + 1) / FAST).astype(np.int64) - 1
+    return np.minimum(lengths, BUCKETS - 1)
+
+
 def bucket_of(step: NDArray[np.int64], block: int) -> NDArray[np.int64]:
     """Which part of its block an hour is in: 0 to BUCKETS - 1, the last one only when the block is over."""
     lengths: NDArray[np.int64] = ((step % block) + 1) * BUCKETS // block - 1
     return np.maximum(lengths, 0)
-
-
-def _median(known: Floats) -> Floats:
-    """shape (BUCKETS, 1, J): over segments, of those that are known."""
-    if not known.shape[1]:
-        return np.zeros((known.shape[0], 1, known.shape[2]))
-    filled = np.where(np.isnan(known), -np.inf, known)
-    filled.sort(axis=1)
-    count = (~np.isnan(known)).sum(axis=1, keepdims=True)
-    place = known.shape[1] - np.maximum(count, 1) + count // 2
-    middle = np.take_along_axis(filled, np.minimum(place, known.shape[1] - 1), axis=1)
-    return np.where(np.isfinite(middle), middle, 0.0)
 
 
 def _upper(freedom: float) -> float:
