@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -79,11 +80,22 @@ def thick_enough(check: Check, pair: Pair) -> set[str]:
             for seen in run.observations:
                 counts[seen.lang] = counts.get(seen.lang, 0) + (seen.attempt == 0)
     else:
-        normal = pair.reference or pair.current
-        scale = _hours(pair.current) / max(len(set(normal.tallies.hour.tolist())), 1)
-        usual = _sessions(normal.sample) if check.needs == "sample" else normal.tallies.by_lang("queries")
+        hours, usual = _usual(pair.reference or pair.current, check.needs)
+        scale = _hours(pair.current) / max(hours, 1)
         counts = {lang: n * scale / MARGIN for lang, n in usual.items()}
     return {lang for lang, n in counts.items() if n >= needed and lang != UNDETERMINED}
+
+
+_USUAL: WeakKeyDictionary[Window, dict[str, tuple[int, dict[str, int]]]] = WeakKeyDictionary()
+
+
+def _usual(window: Window, needs: str) -> tuple[int, dict[str, int]]:
+    """Hours that hold anything, and what each language brings in them; remembered as long as the window lives."""
+    known = _USUAL.setdefault(window, {})
+    if needs not in known:
+        units = _sessions(window.sample) if needs == "sample" else window.tallies.by_lang("queries")
+        known[needs] = len(np.unique(window.tallies.hour)), units
+    return known[needs]
 
 
 def _sessions(sample: Sample) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from datetime import datetime
 
@@ -33,14 +33,20 @@ class RecordedCanaries(Canaries):
         runs = (run for number in range(first, last) for run in self._piece(source, number))
         return tuple(run for run in runs if start <= run.at < end)
 
+    def one_a_day(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:
+        """The last run of each UTC day of [start, end), oldest first."""
+        times = self.times(source)
+        inside = times[bisect_left(times, start) : bisect_left(times, end)]
+        last = {at.date(): at for at in inside}
+        return tuple(run for at in last.values() if (run := self._at(source, at)) is not None)
+
     def latest(self, source: str) -> Run | None:
         """The newest run of the moment that is replayed."""
         times = self.times(source)
         place = len(times) if self.now is None else bisect_right(times, self.now)
         if not place:
             return None
-        at = times[place - 1]
-        return next((run for run in self._piece(source, (at - EPOCH) // PIECE) if run.at == at), None)
+        return self._at(source, times[place - 1])
 
     def times(self, source: str) -> list[datetime]:
         """When the source was asked, oldest first."""
@@ -57,6 +63,9 @@ class RecordedCanaries(Canaries):
         if source not in self._first_seen:
             self._first_seen[source] = super().first_seen(source)
         return self._first_seen[source]
+
+    def _at(self, source: str, at: datetime) -> Run | None:
+        return next((run for run in self._piece(source, (at - EPOCH) // PIECE) if run.at == at), None)
 
     def _piece(self, source: str, number: int) -> tuple[Run, ...]:
         key = (source, number)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import numpy as np
 
-from driftwatch.checks._counted import Watched
+from driftwatch.checks import Check
+from driftwatch.checks._counted import Counted, Watched
 from driftwatch.config import Watch
 from driftwatch.ledgers import LONGEST_CATCH_UP, Ledgers, moment_of, step_of
 from driftwatch.replay.record import Record
 from driftwatch.stats.shares import Shares
-from driftwatch.types import Run
+from driftwatch.types import Alert, Run
+from driftwatch.weighing import Place, Weighed, Weighing
 from driftwatch.windows import JUST_AFTER, floor_hour
 
 PIECE = 168
@@ -55,6 +58,27 @@ class RecordedLedgers(Ledgers):
         counted = watched.count(self.windows.read(watched.check, start, end))
         expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
         return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
+
+
+class RecordedWeighing(Weighing):
+    """What the looks of recorded time weigh."""
+
+    def __init__(self, record: Record, watch: Watch) -> None:
+        super().__init__(record, watch)
+        self.ledgers = self.recorded = RecordedLedgers(record, watch)
+
+    def weigh(
+        self,
+        checks: Sequence[Check],
+        now: datetime,
+        alerts: Mapping[Place, Alert],
+        kept: Mapping[str, bytes],
+        fresh: Mapping[str, Run],
+    ) -> Weighed:
+        """The same; a look of checks that keep no ledger weighs nothing, so nothing is unpacked for it."""
+        if any(isinstance(check, Counted) for check in checks):
+            return super().weigh(checks, now, alerts, kept, fresh)
+        return Weighed({}, frozenset(), {}, ())
 
 
 def _nothing(watched: Watched) -> Shares:

@@ -18,7 +18,7 @@ from driftwatch.contents import Asked
 from driftwatch.engine import Engine
 from driftwatch.ledgers import State
 from driftwatch.replay.certain import CertainRuns
-from driftwatch.replay.counting import RecordedLedgers
+from driftwatch.replay.counting import RecordedWeighing
 from driftwatch.replay.forecast import Forecast, forecast
 from driftwatch.replay.looks import Group, in_time
 from driftwatch.replay.reading import Progress
@@ -58,12 +58,15 @@ def cannot_feed(watch: Watch, rehearsal: Rehearsal, record: Record) -> dict[str,
     """Check -> why what was recorded says nothing to it, right after the baseline."""
     player = Player(watch, rehearsal, record, None, every_look=True)
     found: dict[str, str] = {}
-    for name, check in player.counted.items():
+    for check in watch.checks:
         known = record.baseline(check.source, check.needs, record.extents[check.source].end)
-        if isinstance(known, Learning) or player.ledgers.watched(check, known) is not None:
+        if isinstance(known, Learning) or (
+            isinstance(check, Counted) and player.ledgers.watched(check, known) is not None
+        ):
             continue
-        said = player.engine.judge([check], known.end)
-        found[name] = said[-1].message.rstrip(".")
+        said = player.engine.judge([check], known.end + check.window)
+        if all(finding.verdict == "unknown" for finding in said):
+            found[check.name] = said[-1].message.rstrip(".")
     return found
 
 
@@ -80,7 +83,8 @@ class Player:
         self.engine = Engine(watch, rehearsal, learns=False)
         record.asked = Asked(rehearsal, embedder, watch.privacy, at_once=1 << 30)
         self.engine.windows = record
-        self.engine.evidence.ledgers = self.ledgers = RecordedLedgers(record, watch)
+        self.engine.evidence = weighing = RecordedWeighing(record, watch)
+        self.ledgers = weighing.recorded
         self.counted = {check.name: check for check in watch.checks if isinstance(check, Counted)}
         self.last: dict[str, datetime] = {}
         """Check -> its last look."""

@@ -27,19 +27,23 @@ class RecordedTraffic(Traffic):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._tallies: dict[str, Tallies] = {}
+        self._hours: dict[str, NDArray[np.int64]] = {}
         self._samples: OrderedDict[tuple[str, int], Sample] = OrderedDict()
 
     def tallies(self, source: str, start: datetime, end: datetime) -> Tallies:
         """The exact counts of the hours that begin in [start, end)."""
         if source not in self._tallies:
-            self._tallies[source] = super().tallies(source, *FOREVER)
+            self.put(source, super().tallies(source, *FOREVER))
         whole = self._tallies[source]
-        first, last = np.searchsorted(whole.hour, np.array([_plain(start), _plain(end)]))
+        # Of one unit: searching hours for microseconds would convert all of them each time.
+        edges = [-(-(edge - EPOCH) // HOUR) for edge in (start, end)]
+        first, last = np.searchsorted(self._hours[source], edges)
         return Tallies(whole.hour[first:last], whole.lang[first:last], whole.counts[first:last])
 
     def put(self, source: str, tallies: Tallies) -> None:
         """Let these be all that was ever counted of ``source``."""
         self._tallies[source] = tallies
+        self._hours[source] = tallies.hour.astype("datetime64[h]").astype(np.int64)
 
     def sample(self, source: str, start: datetime, end: datetime, *, ids: bool = True) -> Sample:
         """The sampled queries of [start, end), ordered by time; what is longer than a month is not kept."""
