@@ -251,12 +251,15 @@ def numbers(finding: Finding) -> tuple[tuple[str, str], ...]:
     low, high = finding.interval or (None, None)
     interval = f" ({figure(low, '+')} to {figure(high, '+')})" if figure(low) and figure(high) else ""
     change = figure(finding.effect, "+")
+    days = _days(finding.evidence)
     rows = (
         ("Now", figure(finding.value)),
         ("Normal", figure(finding.reference)),
         ("Change", f"{change}{interval}" if change else ""),
         ("KS statistic D", figure(finding.statistic) if finding.kind == "score_drift" else ""),
-        ("p-value", _p_value(finding.p_value)),
+        ("p-value", _p_value(finding.p_value) if not days else ""),
+        ("Evidence", days),
+        ("Since about", moment(finding.onset) if finding.onset is not None else ""),
         (_EVIDENCE.get(finding.family, "Queries"), f"{finding.n:,}" if finding.n else ""),
     )
     return tuple((label, shown) for label, shown in rows if shown)
@@ -271,6 +274,13 @@ def figure(value: float | None, sign: str = "") -> str:
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:{sign},.0f}" if 1000 <= abs(value) < 1e12 else f"{value:{sign}.3g}"
+
+
+def _days(evidence: float | None) -> str:
+    """Evidence as a length of time; empty for less than a day of it, as after it was told."""
+    if evidence is None or not evidence >= 1:
+        return ""
+    return "more than 10,000 days" if evidence > 10_000 else f"{figure(evidence)} days"
 
 
 def _p_value(p: float | None) -> str:

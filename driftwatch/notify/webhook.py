@@ -193,9 +193,11 @@ def _alert(member: Member, notice: Notice) -> dict[str, Any]:
     }
     figures = {
         name: figure(getattr(finding, name))
-        for name in ("value", "reference", "effect", "p_value")
+        for name in ("value", "reference", "effect", "p_value", "evidence", "share")
         if finding is not None and figure(getattr(finding, name))
     }
+    if finding is not None and finding.onset is not None:
+        figures["onset"] = _time(finding.onset)
     annotations = {"state": alert.state, "description": clean(finding.message, 500) if finding else ""} | figures
     ended = _ended(alert, incident)
     return {

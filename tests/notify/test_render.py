@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from driftwatch.notify._languages import segment_name
-from driftwatch.notify._render import figure, message, news, numbers, pages
+from driftwatch.notify._render import figure, message, moment, news, numbers, pages
 from driftwatch.types import Alert, Member
 from tests.fakes.notices import HOUR, START, finding, notice, story
 
@@ -153,9 +153,24 @@ def test_the_ks_statistic_is_shown_with_scores() -> None:
     assert dict(numbers(found))["Sessions"] == "12,345"
 
 
+def test_evidence_is_shown_in_days_with_its_onset_instead_of_a_p_value() -> None:
+    found = replace(finding("b"), evidence=412.3, onset=START + HOUR)
+    shown = dict(numbers(found))
+    assert (shown["Evidence"], shown["Since about"]) == ("412 days", moment(START + HOUR))
+    assert "p-value" not in shown
+    assert dict(numbers(replace(found, evidence=1e9)))["Evidence"] == "more than 10,000 days"
+
+
+def test_when_the_evidence_was_told_and_starts_again_it_is_not_shown() -> None:
+    shown = dict(numbers(replace(finding("b"), evidence=0.0)))
+    assert "Evidence" not in shown
+    assert "p-value" in shown
+
+
 def test_what_is_not_a_number_is_not_shown() -> None:
     nan = float("nan")
     odd = replace(finding("b"), value=nan, reference=float("inf"), effect=nan, interval=(nan, nan), p_value=nan, n=0)
+    odd = replace(odd, evidence=nan, share=nan)
     assert numbers(odd) == ()
     assert figure(float("-inf")) == ""
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -74,6 +75,15 @@ def test_the_body_is_what_alertmanagers_receivers_read(hook: FakeWebhook) -> Non
     assert alert["annotations"]["value"] == "0.41"
     assert sent["driftwatch"]["event"] == "firing"
     assert sent["driftwatch"]["examples"][0] == "Wie ändere ich meine Lieferadresse?"
+
+
+def test_evidence_its_share_of_the_budget_and_its_onset_are_annotations() -> None:
+    (member,) = FIRED.incident.members
+    assert member.finding is not None
+    weighed = replace(member.finding, evidence=412.3, share=0.075, onset=START)
+    notice = replace(FIRED, incident=replace(FIRED.incident, members=(replace(member, finding=weighed),)))
+    shown = body(notice, "x")["alerts"][0]["annotations"]
+    assert (shown["evidence"], shown["share"], shown["onset"]) == ("412", "0.075", "2026-05-21T10:00:00Z")
 
 
 def test_a_resolution_is_the_same_alert_with_an_end() -> None:
