@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from driftwatch.config import load_watch
 from driftwatch.plugins import kind_names
-from driftwatch.resources import shipped
+from driftwatch.starter import write_starter
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -23,8 +22,8 @@ def yaml_block() -> str:
 
 
 def test_the_configuration_loads_as_it_stands(tmp_path: Path):
+    write_starter(tmp_path)
     (tmp_path / "driftwatch.yaml").write_text(yaml_block(), "utf-8")
-    shutil.copytree(shipped("checks"), tmp_path / "checks")
     watch = load_watch(tmp_path / "driftwatch.yaml", {"SLACK_BOT_TOKEN": "xoxb-1"})
     assert watch.service == "help-centre"
     assert len(watch.checks) >= 7
