@@ -172,12 +172,12 @@ class Day:
         )
         return Day(self.index, *(column[rows] for column in columns))
 
-    def units(self, by: Literal["both", "session", "query"] = "both") -> Day:
+    def units(self, by: Literal["both", "session", "query", "row"] = "both") -> Day:
         """One row a unit: the first of its session, of its text that day, or (both) rows that are first in both."""
         keep = np.ones(len(self), bool)
-        if by != "query":
+        if by in ("both", "session"):
             keep &= first_of(self.session)
-        if by != "session":
+        if by in ("both", "query"):
             keep &= first_of(self.query)
         return self.take(keep)
 
