@@ -9,19 +9,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtr
 
 from driftwatch.checks.rate import Rate
+from driftwatch.checks.score_drift import ScoreDrift
 from driftwatch.checks.volume import Volume
 from driftwatch.stats.interval import (
     Days,
     Design,
+    Quantile,
     Spread,
     critical,
     design_effect,
     dispersed_share,
     mean_change,
     quantile_change,
+    share_below,
     share_interval,
 )
 from driftwatch.stats.paired import paired_bootstrap
@@ -29,7 +32,7 @@ from driftwatch.stats.poisson import rate_interval
 from driftwatch.stats.ppi import ppi_mean
 from driftwatch.stats.proportion import newcombe, wilson
 from driftwatch.stats.twosample import Weighted
-from tests.fakes.windows import tally_window
+from tests.fakes.windows import sample_window, tally_window
 
 Random = np.random.Generator
 Floats = NDArray[np.float64]
@@ -227,10 +230,10 @@ def check_settings() -> Iterator[Setting]:
     even = ((0.0, 14), (0.1, 14), (0.25, 14), (0.1, 28), (0.25, 28))
     for n, p, (spread, days) in product((100, 1_000, 5_000), (0.005, 0.02, 0.1), even):
         text = f"{n:,} a day, {p:.1%}, days vary by {spread:.0%}, {days} days of baseline"
-        yield Setting("rate change (check)", text, rate_of_days(n, p, spread, days), 1_000, n * p < THIN)
+        yield Setting("rate change (check)", text, rate_of_days(n, p, spread, days), 800, n * p < THIN)
     for n, spread, days in product((30, 300, 3_000), (0.0, 0.05, 0.1, 0.15), (14, 28)):
         text = f"{n:,} a day, days vary by {spread:.0%}, {days} days of baseline"
-        yield Setting("ratio of traffic (check)", text, traffic_of_days(n, spread, days), 1_000, n < THIN)
+        yield Setting("ratio of traffic (check)", text, traffic_of_days(n, spread, days), 800, n < THIN)
 
 
 # --- scores --------------------------------------------------------------------------------------------------------
@@ -257,8 +260,11 @@ def score_change(
         then, day, then_rows = scores(random, days, rows, shift, session)
         textbook = inside(welch(now_rows, then_rows), 0.0)
         if median:
-            sides = [(Weighted.of(v), d[np.argsort(v, kind="stable")]) for v, d in ((now, now_day), (then, day))]
-            return inside(quantile_change(sides[0], sides[1]), 0.0), textbook
+            left, right = Weighted.of(now), Weighted.of(then)
+            order = np.argsort(then, kind="stable")
+            spread = Spread.of(share_below(right, day[order], right.quantile(0.5)))
+            sides = Quantile.of(left, now_day, 0.5, spread), Quantile.of(right, day[order], 0.5, spread)
+            return inside(quantile_change(*sides), 0.0), textbook
         whole = Days.of(then, np.ones(len(then)), day)
         same = day % alike == 0
         part = whole if alike == 1 else Days.of(then[same], np.ones(int(same.sum())), day[same])
@@ -267,17 +273,45 @@ def score_change(
     return draw
 
 
+def gap(rows: int, moved: float, shift: float) -> Draw:
+    """A day whose normal scores moved by ``moved`` deviations, through the check: D, and the change of the median."""
+    check = ScoreDrift(**BASIC, min_n=2)
+
+    def draw(random: Random) -> tuple[bool, bool]:
+        tilt = random.normal(0, shift, 15)
+        past = random.normal(np.repeat(tilt[1:], rows), 1)
+        now = random.normal(tilt[0] - moved, 1, rows)
+        finding = check.judge(sample_window(0.7 + 0.1 * now), sample_window(0.7 + 0.1 * past, day=0, days=14), None)
+        assert finding.interval is not None
+        true_gap = 2 * float(ndtr(moved / 2)) - 1
+        return inside(finding.interval, true_gap), inside(finding.details["median_change"]["interval"], -0.1 * moved)
+
+    return draw
+
+
+def swapped(draw: Draw) -> Draw:
+    """The second interval of a pair in the place of ours."""
+    return lambda random: (draw(random)[1], False)
+
+
+def gap_settings() -> Iterator[Setting]:
+    for rows, moved, shift in product((100, 400), (0.0, 0.1, 0.3), (0.0, 0.1)):
+        text = f"{rows} sessions a day, moved by {moved} deviations, days vary by {shift}, 14 days"
+        yield Setting("D, a band (check)", text, gap(rows, moved, shift), 400, True)
+        yield Setting("median (check)", text, swapped(gap(rows, moved, shift)), 400)
+
+
 def score_settings() -> Iterator[Setting]:
     for days, rows, shift in product((14, 28), (30, 300, 1_000), (0.0, 0.05, 0.1, 0.3)):
         text = f"{rows:,} sessions a day, days vary by {shift} deviations, {days} days"
-        yield Setting("change of the mean score", text, score_change(days, rows, shift), 1_000)
-        yield Setting("change of the median score", text, score_change(days, rows, shift, median=True), 1_000)
+        yield Setting("change of the mean score", text, score_change(days, rows, shift), 800)
+        yield Setting("change of the median score", text, score_change(days, rows, shift, median=True), 800)
         if rows < 1_000:
             text += ", only the same weekday to compare with"
-            yield Setting("change of the mean score", text, score_change(days, rows, shift, alike=7), 1_000)
+            yield Setting("change of the mean score", text, score_change(days, rows, shift, alike=7), 800)
     for session in (1.0, 1.5, 3.0, 5.0):
         text = f"300 sessions of {session} queries, days vary by 0.05 deviations, 28 days"
-        yield Setting("change of the mean score, sessions", text, score_change(28, 300, 0.05, session), 2_000)
+        yield Setting("change of the mean score, sessions", text, score_change(28, 300, 0.05, session), 1_000)
 
 
 # --- and the rest --------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ LARGEST_RATIO = 100.0
 NEVER = -(2**62)
 CHOSEN = 0.995
 """Level of an interval that is shown as 95 %: the onset was searched for and the page waited for, and both make the
-effect look larger than it is. At this level it covers 94 % at least (benchmarks/coverage.py).
+effect look larger than it is. At this level it covers 93 to 100 % (benchmarks/coverage.py).
 """
 
 
