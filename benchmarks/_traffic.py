@@ -40,7 +40,7 @@ class Nuisance:
     """What varies although nothing has changed. The defaults are a help centre with 24,000 questions a day.
 
     Sizes of effects on scores are in standard deviations of the score, on outcomes in logits. Day and hour effects on
-    scores are such that a daily KS test per language on units, against the same weekdays (Bonferroni over 20 languages),
+    scores are such that a daily KS test on the units of each language, against the same weekdays (Bonferroni over 20),
     would page some 150 times a year on them. Half the variance of each effect is common to all languages (load,
     releases elsewhere, news), half is a language's own. Feedback is rare and mostly kind, as in published logs.
     """
