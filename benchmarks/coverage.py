@@ -139,7 +139,7 @@ def _row(name: str, rows: list[Covered]) -> dict[str, object]:
         "±": f"{max(_error(each.draws) for each in rows):.1%}",
         "outside": sum(each.off > 2 for each in rows),
         "lowest at": low.setting,
-        "textbook": f"{min(textbook):.1%} to {max(textbook):.1%}",
+        "textbook": f"{min(textbook):.1%} to {max(textbook):.1%}" if any(textbook) else "",
     }
 
 
