@@ -30,9 +30,9 @@ INTRODUCTIONS = {
     ),
     "stackexchange": (
         "Stack Exchange: dated questions, and those of another site among them",
-        "Each site by its own time; one look a week, at the last seven days. From two weeks after the baseline on,"
-        " questions of the other site come on top. `ai`: 35 days of baseline; `beer`: 182 days; both about 260"
-        " questions.",
+        "Each site by its own time; one look a week, at the last four weeks (`beer`: 13). From two weeks after the"
+        " baseline on, questions of the other site come on top. Baseline: 35 days (`ai`) and 182"
+        " (`beer`), about 260 questions each.",
     ),
     "clicks": (
         "Open Bandit: clicks of two ranking policies",

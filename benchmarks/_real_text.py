@@ -257,6 +257,9 @@ def _with_share(shares: NDArray[np.float64], which: int, share: float) -> NDArra
 SITES = {"ai": ("beer", 35), "beer": ("ai", 182)}
 """Site -> the site whose questions intrude, and days of baseline: about 260 questions each."""
 
+WINDOWS = {"ai": "28d", "beer": "91d"}
+"""What is judged at a look: about 45 and 40 questions, since no check says anything of fewer than twenty."""
+
 
 class Site:
     """The dated questions of one site, answered from all answers that were ever given there."""
@@ -293,7 +296,8 @@ def stackexchange(seed: int) -> Iterator[Stream]:
 
 
 def _site(name: str, records: Sequence[Record], baseline: timedelta, share: float, other: str) -> Stream:
-    checks = shipped_checks("top-score drift", "new topics", every="mon 06:00", window="7d", min_n=10, by=None)
+    paced = {"every": "mon 06:00", "window": WINDOWS[name], "min_n": 20, "by": None}
+    checks = shipped_checks("top-score drift", "new topics", **paced)
     change = f"{share:.0%} of questions from {other}" if share else "nothing"
     onset = _first(records) + baseline + 2 * WEEK
     events = (Event(onset, change, DRIFT_CHECKS),) if share else ()
