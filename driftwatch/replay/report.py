@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from driftwatch.config import Watch
 from driftwatch.replay.events import MarkedEvent
 from driftwatch.replay.reading import Taken
+from driftwatch.replay.remembered import Change
 from driftwatch.stats.poisson import rate_interval
 from driftwatch.types import Baseline, Event
 
@@ -165,3 +167,34 @@ def opened(said: Sequence[Said], severity: str) -> list[Said]:
         if each.event == "firing" and each.severity == severity:
             first.setdefault(each.incident, each)
     return list(first.values())
+
+
+def said_of(watch: Watch, changes: Iterable[Change]) -> list[Said]:
+    """Transitions with what was found, as the report shows them."""
+    severities = {check.name: check.severity for check in watch.checks}
+    return [_said(change, severities[change.transition.check]) for change in changes]
+
+
+def _said(change: Change, severity: str) -> Said:
+    transition, finding = change.transition, change.finding
+    said = Said(
+        at=transition.at,
+        check=transition.check,
+        segment=transition.segment,
+        event=transition.event,
+        severity=severity,
+        incident=transition.incident,
+        message=finding.message if finding else "",
+    )
+    if finding is None:
+        return said
+    return replace(
+        said,
+        evidence=finding.evidence,
+        onset=finding.onset,
+        value=finding.value,
+        reference=finding.reference,
+        effect=finding.effect,
+        interval=finding.interval,
+        n=finding.n,
+    )

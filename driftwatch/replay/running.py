@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -15,13 +15,14 @@ from driftwatch.replay import projects
 from driftwatch.replay.cadence import HOUR, named
 from driftwatch.replay.detections import attributed, detections
 from driftwatch.replay.events import MarkedEvent, read_events
-from driftwatch.replay.looks import groups
-from driftwatch.replay.playing import cannot_feed, play
+from driftwatch.replay.looks import Group, groups
+from driftwatch.replay.playing import Player, cannot_feed, play
+from driftwatch.replay.quiet import loud_stretches, quiet_run, weeks_of
 from driftwatch.replay.reading import Progress, Taken, read_logs
 from driftwatch.replay.record import Extent, Record
 from driftwatch.replay.recorded_runs import read_runs
-from driftwatch.replay.remembered import Change, Rehearsal
-from driftwatch.replay.report import DAY, QUARTER, Rate, Recorded, Report, Said, opened
+from driftwatch.replay.remembered import Rehearsal
+from driftwatch.replay.report import DAY, QUARTER, Quiet, Rate, Recorded, Report, Said, opened, said_of
 from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
 from driftwatch.types import Baseline, Embedder
@@ -147,9 +148,10 @@ class _Replay:
 
     def report(self) -> Report:
         looks = groups(self.watch, self.record, self.end)
-        played = play(self.watch, self.store, self.record, looks, self.progress, self.embedder).remembered
-        said = attributed([self._said(each) for each in played.changes], self.events)
-        days = self._judged_days()
+        player = play(self.watch, self.store, self.record, looks, self.progress, self.embedder)
+        said = attributed(said_of(self.watch, player.remembered.changes), self.events)
+        judged = self._judged_from()
+        days = max(0.0, (self.end - judged) / DAY)
         pages = opened(said, "page")
         budget = self.watch.false_pages
         return Report(
@@ -164,6 +166,7 @@ class _Replay:
             warnings=Rate.of(len(opened(said, "warn")), days),
             false_pages=Rate.of(sum(each.belongs_to is None for each in pages), days) if self.events else None,
             events=detections(said, self.events),
+            quiet=self._quiet(player, looks, said, judged) if self.request.quiet_weeks else None,
             left_out=self.left_out,
             notes=tuple(self.notes),
         )
@@ -188,12 +191,26 @@ class _Replay:
             end = max(end, *self.store.decisions.last_runs().values(), end)
         return min(end, self.span[1])
 
-    def _judged_days(self) -> float:
-        """For how many days something could be judged against a baseline."""
+    def _quiet(self, player: Player, looks: Sequence[Group], said: Sequence[Said], judged: datetime) -> Quiet:
+        """The A/A run."""
+        loud = loud_stretches(self.watch, said, self.events, self.end)
+        weeks, notes = weeks_of(self.record, judged, self.end, loud)
+        if not len(weeks):
+            raise DriftwatchError(
+                "the record holds no whole quiet week to draw from.",
+                remedy="Record for longer, or mark what happened (--events), so that the rest counts as quiet.",
+            )
+        self.progress("drawing quiet weeks", self.request.quiet_weeks)
+        found = quiet_run(player, looks, weeks, self.request.quiet_weeks, self.end)
+        if said and not self.events:
+            notes += ("stretches in which an alert was firing were left out; mark what was real with --events",)
+        return replace(found, notes=notes)
+
+    def _judged_from(self) -> datetime:
+        """From when on something could be judged against a baseline."""
         known = [each.end for each in map(self._baseline, self.record.extents.values()) if each is not None]
         first = min(extent.start for extent in self.record.extents.values())
-        start = max(min(known, default=self.end), first)
-        return max(0.0, (self.end - start) / DAY)
+        return max(min(known, default=self.end), first)
 
     def _baseline(self, extent: Extent) -> Baseline | None:
         known = self.record.baseline(extent.source, "runs" if extent.gives == "runs" else "tallies", self.end)
@@ -202,31 +219,6 @@ class _Replay:
     def _recorded(self, extent: Extent) -> Recorded:
         taken = self.taken.get(extent.source)
         return Recorded(extent.source, extent.start, extent.end, named(extent.pace), self._baseline(extent), taken)
-
-    def _said(self, change: Change) -> Said:
-        transition, finding = change.transition, change.finding
-        check = next(each for each in self.watch.checks if each.name == transition.check)
-        said = Said(
-            at=transition.at,
-            check=transition.check,
-            segment=transition.segment,
-            event=transition.event,
-            severity=check.severity,
-            incident=transition.incident,
-            message=finding.message if finding else "",
-        )
-        if finding is None:
-            return said
-        return replace(
-            said,
-            evidence=finding.evidence,
-            onset=finding.onset,
-            value=finding.value,
-            reference=finding.reference,
-            effect=finding.effect,
-            interval=finding.interval,
-            n=finding.n,
-        )
 
 
 def _long_enough(settings: BaselineSettings, pace: timedelta) -> BaselineSettings:
