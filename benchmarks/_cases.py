@@ -10,7 +10,7 @@ import numpy as np
 from _canaries import CanaryNuisance, RecallDrop
 from _families import Changes, Nuisances, Service
 from _peers import FAMILY_SHARE, PAGES_PER_YEAR, delays, rate_peers, score_peers, stacked, tuned
-from _rare import canary_peers, changed_canaries, quiet_canaries, topic_peers, topic_stream
+from _rare import Reader, canary_peers, changed_canaries, quiet_canaries, topic_peers, topic_stream
 from _streams import BASELINE_DAYS, Scenario, Stream, changed_streams, quiet_streams, start_of
 from _topics import NewTopic, TopicNuisance
 from _traffic import LANGUAGES, MONDAY, Floats, Nuisance
@@ -207,11 +207,12 @@ def _topic_peers(cases: Sequence[Case], seeds: Sequence[int], quiet_years: int) 
 
 
 def _rare_delays(
-    given: Sequence[tuple[object, int]], quiet: Floats, changed: Floats, starts: Floats, share: float
+    readers: Sequence[Reader], quiet: Floats, changed: Floats, starts: Floats, share: float
 ) -> dict[str, tuple[str, list[float]]]:
     found = {}
-    for peer, column in given:
-        ready = tune(peer.detector, quiet[: peer.streams, :, [column]], share * PAGES_PER_YEAR, BASELINE_DAYS)  # type: ignore[attr-defined]
-        days = ready.delays(changed[:, :, [column]], starts, np.array([0]))
-        found[peer.detector.name] = (peer.kind, days.tolist())  # type: ignore[attr-defined]
+    for reader in readers:
+        own = [reader.column]
+        ready = tune(reader.detector, quiet[: reader.streams, :, own], share * PAGES_PER_YEAR, BASELINE_DAYS)
+        days = ready.delays(changed[:, :, own], starts, np.array([0]))
+        found[reader.detector.name] = (reader.kind, days.tolist())
     return found

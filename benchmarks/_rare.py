@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from _canaries import CanaryNuisance, RecallDrop, Runs, canary_runs
-from _peers import Peer
 from _streams import BASELINE_DAYS, start_of
 from _topics import NewTopic, Questions, TopicNuisance, Vectors
 from _traffic import Floats
-from _tuned import cusum, cutoff, river
+from _tuned import Detector, cusum, cutoff, river
 from numpy.typing import NDArray
 
 RELIABLE = 0.9
 """A canary counts when it passes at least this share of the baseline's runs."""
-CANARY_STATISTICS = ("failures", "z", "mcnemar")
-TOPIC_STATISTICS = ("mmd", "ks", "distance", "outliers")
 
 
 def canary_statistics(runs: Runs, every: int) -> Floats:
-    """Per run ``CANARY_STATISTICS``, shape (runs, 3): standardised failures of reliable canaries, of all, and flips."""
+    """Per run, shape (runs, 3): standardised failures of reliable canaries, of all, and flips (McNemar 1947)."""
     first = BASELINE_DAYS * 24 // every
     rate = 1 - runs.passed[:first].mean(axis=0)
     reliable = rate <= 1 - RELIABLE
@@ -55,36 +54,42 @@ def changed_canaries(
     return np.stack(found)
 
 
-def canary_peers(every: int) -> list[tuple[Peer, int]]:
-    """Detectors, each with the statistic that it reads."""
+@dataclass(frozen=True)
+class Reader:
+    """A detector and the statistic that it reads."""
+
+    kind: str
+    detector: Detector
+    column: int
+    streams: int = 1000
+    """Tuned on so many streams at most: river's detectors are slow."""
+
+
+def canary_peers(every: int) -> list[Reader]:
+    """Beside ours on canary runs every so many hours."""
     from river.drift import ADWIN, PageHinkley
 
-    def hinkley(delta: float) -> Peer:
-        make = lambda threshold: PageHinkley(delta=delta, threshold=threshold, mode="up")  # noqa: E731
-        return Peer("Page-Hinkley", river(f"Page-Hinkley, delta {delta}", every, make, 2, 3000), _all, streams=20)
+    def hinkley(delta: float) -> Reader:
+        def make(threshold: float) -> object:
+            return PageHinkley(delta=delta, threshold=threshold, mode="up")
+
+        return Reader("Page-Hinkley", river(f"Page-Hinkley, delta {delta}", every, make, 2, 3000), 0, streams=20)
 
     def adwin(threshold: float) -> object:
         return ADWIN(delta=float(np.exp(-threshold)), clock=1)
 
     return [
-        *(
-            (Peer("CUSUM", cusum(f"CUSUM, slack {slack}", every, slack, (1,)), _all), 0)
-            for slack in (0.5, 1.0, 1.5, 2.0, 3.0)
-        ),
-        *((hinkley(delta), 0) for delta in (0.3, 1.0)),
-        (Peer("ADWIN", river("ADWIN", every, adwin, 0.7, 500), _all, streams=20), 0),
-        (Peer("failures of one run", cutoff("failures of one run", every, 0.5, 200), _all), 0),
-        (Peer("z test", cutoff("z test", every, 0.5, 50), _all), 1),
-        (Peer("McNemar", cutoff("McNemar", every, 0.5, 50), _all), 2),
+        *(Reader("CUSUM", cusum(f"CUSUM, slack {k}", every, k, (1,)), 0) for k in (0.5, 1.0, 1.5, 2.0, 3.0)),
+        *(hinkley(delta) for delta in (0.3, 1.0)),
+        Reader("ADWIN", river("ADWIN", every, adwin, 0.7, 500), 0, streams=20),
+        Reader("failures of one run", cutoff("failures of one run", every, 0.5, 200), 0),
+        Reader("z test", cutoff("z test", every, 0.5, 50), 1),
+        Reader("McNemar", cutoff("McNemar", every, 0.5, 50), 2),
     ]
 
 
-def _all(statistics: object) -> Floats:
-    return np.asarray(statistics)
-
-
 class TopicView:
-    """What is learnt from the baseline's questions: random Fourier features, nearest centroids and their distances."""
+    """What is learnt from the baseline: random Fourier features, centroids, and how far questions are from them."""
 
     def __init__(self, baseline: list[Vectors], seed: int = 0, centroids: int = 128, features: int = 256) -> None:
         random = np.random.default_rng(seed)
@@ -99,7 +104,7 @@ class TopicView:
         self._edge = np.quantile(self._distances, 0.95)
 
     def statistics(self, day: Vectors) -> Floats:
-        """``TOPIC_STATISTICS`` of a day: squared MMD, KS distance of the distances, their mean, share beyond .95."""
+        """Of a day: squared MMD, KS of the centroid distances, their mean, and the share of them beyond .95."""
         far = np.sort(self._far(day))
         share = np.searchsorted(self._distances, far) / len(self._distances)
         rank = np.arange(len(far)) / len(far)
@@ -142,26 +147,17 @@ def topic_stream(nuisance: TopicNuisance, seed: int, days: int, new: NewTopic | 
     return rows
 
 
-def topic_peers() -> list[tuple[Peer, int]]:
-    """Detectors, each with the statistic that it reads."""
+def topic_peers() -> list[Reader]:
+    """Beside ours on embedded questions, daily."""
+
+    def sums(kind: str, column: int) -> list[Reader]:
+        return [Reader(kind, cusum(f"{kind}, slack {slack}", 24, slack, (1,)), column) for slack in (0.5, 1.0)]
+
     return [
-        (Peer("MMD", cutoff("MMD", 24, 1e-6, 1), _all), 0),
-        (Peer("KS of centroid distance", cutoff("KS of centroid distance", 24, 0.001, 1), _all), 1),
-        *(
-            (
-                Peer(
-                    "CUSUM of mean centroid distance",
-                    cusum(f"CUSUM of mean centroid distance, slack {slack}", 24, slack, (1,)),
-                    _all,
-                ),
-                2,
-            )
-            for slack in (0.5, 1.0)
-        ),
-        *(
-            (Peer("CUSUM of far questions", cusum(f"CUSUM of far questions, slack {slack}", 24, slack, (1,)), _all), 3)
-            for slack in (0.5, 1.0)
-        ),
+        Reader("MMD", cutoff("MMD", 24, 1e-6, 1), 0),
+        Reader("KS of centroid distance", cutoff("KS of centroid distance", 24, 0.001, 1), 1),
+        *sums("CUSUM of mean centroid distance", 2),
+        *sums("CUSUM of far questions", 3),
     ]
 
 
