@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,14 @@ class TopicNuisance:
     popularity_lag: float = 0.5
     weekend_effect: float = 0.30
     """Some topics are asked at work, others at home."""
+
+    def doubled(self, name: str | None = None) -> Self:
+        """The same questions with one nuisance of ``DOUBLES`` twice as large; with all of them without a name."""
+        names = DOUBLES if name is None else (name,)
+        return replace(self, **{field: 2 * getattr(self, field) for each in names for field in DOUBLES[each]})
+
+
+DOUBLES = {"topics": ("popularity_effect", "weekend_effect")}
 
 
 @dataclass(frozen=True, slots=True)
