@@ -63,7 +63,7 @@ def score_peers() -> list[Peer]:
     return [
         *(
             Peer("CUSUM", cusum(f"CUSUM, slack {slack}", BLOCK, slack), lambda s: s.score)
-            for slack in (0.5, 1.0, 1.5, 2.0)
+            for slack in (0.25, 0.5, 1.0, 1.5)
         ),
         *_river_peers(lambda s: s.score, "both"),
         Peer("KS", cutoff("KS, p", 24, 0.1, 300), lambda s: -np.log10(np.maximum(s.p, 1e-300))),

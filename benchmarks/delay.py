@@ -48,17 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given.streams, given.years = 3, 4
     cases = [case for case in CASES if given.cases in case.name or given.cases in case.family]
     seeds = list(range(given.seed, given.seed + given.streams))
-    before = _before()
-    theirs: Peers = before["peers"] if given.only_ours else peers(cases, seeds, given.years)
-    own = before["ours"] if given.only_peers else ours(cases, seeds)
-    raw = {
-        "streams": given.streams,
-        "years": given.years,
-        "seed": given.seed,
-        "ours": before["ours"] | own,
-        "peers": before["peers"] | theirs,
-    }
-    rows = [row(case, own.get(case.name, {}), raw["peers"], cases) for case in cases]
+    theirs: Peers = {} if given.only_ours else peers(cases, seeds, given.years)
+    own = {} if given.only_peers else ours(cases, seeds)
+    raw = _before()
+    for part, fresh in (("ours", own), ("peers", theirs)):
+        raw[part] |= fresh
+        raw["made"] |= {f"{part}, {name}": {"streams": given.streams, "seed": given.seed} for name in fresh}
+    raw["made"] |= {f"quiet years, {name}": given.years for name in theirs}
+    known = [case for case in CASES if case.name in raw["ours"] or case.name in raw["peers"]]
+    rows = [row(case, raw["ours"].get(case.name, {}), raw["peers"], known) for case in known]
     show_and_keep("delay", "Days from a change to the page", rows, raw)
     return 0
 
@@ -67,14 +65,15 @@ def _before() -> dict[str, Any]:
     """What was measured last."""
     path = RESULTS / "delay.json"
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
-    return {"ours": known.get("ours", {}), "peers": known.get("peers", {})}
+    return {part: known.get(part, {}) for part in ("ours", "peers", "made")}
 
 
 def row(case: Case, own: dict[str, list[float]], theirs: Peers, cases: Sequence[Case]) -> dict[str, object]:
     """One line of the table."""
     family = [each.name for each in cases if each.family == case.family]
     chosen = best_settings(theirs, family)
-    medians = {kind: quantile(theirs[case.name][name][1], 0.5) for kind, name in chosen.items() if case.name in theirs}
+    found = theirs.get(case.name, {})
+    medians = {kind: quantile(found[name][1], 0.5) for kind, name in chosen.items() if name in found}
     hourly = quantile(own.get("hourly", []), 0.5)
     best, middle = min(medians.values(), default=np.nan), quantile(list(medians.values()), 0.5)
     slower = case.trial[0] is not None and hourly > case.trial[0]
@@ -88,7 +87,7 @@ def row(case: Case, own: dict[str, list[float]], theirs: Peers, cases: Sequence[
         "median peer": days_shown(middle),
         "ours / best": f"{hourly / best:.2f}" if best > 0 else "-",
         "holds": "yes" if good else "no",
-        "peers": "; ".join(f"{kind} {shown(theirs[case.name][name][1])}" for kind, name in chosen.items() if medians),
+        "peers": "; ".join(f"{kind} {shown(found[name][1])}" for kind, name in chosen.items() if name in found),
     }
 
 
