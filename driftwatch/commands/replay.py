@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from driftwatch.replay.reading import Progress
-    from driftwatch.replay.report import Detection, Quiet, Rate, Report, Said
+    from driftwatch.replay.report import Detection, Proposal, Quiet, Rate, Report, Said
 
 HERE = Path("driftwatch.yaml")
 
@@ -109,6 +109,8 @@ def _shown(report: Report) -> Iterator[Table | str]:
         yield table("marked events", columns, [_event_row(each) for each in report.events])
     if report.quiet is not None:
         yield from _quiet(report.quiet)
+    if report.proposals:
+        yield from _tuning(report.proposals)
     for name, why in report.left_out.items():
         yield f"Left out: {name}: {why}."
     for note in report.notes:
@@ -181,3 +183,23 @@ def _quiet(quiet: Quiet) -> Iterator[str]:
     for name, count in quiet.by_check.items():
         yield f"  {name}: {count}"
     yield from (f"  Note: {note}." for note in quiet.notes)
+
+
+def _tuning(proposals: Sequence[Proposal]) -> Iterator[Table | str]:
+    columns = ("check", "floor", "every", "pages/quarter", "delay", "missed", "")
+    rows = []
+    for each in proposals:
+        for trial in each.trials:
+            mark = "proposed" if trial == each.best else "over budget" if not trial.keeps else ""
+            mark = f"now, {mark}".rstrip(", ") if trial == each.now else mark
+            delay = "never" if trial.delay_days is None else _length(24 * trial.delay_days)
+            rate = number(trial.pages.per_quarter)
+            rows.append((each.check, f"{trial.floor:.3g}", trial.every, rate, delay, f"{trial.missed:.0%}", mark))
+    yield table("settings tried on quiet weeks", columns, rows)
+    for each in proposals:
+        yield f"{each.check}: the delay is that of a shift of {each.shift:.3g} ({each.quantity}) in {each.segment}"
+    yield ""
+    yield "To paste:"
+    yield from (each.yaml for each in proposals if each.best != each.now)
+    if all(each.best == each.now for each in proposals):
+        yield "nothing: the present settings are the best of those tried."

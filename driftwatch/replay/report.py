@@ -131,33 +131,37 @@ class Report:
 class Trial:
     """One setting of one check, tried on quiet weeks."""
 
-    check: str
-    min_effect: float
+    floor: float
+    """`min_effect`, or `max_drop`."""
     every: str
     pages: Rate
-    delay: float | None
-    """Median days until the injected shift pages; None when it mostly never does."""
+    """What this check says of quiet weeks."""
+    delay_days: float | None
+    """Median until the injected shift is told; None when it mostly never is."""
     missed: float
-    """Share of the injected shifts that were not found within four weeks."""
+    """Share of the injected shifts that were not told within four weeks."""
+    keeps: bool
+    """Whether the budget is kept, with what the other checks say of the same weeks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The setting of one check that finds its shift soonest within the budget."""
+    """The setting of one check that tells a shift soonest within the budget."""
 
     check: str
+    setting: str
+    """`min_effect`, or `max_drop`."""
     segment: str
     """Where the shifts were injected."""
     shift: float
-    """Size of the injected shift, in the unit of ``min_effect``."""
+    """Size of the injected shift: of the share that the check bets most on."""
+    quantity: str
     now: Trial
     best: Trial
-    trials: tuple[Trial, ...] = ()
-
-    @property
-    def yaml(self) -> str:
-        """What to paste into the check."""
-        return f"- {{name: {self.check}, min_effect: {self.best.min_effect:g}, every: {self.best.every}}}"
+    """The present setting, where no other one is better."""
+    trials: tuple[Trial, ...]
+    yaml: str
+    """What to paste into the check."""
 
 
 def opened(said: Sequence[Said], severity: str) -> list[Said]:

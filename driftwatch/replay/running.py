@@ -19,11 +19,13 @@ from driftwatch.replay.looks import Group, groups
 from driftwatch.replay.playing import Player, cannot_feed, play
 from driftwatch.replay.quiet import loud_stretches, quiet_run, weeks_of
 from driftwatch.replay.reading import Progress, Taken, read_logs
-from driftwatch.replay.record import Extent, Record
+from driftwatch.replay.record import Extent, Record, hours_since_epoch
 from driftwatch.replay.recorded_runs import read_runs
 from driftwatch.replay.remembered import Rehearsal
-from driftwatch.replay.report import DAY, QUARTER, Quiet, Rate, Recorded, Report, Said, opened, said_of
+from driftwatch.replay.report import DAY, QUARTER, Proposal, Quiet, Rate, Recorded, Report, Said, opened, said_of
 from driftwatch.replay.traffic import FOREVER
+from driftwatch.replay.tuning import proposals
+from driftwatch.replay.weeks import Weeks
 from driftwatch.store import Store
 from driftwatch.types import Baseline, Embedder
 from driftwatch.windows import Learning
@@ -167,6 +169,7 @@ class _Replay:
             false_pages=Rate.of(sum(each.belongs_to is None for each in pages), days) if self.events else None,
             events=detections(said, self.events),
             quiet=self._quiet(player, looks, said, judged) if self.request.quiet_weeks else None,
+            proposals=self._proposals(player, looks, said, judged) if self.request.tune else (),
             left_out=self.left_out,
             notes=tuple(self.notes),
         )
@@ -193,18 +196,29 @@ class _Replay:
 
     def _quiet(self, player: Player, looks: Sequence[Group], said: Sequence[Said], judged: datetime) -> Quiet:
         """The A/A run."""
-        loud = loud_stretches(self.watch, said, self.events, self.end)
-        weeks, notes = weeks_of(self.record, judged, self.end, loud)
-        if not len(weeks):
-            raise DriftwatchError(
-                "the record holds no whole quiet week to draw from.",
-                remedy="Record for longer, or mark what happened (--events), so that the rest counts as quiet.",
-            )
+        weeks, notes = self._weeks(said, judged)
         self.progress("drawing quiet weeks", self.request.quiet_weeks)
         found = quiet_run(player, looks, weeks, self.request.quiet_weeks, self.end)
         if said and not self.events:
             notes += ("stretches in which an alert was firing were left out; mark what was real with --events",)
         return replace(found, notes=notes)
+
+    def _proposals(
+        self, player: Player, looks: Sequence[Group], said: Sequence[Said], judged: datetime
+    ) -> tuple[Proposal, ...]:
+        """The tuning."""
+        weeks, _ = self._weeks(said, judged)
+        return tuple(proposals(player, looks, weeks, hours_since_epoch(self.end), self.progress))
+
+    def _weeks(self, said: Sequence[Said], judged: datetime) -> tuple[Weeks, tuple[str, ...]]:
+        """The quiet weeks of the record."""
+        weeks, notes = weeks_of(self.record, judged, self.end, loud_stretches(self.watch, said, self.events, self.end))
+        if not len(weeks):
+            raise DriftwatchError(
+                "the record holds no whole quiet week to draw from.",
+                remedy="Record for longer, or mark what happened (--events), so that the rest counts as quiet.",
+            )
+        return weeks, notes
 
     def _judged_from(self) -> datetime:
         """From when on something could be judged against a baseline."""
