@@ -35,7 +35,9 @@ STANDARD_ERRORS = 1.5
 FLOOR_OVER_TOLERANCE = 1.5
 LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
 BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
-MORE_THAN_ONE = 1.5
+SEVERAL = 2
+"""Steps in a block from which on one of them may be odd."""
+NO_UNITS = 1e-6
 LAG = 14
 """Blocks that must have passed before a block is taken for normal."""
 MEMORY = 120.0
@@ -95,6 +97,9 @@ class Book:
     """shape (2,): the block that is open in each lane."""
     counts: Floats
     """shape (2, 3, S + 1, J): units, hits and expected hits of the open blocks so far, in coin flips."""
+    odd: Floats
+    """shape (2, 2, 3, S + 1, J): by lane, the counts of the step of the open block that is farthest above what was
+    expected, and of the one farthest below."""
     carry: Floats
     """shape (S + 1, Q, bets of both lanes): days in each ledger when its open block began."""
     recent: Floats
@@ -111,6 +116,7 @@ class Book:
             at,
             np.array([NEVER, NEVER]),
             np.zeros((2, 3, rows, shares)),
+            np.zeros((2, 2, 3, rows, shares)),
             np.zeros((rows, len(normal.quantities), bets)),
             np.zeros((LAG, 3, rows, shares)),
             np.zeros((4, rows, shares)),
@@ -122,9 +128,21 @@ class Book:
         return replace(
             self,
             counts=self.counts * keep[:, None],
+            odd=self.odd * keep[:, None],
             carry=self.carry * keep[:, None, None],
             recent=self.recent * keep[:, None],
         )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Worlds:
+    """What a block is compared with; every array of shape (S + 1, Q), ``k`` of (T, S + 1, Q)."""
+
+    offset: Floats
+    tolerance: Floats
+    floor: Floats
+    k: Floats
+    """(1 - rho) / rho: how sure the share of a block is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,21 +195,26 @@ class Ledger:
         if book.block[0] == NEVER:
             return np.zeros((len(self.stakes.floor), len(self.shares)))
         silent = firing | firing[-1]
-        days: Floats = self._days(book, np.array([book.at]), book.counts[:, None], silent)[0]
+        days: Floats = self._days(book, np.array([book.at]), book.counts[:, None], book.odd[:, :, None], silent)[0]
         return days
 
     def _piece(self, book: Book, step: NDArray[np.int64], counts: Floats, silent: Mask) -> tuple[Book, Floats]:
         """Steps of one block of the fast lane."""
         book = self._opened(book, int(step[0]), silent)
         so_far = book.counts[:, None] + counts.cumsum(axis=0)[None]
-        days = self._days(book, step, so_far, silent)
-        return replace(book, at=int(step[-1]), counts=so_far[:, -1]), days
+        odd = np.stack([np.stack([_oddest(book.odd[lane, k], counts, 1 - 2 * k) for k in (0, 1)]) for lane in (0, 1)])
+        days = self._days(book, step, so_far, odd, silent)
+        return replace(book, at=int(step[-1]), counts=so_far[:, -1], odd=odd[:, :, -1]), days
 
-    def _days(self, book: Book, step: NDArray[np.int64], so_far: Floats, silent: Mask) -> Floats:
-        """shape (T, S + 1, Q), of the counts of the open blocks up to each step (2, T, 3, S + 1, J)."""
+    def _days(self, book: Book, step: NDArray[np.int64], so_far: Floats, odd: Floats, silent: Mask) -> Floats:
+        """shape (T, S + 1, Q), of the counts of the open blocks up to each step (2, T, 3, S + 1, J).
+
+        ``odd``, shape (2, 2, T, 3, S + 1, J), are those of the oddest step among them.
+        """
         ledgers = []
         for lane, (bets, part) in enumerate(LANES):
-            ratio = self._log_ratio(book, so_far[lane], bucket_of(step, int(self.lengths[lane])), lane, bets)
+            bucket = bucket_of(step, int(self.lengths[lane]))
+            ratio = self._log_ratio(book, so_far[lane], odd[lane], bucket, lane, bets)
             ledgers.append(self._multiplied(book, lane, part, ratio))
         days: Floats = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
         days[:, silent] = 0
@@ -206,15 +229,15 @@ class Ledger:
         now = step // self.lengths
         if (now == book.block).all():
             return book
-        carry, counts = book.carry.copy(), book.counts.copy()
+        carry, counts, odd = book.carry.copy(), book.counts.copy(), book.odd.copy()
         for lane, (bets, part) in enumerate(LANES):
             if now[lane] == book.block[lane]:
                 continue
             if book.block[lane] != NEVER:
                 last = bucket_of(np.array([book.at]), int(self.lengths[lane]))
-                ratio = self._log_ratio(book, book.counts[lane][None], last, lane, bets)[0]
+                ratio = self._log_ratio(book, book.counts[lane][None], book.odd[lane][:, None], last, lane, bets)[0]
                 carry[..., part] = self._multiplied(book, lane, part, ratio)
-            counts[lane] = 0
+            counts[lane], odd[lane] = 0, 0
         carry[silent] = 0
         recent, settled = book.recent, book.settled
         if now[0] != book.block[0] and book.block[0] != NEVER:
@@ -222,30 +245,52 @@ class Ledger:
             skipped = min(int(now[0] - book.block[0]) - 1, LAG)
             for closed in (book.counts[0], *[np.zeros_like(book.counts[0])] * skipped):
                 recent, settled = _aged(recent, settled, closed, silent)
-        return Book(book.at, now, counts, carry, recent, settled)
+        return Book(book.at, now, counts, odd, carry, recent, settled)
 
     def _log_ratio(
-        self, book: Book, counts: Floats, bucket: NDArray[np.int64], lane: int, bets: tuple[float, ...]
+        self,
+        book: Book,
+        counts: Floats,
+        odd: Floats,
+        bucket: NDArray[np.int64],
+        lane: int,
+        bets: tuple[float, ...],
     ) -> Floats:
-        """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J)."""
-        offset, shrink = self._refined(book)
-        n, hits, expected = (counts[:, part][:, :, self.shares] for part in range(3))
-        share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-        rho = self.normal.rho[lane][bucket][:, :, self.shares]
-        k = (1 - rho) / rho
-        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0)
-        tolerance = np.maximum(self.stakes.tolerance, STANDARD_ERRORS * self.stakes.error * shrink)
-        floor = np.maximum(self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
-        share = _within(share + scale * offset, share)
-        scale = scale * self.stakes.side
-        null = _within(share + scale * tolerance, share)
-        moved = _within(share[..., None] + (scale * floor)[..., None] * np.array(bets), share[..., None])
-        ratio = _beta_binomial(hits[..., None], n[..., None], moved, k[..., None])
-        ratio -= _beta_binomial(hits, n, null, k)[..., None]
+        """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J).
+
+        What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a block
+        is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
+        """
+        worlds = self._worlds(book, bucket, lane)
+        quantities = counts[:, :, :, self.shares]
+        ratio = self._ratio_of(quantities, worlds, bets)
+        if self.normal.steps / (FAST if lane else 1) >= SEVERAL:
+            above, below = odd[:, :, :, :, self.shares]
+            without = quantities - np.where(self.stakes.side > 0, above, below)
+            ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.cap))
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
-        ratio = np.where(self._is_one_step(n, lane), np.minimum(ratio, self.cap), ratio)
-        return np.where((n > 0)[..., None], ratio, 0.0)
+        return ratio
+
+    def _worlds(self, book: Book, bucket: NDArray[np.int64], lane: int) -> Worlds:
+        offset, shrink = self._refined(book)
+        tolerance = np.maximum(self.stakes.tolerance, STANDARD_ERRORS * self.stakes.error * shrink)
+        rho = self.normal.rho[lane][bucket][:, :, self.shares]
+        floor = np.maximum(self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
+        return Worlds(offset, tolerance, floor, (1 - rho) / rho)
+
+    def _ratio_of(self, counts: Floats, worlds: Worlds, bets: tuple[float, ...]) -> Floats:
+        """shape (T, S + 1, Q, bets), of counts (T, 3, S + 1, Q)."""
+        n, hits, expected = counts[:, 0], counts[:, 1], counts[:, 2]
+        share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0)
+        share = _within(share + scale * worlds.offset, share)
+        scale = scale * self.stakes.side
+        null = _within(share + scale * worlds.tolerance, share)
+        moved = _within(share[..., None] + (scale * worlds.floor)[..., None] * np.array(bets), share[..., None])
+        ratio = _beta_binomial(hits[..., None], n[..., None], moved, worlds.k[..., None])
+        ratio -= _beta_binomial(hits, n, null, worlds.k)[..., None]
+        return np.where((n > NO_UNITS)[..., None], ratio, 0.0)
 
     def onset(self, book: Book, row: int, quantity: int) -> Onset:
         """Where in the newest blocks the change most likely began, by the largest sum of log likelihood ratios.
@@ -268,12 +313,16 @@ class Ledger:
         return Onset(step, effect, interval, units / scale, float(self.stakes.floor[row, quantity]))
 
     def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
-        """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it."""
+        """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it.
+
+        A change that is smaller than the floor is taken to be as large: no counts tell a smaller one from none.
+        """
         share = self.shares[quantity]
         open_blocks = np.stack([book.counts[0] - book.counts[1], book.counts[1]])
         n, hits, expected = np.concatenate([book.recent, open_blocks])[:, :, row, share].T
         variance = self._variance(n, expected, row, share)
-        moved = effect * n
+        side = float(self.stakes.side[row, quantity])
+        moved = side * max(side * effect, float(self.stakes.floor[row, quantity])) * n
         gain = np.where(n > 0, (moved**2 / 2 - moved * (hits - expected)) / np.maximum(variance, 1e-12), 0.0)
         return bool(gain[::-1].cumsum().max() >= OVER)
 
@@ -323,15 +372,6 @@ class Ledger:
         variance: Floats = n * mean * (1 - mean) * (1 + np.maximum(n - 1, 0) * rho)
         return variance
 
-    def _is_one_step(self, n: Floats, lane: int) -> Mask:
-        """Where the units of an open block are hardly more than one step brings, and more steps belong to it.
-
-        What lasts for one step (an index that is being swapped, a burst) does not page by itself.
-        """
-        several = self.normal.steps / (FAST if lane else 1) >= 2
-        one = MORE_THAN_ONE * self.normal.per_step[:, None] * self.normal.units[self.shares]
-        return np.asarray((n <= one) & several)[..., None]
-
     def _refined(self, book: Book) -> tuple[Floats, Floats]:
         """How far off the baseline's level was, by what came after it, and what is left of its standard error.
 
@@ -351,6 +391,15 @@ def _aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tupl
     settled[:3] += oldest
     settled[3] += oldest[0] > 0
     return np.concatenate([recent[1:], closed[None]]), settled
+
+
+def _oddest(before: Floats, counts: Floats, side: int) -> Floats:
+    """shape (T, 3, S + 1, J): of ``before`` and the steps so far, the counts of the one farthest on one side."""
+    steps = np.concatenate([before[None], counts])
+    residual = side * (steps[:, 1] - steps[:, 2])
+    place = np.where(residual >= np.maximum.accumulate(residual, axis=0), np.arange(len(steps))[:, None, None], 0)
+    oddest = np.maximum.accumulate(place, axis=0)[1:, None]
+    return np.take_along_axis(steps, np.broadcast_to(oddest, counts.shape), axis=0)
 
 
 def _within(moved: Floats, share: Floats) -> Floats:
