@@ -37,7 +37,7 @@ def stream(
 
     ``every``: hours from one step to the next; ``rho``: how much the coins of one UTC day have in common.
     """
-    random = np.random.default_rng([seed, round(day * 24)])
+    random = np.random.default_rng([seed, int(START + day * 24)])
     step = START + round(day * 24) + np.arange(0, round(days * 24), every)
     heads = np.broadcast_to(np.asarray(share, float), (len(step), len(segments)))
     if rho:
@@ -53,6 +53,7 @@ def known(segments: int, share: float, rho: float = 1e-5, quantity: Quantity = H
     coefficients = np.zeros((segments, 1, 8))
     coefficients[:, :, 0] = share
     rows = segments + 1
+    each = float(units) * np.array([1] * segments + [segments])
     return replace(
         learn(stream(14, units, share, segments=("de",)), (quantity,)),
         segments=tuple(f"s{number}" for number in range(segments)),
@@ -60,8 +61,8 @@ def known(segments: int, share: float, rho: float = 1e-5, quantity: Quantity = H
         level=np.full((rows, 1), share),
         error=np.zeros((rows, 1)),
         rho=np.full((2, 24, rows, 1), rho),
-        per_day=np.full(rows, 24.0 * units),
-        per_step=np.full(rows, float(units)),
+        per_day=24.0 * each,
+        per_step=each,
     )
 
 

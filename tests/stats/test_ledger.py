@@ -1,0 +1,332 @@
+"""The evidence ledger: what it promises when nothing changes, and what it finds when something does."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from driftwatch.stats.ledger import LAG, MOST, Book, Ledger
+from driftwatch.stats.normal import Quantity, learn
+from driftwatch.stats.shares import Shares
+from tests.fakes.shares import HALF, START, known, nobody, stream, watched_of
+
+NO_CAP = 50.0
+MANY = tuple(f"s{row}" for row in range(10))
+
+
+def folded(ledger: Ledger, shares: Shares, at: int | None = None) -> tuple[Book, np.ndarray]:
+    """All of ``shares``, in one go, when nothing fires."""
+    normal = ledger.normal
+    return ledger.fold(Book.empty(normal, START if at is None else at), shares, nobody(normal))
+
+
+def same(book: Book, other: Book) -> bool:
+    return all(
+        np.allclose(getattr(book, each.name), getattr(other, each.name), rtol=1e-9, atol=1e-12) for each in fields(Book)
+    )
+
+
+def broken(days: float, before: float, names: tuple[str, ...], rows: list[int], share: float, base: float = 0.3):
+    """Counts after a fortnight of baseline, of which ``rows`` change after ``before`` days; and what was learnt."""
+    normal = learn(stream(28, 20, base, segments=names, day=-28, rho=0.005), (HALF,))
+    shares = np.full(len(names), base)
+    quiet = stream(before, 20, shares, segments=names, rho=0.005, seed=5)
+    shares[rows] = share
+    changed = stream(days - before, 20, shares, segments=names, day=before, rho=0.005, seed=6)
+    return Ledger(normal, cap=4.0), Shares.joined([quiet, changed])
+
+
+# --- when nothing changes ------------------------------------------------------------------------------------------
+
+
+def test_without_change_a_ledger_grows_by_one_day_a_day_on_average():
+    """Without tolerance and with exact parameters the mean over 6,000 ledgers is their age, no more and no less."""
+    days, streams = 4, 6000
+    small = Quantity("more", 0, +1, 0.006, 0.0, 1.0)
+    normal = known(streams, 0.3, quantity=small, units=4)
+    shares = stream(days, 4, 0.3, segments=normal.segments)
+    _, found = folded(Ledger(normal, cap=NO_CAP), shares)
+    for day in range(1, days + 1):
+        ledgers = found[day * 24 - 1, :-1, 0]
+        error = ledgers.std() / np.sqrt(streams)
+        assert ledgers.mean() < day + 4 * error
+        assert ledgers.mean() == pytest.approx(day, abs=max(5 * error, 0.05 * day))
+
+
+def test_with_a_tolerance_a_ledger_stays_behind_its_age():
+    normal = known(3000, 0.3, quantity=replace(HALF, floor=0.02, tolerance=0.008), units=10)
+    _, found = folded(Ledger(normal, cap=NO_CAP), stream(6, 10, 0.3, segments=normal.segments))
+    assert found[-1, :-1, 0].mean() < 6 * 0.9
+
+
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_limit_is_passed_no_oftener_than_it_says(side: int):
+    days, streams, limit = 15, 2000, 60.0
+    normal = known(streams, 0.3, quantity=replace(HALF, side=side, tolerance=0.0), units=10)
+    _, found = folded(Ledger(normal, cap=NO_CAP), stream(days, 10, 0.3, segments=normal.segments, seed=side + 1))
+    crossed = int((found[:, :-1, 0] >= limit).any(axis=0).sum())
+    assert 0 < crossed <= binom.ppf(0.999, streams, (days + 1) / limit)
+
+
+def test_days_that_vary_more_than_coins_cross_only_where_that_is_ignored():
+    days, streams, limit = 15, 300, 60.0
+    names = tuple(f"s{row}" for row in range(streams))
+    normal = learn(stream(28, 20, 0.3, segments=names, day=-28, rho=0.03, seed=1), (HALF,))
+    shares = stream(days, 20, 0.3, segments=names, rho=0.03, seed=2)
+    most = binom.ppf(0.999, streams, (days + 1) / limit)
+
+    def crossings(rho: np.ndarray) -> int:
+        _, found = folded(Ledger(replace(normal, rho=rho), cap=NO_CAP), shares)
+        return int((found[:, :-1, 0] >= limit).any(axis=0).sum())
+
+    assert crossings(normal.rho) <= most
+    assert crossings(np.full_like(normal.rho, 1e-5)) > most
+
+
+# --- looking -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("hours", [1, 7, 24])
+def test_folding_piece_by_piece_is_folding_in_one_go(hours: int):
+    ledger, shares = broken(20, 10, MANY[:4], [1], 0.34)
+    whole, found = folded(ledger, shares)
+    book, pieces = Book.empty(ledger.normal, START), []
+    for first in range(0, len(shares), hours):
+        book, days = ledger.fold(book, shares.keep(slice(first, first + hours)), nobody(ledger.normal))
+        pieces.append(days)
+    assert same(book, whole)
+    assert np.allclose(np.concatenate(pieces), found, rtol=1e-9, atol=0)
+
+
+def test_looking_more_often_changes_nothing_at_looks_in_common():
+    ledger, shares = broken(12, 6, MANY[:4], [1], 0.36)
+    _, hourly = folded(ledger, shares)
+    normal, book = ledger.normal, Book.empty(ledger.normal, START)
+    for day in range(12):
+        book, _ = ledger.fold(book, shares.keep(slice(24 * day, 24 * (day + 1))), nobody(normal))
+        assert np.allclose(ledger.standing(book, nobody(normal)), hourly[24 * day + 23], rtol=1e-9)
+
+
+def test_nothing_new_leaves_the_book_as_it_is():
+    ledger, shares = broken(3, 1, MANY[:2], [], 0.3)
+    book, _ = folded(ledger, shares)
+    again, days = ledger.fold(book, shares.keep(slice(0, 0)), nobody(ledger.normal))
+    assert same(again, book)
+    assert len(days) == 0
+
+
+def test_a_book_without_counts_holds_no_evidence():
+    normal = known(3, 0.3)
+    assert not Ledger(normal, cap=NO_CAP).standing(Book.empty(normal), nobody(normal)).any()
+
+
+def test_hours_that_are_missing_say_nothing():
+    ledger, shares = broken(10, 10, MANY[:2], [], 0.3)
+    gone = (shares.step < START + 72) | (shares.step >= START + 96)
+    empty = replace(shares, n=shares.n * gone[:, None], hits=shares.hits * gone[:, None, None])
+    _, left_out = folded(ledger, shares.keep(gone))
+    _, nothing_in = folded(ledger, empty)
+    before, after = left_out[71], nothing_in[95]
+    assert (after <= before + 1 + 1e-9).all()
+
+
+# --- when something changes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("side", "share"), [(1, 0.42), (-1, 0.18)])
+def test_a_change_is_found_dated_and_measured(side: int, share: float):
+    ledger, shares = broken(24, 18, MANY, [3], share)
+    ledger = Ledger(replace(ledger.normal, quantities=(replace(HALF, side=side),)), cap=4.0)
+    book, found = folded(ledger, shares)
+    assert found[18 * 24 - 1, 3, 0] < 60
+    assert found[: 21 * 24, 3, 0].max() > 400
+    onset = ledger.onset(book, 3, 0)
+    assert abs(onset.step - (START + 18 * 24)) <= 24
+    low, high = onset.interval
+    assert low < share - 0.3 < high
+    assert low < onset.effect < high
+    assert onset.n == pytest.approx(20 * (START + 24 * 24 - onset.step))
+    others = np.delete(np.arange(len(MANY)), 3)
+    assert found[-1, others, 0].max() < found[-1, 3, 0] / 100
+
+
+def test_a_change_in_the_middle_of_a_day_is_dated_to_that_day():
+    ledger, shares = broken(18.5, 15.5, MANY[:3], [0], 0.5)
+    book, _ = folded(ledger, shares)
+    assert abs(ledger.onset(book, 0, 0).step - (START + 15.5 * 24)) <= 24
+
+
+def test_the_interval_covers_the_effect_in_most_worlds():
+    missed = 0
+    for seed in range(30):
+        normal = learn(stream(28, 20, 0.3, segments=MANY[:4], day=-28, rho=0.01, seed=seed), (HALF,))
+        ledger = Ledger(normal, cap=4.0)
+        quiet, changed = (
+            stream(4, 20, p, day=day, segments=MANY[:4], rho=0.01, seed=seed + 100) for day, p in ((0, 0.3), (4, 0.4))
+        )
+        book, _ = folded(ledger, Shares.joined([quiet, changed]))
+        low, high = ledger.onset(book, 1, 0).interval
+        missed += not low <= 0.1 <= high
+    assert missed <= 4
+
+
+def test_after_days_without_counts_a_change_is_dated_by_the_clock():
+    ledger, shares = broken(20, 17, MANY[:3], [0], 0.5)
+    silent = (shares.step < START + 8 * 24) | (shares.step >= START + 14 * 24)
+    book, _ = folded(ledger, shares.keep(silent))
+    assert abs(ledger.onset(book, 0, 0).step - (START + 17 * 24)) <= 24
+
+
+def test_a_change_does_not_begin_before_anything_was_counted():
+    ledger, shares = broken(2, 0, MANY[:3], [0], 0.6)
+    book, _ = folded(ledger, shares)
+    assert ledger.onset(book, 0, 0).step >= START
+
+
+def test_overwhelming_evidence_stays_a_number_and_can_be_cleared():
+    normal = known(2, 0.1, units=5000)
+    ledger = Ledger(normal, cap=NO_CAP)
+    book, found = folded(ledger, stream(20, 5000, 0.9, segments=normal.segments))
+    assert np.isfinite(found).all()
+    assert found[-1, 0, 0] == pytest.approx(MOST)
+    cleared = book.cleared(np.ones(3, bool))
+    assert not cleared.carry.any()
+
+
+def test_one_odd_hour_of_an_hourly_source_does_not_pass_the_cap_by_itself():
+    normal = known(2, 0.3, units=200)
+    odd = stream(0.125, 200, 0.3, segments=normal.segments)
+    odd.hits[0] = 200.0
+    _, one = folded(Ledger(normal, cap=3.0), odd.keep(slice(0, 1)))
+    assert one.max() <= np.exp(3.0) + 1e-9
+    odd.hits[1] = 200.0
+    _, two = folded(Ledger(normal, cap=3.0), odd.keep(slice(0, 2)))
+    assert two.max() > 1000
+
+
+# --- who it is -----------------------------------------------------------------------------------------------------
+
+
+def explained(rows: list[int], share: float = 0.5, names: tuple[str, ...] = (*MANY, "*")) -> list[int]:
+    ledger, shares = broken(18, 15, names, rows, share)
+    book, found = folded(ledger, shares)
+    pooled = len(names)
+    assert found[-1, pooled, 0] > 20
+    return sorted(ledger.explaining(book, 0, ledger.onset(book, pooled, 0)))
+
+
+def test_one_broken_language_of_many_explains_what_all_show():
+    assert explained([3], 0.95) == [3]
+
+
+def test_two_broken_languages_explain_it_together():
+    assert explained([3, 7], 0.95) == [3, 7]
+
+
+def test_when_all_are_broken_none_explains_it():
+    assert explained(list(range(11)), 0.42) == []
+
+
+def test_what_is_too_small_for_a_ledger_is_never_named():
+    assert explained([10], 0.95) == []
+
+
+# --- what was told -------------------------------------------------------------------------------------------------
+
+
+def test_cleared_rows_start_from_zero_and_the_others_go_on():
+    ledger, shares = broken(10, 5, MANY[:3], [0], 0.5)
+    book, _ = folded(ledger, shares)
+    before = ledger.standing(book, nobody(ledger.normal))
+    rows = np.array([True, False, False, True])
+    cleared = book.cleared(rows)
+    after = ledger.standing(cleared, nobody(ledger.normal))
+    assert (after[rows] <= 1 + 1e-9).all()
+    assert np.array_equal(after[~rows], before[~rows])
+    quiet = stream(2, 20, 0.3, segments=MANY[:3], day=10, rho=0.005)
+    _, later = ledger.fold(cleared, quiet, nobody(ledger.normal))
+    assert later[:, 0].max() < 10
+
+
+def test_a_firing_segment_gives_no_evidence_and_is_no_part_of_the_pooled_row():
+    ledger, shares = broken(10, 5, MANY[:3], [0], 0.9)
+    firing = np.array([True, False, False, False])
+    book, found = ledger.fold(Book.empty(ledger.normal, START), shares, firing)
+    assert not found[:, 0].any()
+    assert found[:, 3].max() < 20
+    units = book.counts[0, 0, :, 0]
+    assert units[3] == units[1] + units[2]
+    _, all_in = folded(ledger, shares)
+    assert all_in[-1, 3, 0] > 1000
+
+
+def test_while_all_together_fire_no_language_gives_evidence():
+    ledger, shares = broken(10, 5, MANY[:3], [0, 1, 2], 0.5)
+    _, found = ledger.fold(Book.empty(ledger.normal, START), shares, np.array([False, False, False, True]))
+    assert not found.any()
+
+
+def test_a_change_is_over_only_when_the_counts_say_so():
+    ledger, shares = broken(20, 15, MANY[:3], [0], 0.45)
+    firing = np.array([True, False, False, False])
+    book, _ = folded(ledger, shares)
+    effect = ledger.onset(book, 0, 0).effect
+    book = book.cleared(firing)
+    assert not ledger.recovered(book, 0, 0, effect)
+    still = stream(3, 20, [0.45, 0.3, 0.3], segments=MANY[:3], day=20, rho=0.005)
+    assert not ledger.recovered(ledger.fold(book, still, firing)[0], 0, 0, effect)
+    well = stream(2, 20, 0.3, segments=MANY[:3], day=20, rho=0.005)
+    assert ledger.recovered(ledger.fold(book, well, firing)[0], 0, 0, effect)
+    silence = stream(3, 0, 0.3, segments=MANY[:3], day=20)
+    assert not ledger.recovered(ledger.fold(book, silence, firing)[0], 0, 0, effect)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.001, -0.02])
+def test_also_what_fired_for_hardly_anything_can_be_over(effect: float):
+    ledger, shares = broken(10, 10, MANY[:3], [], 0.3)
+    book, _ = folded(ledger, shares)
+    assert ledger.recovered(book, 0, 0, effect)
+
+
+# --- a baseline that is better known later -------------------------------------------------------------------------
+
+
+def test_what_followed_the_baseline_refines_its_level():
+    """A baseline that was off by luck costs evidence only until enough is known."""
+    normal = known(1, 0.30, units=20)
+    normal = replace(normal, error=np.full((2, 1), 0.01), rho=np.full_like(normal.rho, 1e-4))
+    book, found = folded(Ledger(normal, cap=NO_CAP), stream(80, 20, 0.315, segments=normal.segments))
+    assert book.settled[3, 0, 0] > 40
+    offset, shrink = Ledger(normal, cap=NO_CAP)._refined(book)
+    assert offset[0, 0] == pytest.approx(0.015 * 0.75, abs=0.005)
+    assert shrink[0, 0] < 0.6
+    assert found[-1, 0, 0] < 60
+
+
+def test_recent_days_are_no_part_of_what_refines_the_baseline():
+    ledger, shares = broken(LAG, 0, MANY[:2], [0], 0.6)
+    book, _ = folded(ledger, shares)
+    assert not book.settled.any()
+
+
+@pytest.mark.parametrize(("every", "block"), [(24, 24), (7 * 24, 7 * 24)])
+def test_daily_and_weekly_sources_gather_evidence_step_by_step(every: int, block: int):
+    days = 12 * every / 24
+    normal = learn(stream(2 * days, 200, 0.3, day=-2 * days, every=every, segments=MANY[:2]), (HALF,))
+    ledger = Ledger(normal, cap=4.0)
+    assert ledger.lengths.tolist() == [block, block // 4]
+    quiet = stream(days / 2, 200, 0.3, every=every, segments=MANY[:2], seed=2)
+    changed = stream(days / 2, 200, [0.6, 0.3], day=days / 2, every=every, segments=MANY[:2], seed=3)
+    book, found = folded(ledger, Shares.joined([quiet, changed]))
+    assert found[5, 0, 0] < 10 * block / 24
+    assert found[-1, 0, 0] > 1000
+    assert abs(ledger.onset(book, 0, 0).step - changed.step[0]) <= block
+
+
+def test_the_same_ledgers_are_weighed_by_what_is_watched():
+    watched = watched_of(known(4, 0.3))
+    days = np.ones((1, 5, 1))
+    assert watched.evidence(days).sum() == pytest.approx(1.0)
