@@ -86,6 +86,12 @@ def nothing_recorded(tmp: Path) -> str:
     return logged(tmp, GOOD, start=NOW)
 
 
+@case("replay", "`--ab` without a whole quiet week")
+def no_quiet_week(tmp: Path) -> str:
+    lines = [GOOD | {"ts": f"2026-05-04T{hour:02}:00:00Z"} for hour in range(20)]
+    return logged(tmp, *lines, quiet_weeks=4)
+
+
 @case("replay", "`--canaries` names no file")
 def no_runs(tmp: Path) -> str:
     return str(replay(Request(config=None, now=NOW, canaries=(str(tmp / "runs"),))))
