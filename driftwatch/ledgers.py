@@ -29,7 +29,7 @@ LONGEST_CATCH_UP = timedelta(days=35)
 MOST_WATCHED = 64
 VERSION = 1
 """Of what is kept: another number where what the arrays hold gets another meaning."""
-ARRAYS = ("block", "counts", "carry", "recent", "settled")
+ARRAYS = ("block", "counts", "odd", "carry", "recent", "settled")
 
 
 @dataclass(frozen=True, slots=True)

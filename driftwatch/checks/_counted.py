@@ -106,7 +106,9 @@ def watch(check: Counted, reference: Window, needed: float) -> Watched | None:
     weights = _weights(normal.segments, pools_only=check.by is None)
     smallest = min(float(weights[weights > 0].min()) * quantity.weight for quantity in quantities if quantity.weight)
     cap = 0.5 * float(np.log(max(needed / (smallest * float(BET_WEIGHTS.min())), 2.0)))
-    return Watched(check, fixed, normal, Ledger(normal, cap=cap), weights)
+    # An odd step is odd in every segment and quantity at once, and all of them together must not page.
+    odd_cap = 0.5 * float(np.log(max(needed, 2.0)))
+    return Watched(check, fixed, normal, Ledger(normal, cap=cap, odd_cap=odd_cap), weights)
 
 
 def segments_of(counted: Shares, check: Counted) -> tuple[str, ...]:

@@ -28,9 +28,9 @@ Mask = NDArray[np.bool_]
 SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
 FAST_BETS = (4.0, 8.0)
 """Bets, as multiples of the floor."""
-CAPPED = 2
+CAPPED = 1
 """So many of the smallest bets cannot pass the budget within one block."""
-STANDARD_ERRORS = 1.5
+STANDARD_ERRORS = 1.25
 """The tolerance is never below so many standard errors of the baseline."""
 FLOOR_OVER_TOLERANCE = 1.5
 LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
@@ -164,10 +164,11 @@ class Onset:
 class Ledger:
     """Folds counts into books."""
 
-    def __init__(self, normal: Normal, *, cap: float) -> None:
-        """``cap``: log of the most that one block may add to a capped bet."""
+    def __init__(self, normal: Normal, *, cap: float, odd_cap: float | None = None) -> None:
+        """``cap``: log of the most that one block may add to a capped bet; ``odd_cap``: one step, to any bet."""
         self.normal = normal
         self.cap = cap
+        self.odd_cap = cap if odd_cap is None else odd_cap
         self.stakes = stakes(normal)
         self.shares = np.array([quantity.share for quantity in normal.quantities], dtype=np.intp)
         self.lengths = np.array([normal.block, normal.block // FAST])
@@ -222,7 +223,7 @@ class Ledger:
 
     def _multiplied(self, book: Book, lane: int, part: slice, ratio: Floats) -> Floats:
         grown = (book.carry[..., part] + self.credit[lane]) * np.exp(np.minimum(ratio, LARGEST_RATIO))
-        return np.minimum(grown, MOST)
+        return np.asarray(np.minimum(grown, MOST))
 
     def _opened(self, book: Book, step: int, silent: Mask) -> Book:
         """The book with the blocks open that hold ``step``; what closes is carried over."""
@@ -258,8 +259,8 @@ class Ledger:
     ) -> Floats:
         """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J).
 
-        What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a block
-        is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
+        What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a
+        block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
         """
         worlds = self._worlds(book, bucket, lane)
         quantities = counts[:, :, :, self.shares]
@@ -267,7 +268,7 @@ class Ledger:
         if self.normal.steps / (FAST if lane else 1) >= SEVERAL:
             above, below = odd[:, :, :, :, self.shares]
             without = quantities - np.where(self.stakes.side > 0, above, below)
-            ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.cap))
+            ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.odd_cap))
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
         return ratio

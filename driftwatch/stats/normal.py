@@ -192,7 +192,7 @@ def correlation(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floa
     """shape (BUCKETS, S + 1, J): within stretches of every length, falling with the length.
 
     By moments, over all stretches of the baseline that are so long, wherever they begin; a segment's own is drawn
-    towards the mean of all segments and is never below it, since what happened to others can happen to it.
+    towards the median of all segments and is never below it, since what happened to others can happen to it.
     """
     width = max(block // BUCKETS, 1)
     place = (step - step[0]) // width
@@ -214,8 +214,7 @@ def correlation(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floa
 
 def _shrunk(own: Floats, known: NDArray[np.bool_], blocks: float) -> Floats:
     """shape (S + 1, J): each segment's correlation with what the others say of it."""
-    segments = known[:-1]
-    usual = np.where(segments, own[:-1], 0.0).sum(axis=0) / np.maximum(segments.sum(axis=0), 1)
+    usual = _median(np.where(known, own, np.nan)[None, :-1])[0]
     drawn = np.maximum((own[:-1] * blocks + usual * PRIOR_BLOCKS) / (blocks + PRIOR_BLOCKS), usual)
     return np.asarray(np.clip(np.vstack([drawn, own[-1:]]), SMALLEST_RHO, LARGEST_RHO), np.float64)
 
@@ -230,6 +229,18 @@ def bucket_of(step: NDArray[np.int64], block: int) -> NDArray[np.int64]:
     """Which part of its block an hour is in: 0 to BUCKETS - 1, the last one only when the block is over."""
     lengths: NDArray[np.int64] = ((step % block) + 1) * BUCKETS // block - 1
     return np.maximum(lengths, 0)
+
+
+def _median(known: Floats) -> Floats:
+    """shape (n, 1, J): over segments, of those that are known."""
+    if not known.shape[1]:
+        return np.zeros((known.shape[0], 1, known.shape[2]))
+    filled = np.where(np.isnan(known), -np.inf, known)
+    filled.sort(axis=1)
+    count = (~np.isnan(known)).sum(axis=1, keepdims=True)
+    place = known.shape[1] - np.maximum(count, 1) + count // 2
+    middle = np.take_along_axis(filled, np.minimum(place, known.shape[1] - 1), axis=1)
+    return np.where(np.isfinite(middle), middle, 0.0)
 
 
 def _upper(freedom: float) -> float:
