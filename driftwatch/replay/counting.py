@@ -76,9 +76,8 @@ class RecordedWeighing(Weighing):
         fresh: Mapping[str, Run],
     ) -> Weighed:
         """The same; a look of checks that keep no ledger weighs nothing, so nothing is unpacked for it."""
-        if any(isinstance(check, Counted) for check in checks):
-            return super().weigh(checks, now, alerts, kept, fresh)
-        return Weighed({}, frozenset(), {}, ())
+        weighs = any(isinstance(check, Counted) for check in checks)
+        return super().weigh(checks, now, alerts, kept if weighs else {}, fresh)
 
 
 def _nothing(watched: Watched) -> Shares:

@@ -8,7 +8,7 @@ every other look the engine does what it does in the daemon.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 from driftwatch.checks import Check
 from driftwatch.checks._counted import Counted
@@ -26,7 +26,7 @@ from driftwatch.replay.record import Record
 from driftwatch.replay.remembered import Rehearsal, Remembered
 from driftwatch.replay.traffic import EPOCH, PIECE
 from driftwatch.types import Embedder
-from driftwatch.windows import Learning
+from driftwatch.windows import Learning, floor_hour
 
 NEARLY = 1 - 1e-6
 """Evidence that is so much of the budget is looked at, however it was rounded."""
@@ -91,6 +91,8 @@ class Player:
         self.ends = EPOCH
         self.asked_engine = 0
         self._forecasts: dict[str, Forecast | None] = {}
+        self._learning: dict[str, tuple[date | None, int]] = {}
+        """Check -> the day on which it was last asked while learning, and the queries of its window then."""
         self._runs = {name: CertainRuns(check) for name, check in self.counted.items() if isinstance(check, Canary)}
         self._doubted = {name for name, check in self.counted.items() if record.is_dense(check.source)}
         """Checks that are asked every time: what they look at changes within an hour, or they were not ok when they
@@ -154,10 +156,33 @@ class Player:
     def _is_open(self, check: Counted, moment: datetime) -> bool:
         """Whether the check itself must be asked: nothing is known, its alerts are moving, or its window is thin."""
         made = self._forecast(check, moment)
+        if made is None and self._still_learns(check, moment):
+            return False
         first = self.last.get(check.name, EPOCH) < self.ends - PIECE
         if made is None or first or check.name in self._doubted or not self._was_certain(check.name, moment):
             return True
         return self._moves(check, moment)
+
+    def _still_learns(self, check: Counted, moment: datetime) -> bool:
+        """Whether a look can only say that the baseline is not full, as the first look of the day did."""
+        floored = any(getattr(check, name, None) is not None for name in ("at_least", "at_most"))
+        if (
+            check.needs == "runs"
+            or floored
+            or not isinstance(self.record.baseline(check.source, check.needs, moment), Learning)
+        ):
+            return False
+        queries = self._queries(check, moment)
+        day, known = self._learning.get(check.name, (None, 0))
+        own = [each for (name, _), each in self.remembered.last_findings().items() if name == check.name]
+        if day == moment.date() and queries * 2 >= known > 0 and all(each.learning for each in own):
+            return True
+        self._learning[check.name] = moment.date(), queries
+        return False
+
+    def _queries(self, check: Counted, moment: datetime) -> int:
+        end = floor_hour(moment)
+        return self.store.traffic.tallies(check.source, end - check.window, end).total("queries")
 
     def _moves(self, check: Counted, moment: datetime) -> bool:
         """Whether an alert of the check may change although no new evidence pages."""
