@@ -302,16 +302,16 @@ class Ledger:
         n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[:, :, row, share].T
         variance = self._variance(n, expected, row, share)
         residual = (hits - expected) * self.stakes.side[row, quantity]
-        bet = 2 * self.stakes.floor[row, quantity] * n
-        gain = np.where(n > 0, (bet * residual - bet**2 / 2) / np.maximum(variance, 1e-12), 0.0)
-        # The latest of equal starts: a change does not begin in blocks without counts.
-        since = len(gain) - 1 - int(np.argmax(gain[::-1].cumsum()))
+        floor = float(self.stakes.floor[row, quantity])
+        since = _start(n, residual, variance, 2 * floor)
+        # Of a large change, a day that differs by a little more than the floor is no part.
+        since = _start(n, residual, variance, max(2 * floor, float(residual[since:].sum() / max(n[since:].sum(), 1e-9))))
         units = max(float(n[since:].sum()), 1e-9)
         effect = float((hits - expected)[since:].sum()) / units
         step = (int(book.block[0]) - (len(n) - 1 - since)) * int(self.lengths[0])
         interval = self._interval(n[since:], hits[since:], expected[since:], row, share)
         scale = float(self.normal.units[share])
-        return Onset(step, effect, interval, units / scale, float(self.stakes.floor[row, quantity]))
+        return Onset(step, effect, interval, units / scale, floor)
 
     def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
         """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it.
@@ -383,6 +383,14 @@ class Ledger:
         off = known * (hits - expected) / np.maximum(n, 1e-9)
         farthest = FARTHEST * self.stakes.error
         return np.clip(off, -farthest, farthest), np.sqrt(1 - known)
+
+
+def _start(n: Floats, residual: Floats, variance: Floats, bet: float) -> int:
+    """The block in which the last rise of the sum of log likelihood ratios for a change of ``bet`` begins."""
+    moved = bet * n
+    gain = np.where(n > 0, (moved * residual - moved**2 / 2) / np.maximum(variance, 1e-12), 0.0)
+    # The latest of equal starts: a change does not begin in blocks without counts.
+    return len(gain) - 1 - int(np.argmax(gain[::-1].cumsum()))
 
 
 def _aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:
