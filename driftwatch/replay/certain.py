@@ -22,8 +22,9 @@ from driftwatch.types import Run
 Hours = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-AMPLE = 1.5
-"""A window with so many times the units that a check needs is not thin, however they are weighted."""
+AMPLE = {"tallies": 1.0, "sample": 1.5}
+"""A window with so many times the units that a check needs is not thin, however they are weighted; lines that are
+counted exactly are never fewer than their units."""
 RARELY = 0.8
 """Below so much of what is needed for it a segment is not judged by itself."""
 FAR = 0.7
@@ -41,7 +42,8 @@ def certain_hours(ledgers: RecordedLedgers, watched: Watched, hours: Hours) -> M
     n, hits = _windows(ledgers, watched, hours, length)
     usual = watched.normal.per_day * length / 24
     judged = usual[:-1] >= RARELY * 2 * needed
-    certain: Mask = (n[:, :-1][:, judged] >= AMPLE * needed).all(axis=1) & (n[:, -1] >= AMPLE * needed)
+    ample = AMPLE[check.needs] * needed
+    certain: Mask = (n[:, :-1][:, judged] >= ample).all(axis=1) & (n[:, -1] >= ample)
     if isinstance(check, Rate) and check.at_most is not None:
         certain &= (hits <= FAR * check.at_most * np.maximum(n, 1)).all(axis=1)
     return certain
