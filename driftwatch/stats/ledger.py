@@ -305,7 +305,8 @@ class Ledger:
         floor = float(self.stakes.floor[row, quantity])
         since = _start(n, residual, variance, 2 * floor)
         # Of a large change, a day that differs by a little more than the floor is no part.
-        since = _start(n, residual, variance, max(2 * floor, float(residual[since:].sum() / max(n[since:].sum(), 1e-9))))
+        seen = float(residual[since:].sum() / max(n[since:].sum(), 1e-9))
+        since = _start(n, residual, variance, max(2 * floor, seen))
         units = max(float(n[since:].sum()), 1e-9)
         effect = float((hits - expected)[since:].sum()) / units
         step = (int(book.block[0]) - (len(n) - 1 - since)) * int(self.lengths[0])
