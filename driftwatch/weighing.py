@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from driftwatch.budget import Standing, decide
 from driftwatch.checks import Check
 from driftwatch.checks._counted import Counted
-from driftwatch.checks._words import count, percent
+from driftwatch.checks._words import count, of_evidence
 from driftwatch.config import Watch
 from driftwatch.ledgers import Account, Ledgers, State, moment_of
 from driftwatch.types import Alert, Finding, Run, Verdict
@@ -53,7 +53,15 @@ class Weighing:
         counted = {check.name for check in checks if isinstance(check, Counted)}
         # What was found before a window of expected difference is told after it, and not lost in it.
         decided = [] if self.watch.expects(now) else self._decided(accounts, standings)
-        return Weighed(accounts, frozenset(decided), limits, counted)
+        return Weighed(accounts, frozenset(decided), limits, counted, self._sums(standings))
+
+    def _sums(self, standings: Mapping[str, Standing]) -> dict[str, float]:
+        """Check -> days of evidence of all checks that draw on the same budget."""
+        severity = {check.name: check.severity for check in self.watch.checks}
+        return {
+            name: sum(each.total for other, each in standings.items() if severity.get(other) == own)
+            for name, own in severity.items()
+        }
 
     def _decided(self, accounts: Mapping[str, Account], standings: Mapping[str, Standing]) -> list[Place]:
         def matters(check: str, segment: str) -> bool:
@@ -81,6 +89,8 @@ class Weighed:
     """Check -> days of evidence at which its budget is spent."""
     counted: Collection[str]
     """The checks of this look that keep a ledger."""
+    sums: Mapping[str, float] = field(default_factory=dict)
+    """Check -> days of evidence that all checks of its budget hold together."""
 
     def paged(self, check: str) -> set[str]:
         """The segments of ``check`` that page now."""
@@ -115,30 +125,47 @@ class Weighed:
         finding = replace(finding, evidence=days, share=share, pages=pages)
         if days < WORTH_A_DATE * limit and not pages:
             return finding
-        return _dated(finding, account, days, limit)
+        dated = _dated(finding, account, days, limit)
+        return _paged(dated, account, days, limit, self.sums[finding.check]) if pages else dated
 
 
 def _dated(finding: Finding, account: Account, days: float, limit: float) -> Finding:
-    """With the onset, what has changed since, and the sentence that says so."""
+    """With the onset, and what has changed since."""
     found, quantity = account.onset(finding.segment)
-    since = moment_of(found.step)
-    name = account.watched.quantities[quantity].name
-    low, high = found.interval if found.effect >= 0 else (-found.interval[1], -found.interval[0])
     details: dict[str, Any] = {
         "days": round(days, 2),
         "budget": limit,
-        "quantity": name,
+        "quantity": account.watched.quantities[quantity].name,
         "effect": found.effect,
         "interval": list(found.interval),
         "units": round(found.n),
         "floor": found.floor,
     }
-    finding = replace(finding, onset=since, details={**finding.details, "evidence": details})
-    if not finding.pages:
-        return finding
-    said = (
-        f"{name} by {percent(abs(found.effect))} ({percent(low)} to {percent(high)}, {count(found.n)} units) "
-        f"since {since:%a %d %b %H:%M} UTC; evidence {count(days)} days, budget {count(limit)}"
-    )
+    return replace(finding, onset=moment_of(found.step), details={**finding.details, "evidence": details})
+
+
+def _paged(finding: Finding, account: Account, days: float, limit: float, together: float) -> Finding:
+    """As it is told: since when, and how certain that is.
+
+    What has changed since the onset is said where the newest window alone does not show it.
+    """
+    shows = finding.verdict in ("fail", "warn") and account.watched.check.past_floor(finding)
+    what = "" if shows else f"; {_since_then(finding.details['evidence'])}"
+    evidence = of_evidence(days) if days >= limit else f"{of_evidence(together)} in all"
+    said = f"{what or ','} since {_shown(finding.onset)}; evidence {evidence}, budget {count(limit)}"
     verdict: Verdict = finding.verdict if finding.verdict in ("fail", "warn") else "fail"
-    return replace(finding, verdict=verdict, learning=False, message=f"{finding.message}; {said}")
+    return replace(finding, verdict=verdict, learning=False, message=finding.message + said)
+
+
+def _since_then(evidence: Mapping[str, Any]) -> str:
+    """``higher rate by 2.1 points (0.8 to 4) in 1,840 units``."""
+    effect = evidence["effect"]
+    low, high = sorted(100 * bound * (1 if effect >= 0 else -1) for bound in evidence["interval"])
+    points = f"by {100 * abs(effect):.2g} points ({low:.2g} to {high:.2g})"
+    return f"{evidence['quantity']} {points} in {count(evidence['units'])} units"
+
+
+def _shown(onset: datetime | None) -> str:
+    """An onset is found to the day, and said as one: ``Tue 12 May``."""
+    assert onset is not None
+    return f"{onset:%a} {onset.day} {onset:%b}" + (f" {onset:%H:%M} UTC" if onset.hour else "")

@@ -10,6 +10,7 @@ import numpy as np
 from driftwatch.types import Tallies
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
+MOST_DAYS = 10_000
 _NEW_SENTENCE = re.compile(r"[.!?]+ (?=[^a-z])")
 
 
@@ -23,6 +24,17 @@ def things(number: int, noun: str) -> str:
     if number == 1:
         return f"1 {noun}"
     return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+
+
+def of_evidence(days: float) -> str:
+    """How much evidence there is, as a length of time; beyond some decades nobody cares how many.
+
+    >>> of_evidence(240.3), of_evidence(1.2), of_evidence(16_071_428_647.0)
+    ('240 days', '1 day', 'more than 10,000 days')
+    """
+    if days > MOST_DAYS:
+        return f"more than {count(MOST_DAYS)} days"
+    return "1 day" if round(days) == 1 else f"{count(days)} days"
 
 
 def percent(share: float) -> str:

@@ -259,7 +259,7 @@ def numbers(finding: Finding) -> tuple[tuple[str, str], ...]:
         ("KS statistic D", figure(finding.statistic) if finding.kind == "score_drift" else ""),
         ("p-value", _p_value(finding.p_value) if not days else ""),
         ("Evidence", days),
-        ("Since about", moment(finding.onset) if finding.onset is not None else ""),
+        ("Since about", _onset(finding.onset) if finding.onset is not None else ""),
         (_EVIDENCE.get(finding.family, "Queries"), f"{finding.n:,}" if finding.n else ""),
     )
     return tuple((label, shown) for label, shown in rows if shown)
@@ -274,6 +274,11 @@ def figure(value: float | None, sign: str = "") -> str:
     if value is None or not math.isfinite(value):
         return ""
     return f"{value:{sign},.0f}" if 1000 <= abs(value) < 1e12 else f"{value:{sign}.3g}"
+
+
+def _onset(at: datetime) -> str:
+    """An onset is found to the day."""
+    return moment(at) if at.hour else f"{at.day} {at:%b %Y}"
 
 
 def _days(evidence: float | None) -> str:

@@ -44,7 +44,7 @@ OWN_MARKUP = re.compile(
     r"(?:Since |Began )?<!date\^\d+\^\{date_short_pretty\} at \{time\}\|\d{1,2} \w{3} \d{4}, \d\d:\d\d UTC>"
     r"(?:, lasted [\w ]+)?"
     r"|\*(?:Now|Normal|Change|KS statistic D|p-value|Evidence|Canaries|Sessions|Queries)\*\n[-+0-9.,e() a-z]+"
-    r"|\*Since about\*\n\d{1,2} \w{3} \d{4}, \d\d:\d\d UTC"
+    r"|\*Since about\*\n\d{1,2} \w{3} \d{4}(?:, \d\d:\d\d UTC)?"
     r"|<!here> <@U012AB3CD> <!subteam\^S012AB>"
 )
 

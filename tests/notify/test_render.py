@@ -158,6 +158,8 @@ def test_evidence_is_shown_in_days_with_its_onset_instead_of_a_p_value() -> None
     shown = dict(numbers(found))
     assert (shown["Evidence"], shown["Since about"]) == ("412 days", moment(START + HOUR))
     assert "p-value" not in shown
+    midnight = replace(found, onset=START.replace(hour=0))
+    assert dict(numbers(midnight))["Since about"] == f"{START.day} {START:%b %Y}"
     assert dict(numbers(replace(found, evidence=1e9)))["Evidence"] == "more than 10,000 days"
 
 
