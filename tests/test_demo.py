@@ -28,7 +28,7 @@ def change(day: int, hour: int, event: str, place: str, check: str = "a check") 
 
 
 def as_expected() -> list[Transition]:
-    places = {20: ["canaries de", "rates de"], 24: ["rates en", "rates de", "rates fr"]}
+    places = {20: ["canaries de", "rates de"], 24: ["rates all"]}
     fired = [change(day, 22, "firing", place) for day, all_of_them in places.items() for place in all_of_them]
     over = [change(day + 4, 12, "resolved", place) for day, all_of_them in places.items() for place in all_of_them]
     return sorted(fired + over, key=lambda each: each.at)
@@ -36,7 +36,7 @@ def as_expected() -> list[Transition]:
 
 def test_what_the_scenario_expects_is_enough():
     outcomes = judge(SCENARIO, as_expected(), END)
-    assert len(outcomes) == 5
+    assert len(outcomes) == 3
     assert all(outcome.ok and outcome.wanted for outcome in outcomes)
     assert outcomes[0].delay == timedelta(hours=16)
 
