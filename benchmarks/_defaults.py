@@ -148,8 +148,11 @@ def evidently_embeddings(baseline: NDArray[np.float32], day: NDArray[np.float32]
     import pandas
     from evidently.legacy.metrics.data_drift import embedding_drift_methods as methods
 
-    frames = pandas.DataFrame(day), pandas.DataFrame(baseline)
-    return {name: float(getattr(methods, name)()(*frames)[0]) for name in EMBEDDING_LIMITS}
+    # Frames of its own for each: `model` writes a column into what it is given.
+    return {
+        name: float(getattr(methods, name)()(pandas.DataFrame(day), pandas.DataFrame(baseline))[0])
+        for name in EMBEDDING_LIMITS
+    }
 
 
 EMBEDDING_LIMITS = {"model": 0.55, "distance": 0.2, "mmd": 0.015, "ratio": 0.2}

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import os
 import sys
 import time
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from _canaries import CanaryNuisance, RecallDrop, Runs, canary_runs
 from _defaults import EMBEDDING_LIMITS, Default, Evidently, defaults, evidently_embeddings, evidently_itself
 from _rare import mmd_p_value
-from _report import show_and_keep
+from _report import RESULTS, show_and_keep
 from _streams import BASELINE_DAYS, Scenario, start_of
 from _topics import NewTopic, Questions, TopicNuisance
 from _traffic import Bools, Floats, Nuisance, Traffic
@@ -40,7 +41,9 @@ SCENARIOS = {
     "score": Scenario("-.03 in a middle language", "score", 0.03, (MIDDLE,), days=30),
     "empty": Scenario("2 % to 4 % in all", "empty", 2.0, None, days=30),
 }
-Row = dict[str, object]
+PARTS = ("traffic", "canaries", "questions")
+Measured = dict[str, Any]
+"""What was seen of one tool: the numbers behind a line of the table."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,17 +51,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--years", type=float, default=5.0, help="quiet years for what can be given so many")
     parser.add_argument("--changes", type=int, default=20, help="streams with a change")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=PARTS, help="the rest is kept from the last time")
     parser.add_argument("--quick", action="store_true", help="a quarter of a year, three changes")
     given = parser.parse_args(arguments)
     if given.quick:
         given.years, given.changes = 0.25, 3
-    raw: dict[str, Any] = {"years": given.years, "changes": given.changes, "seed": given.seed}
-    raw["evidently_agrees_within"] = agreement(given.seed)
-    rows = [traffic_row(each, given.years, given.changes, given.seed, raw) for each in defaults()]
-    rows += canary_rows(given.years, given.changes, given.seed, raw)
-    rows += topic_rows(4 if given.quick else 14, given.seed, raw)
-    show_and_keep("peers", "Today's tools as they come: pages a year and delay", rows, raw)
+    fresh: list[Measured] = []
+    if "traffic" in given.only:
+        fresh += [traffic_row(each, given.years, given.changes, given.seed) for each in defaults()]
+    if "canaries" in given.only:
+        fresh += canary_rows(given.years, given.changes, given.seed)
+    if "questions" in given.only:
+        fresh += topic_rows(4 if given.quick else 14, given.seed)
+    known = _before() | {each["name"]: each for each in fresh}
+    raw = {"evidently_agrees_within": agreement(given.seed), "rows": list(known.values())}
+    show_and_keep(
+        "peers", "Today's tools as they come: pages a year and delay", [_row(each) for each in known.values()], raw
+    )
     return 0
+
+
+def _before() -> dict[str, Measured]:
+    """What was measured last, by name."""
+    path = RESULTS / "peers.json"
+    known = json.loads(path.read_text("utf-8"))["rows"] if path.exists() else []
+    return {each["name"]: each for each in known}
 
 
 def agreement(seed: int) -> float:
@@ -73,7 +90,7 @@ def agreement(seed: int) -> float:
     return worst
 
 
-def traffic_row(default: Default, years: float, changes: int, seed: int, raw: dict[str, Any]) -> Row:
+def traffic_row(default: Default, years: float, changes: int, seed: int) -> Measured:
     """One tool on scores or empty results."""
     start = time.perf_counter()
     days = int(min(default.quiet_days, years * 365))
@@ -83,7 +100,7 @@ def traffic_row(default: Default, years: float, changes: int, seed: int, raw: di
     waits = np.array([change_waits(default, seed + 10_000 + k) for k in range(changes)])
     sys.stderr.write(f"{default.name}, {default.watches}: {time.perf_counter() - start:.0f} s\n")
     name = f"{default.name} ({default.settings}), {default.watches}"
-    return _row(name, flags, default.look_hours, waits, SCENARIOS[default.watches].name, raw)
+    return measured(name, flags, default.look_hours, waits, SCENARIOS[default.watches].name)
 
 
 def quiet_flags(default: Default, days: int, seed: int) -> Iterator[Bools]:
@@ -114,7 +131,7 @@ def change_waits(default: Default, seed: int) -> tuple[float, float]:
     return found[0], found[1]
 
 
-def canary_rows(years: float, changes: int, seed: int, raw: dict[str, Any]) -> list[Row]:
+def canary_rows(years: float, changes: int, seed: int) -> list[Measured]:
     """Hourly runs of 200 canaries: the recall of a run for river, results against the baseline's for Evidently."""
     from river.drift import ADWIN, KSWIN, PageHinkley
 
@@ -152,11 +169,11 @@ def canary_rows(years: float, changes: int, seed: int, raw: dict[str, Any]) -> l
                 for drop in (RecallDrop(at), None)
             ]
             waits.append([_wait(flags(runs)[int(at * 24) :], 1, 0.0) for runs in pair])
-        rows.append(_row(name, found, 1, np.array(waits), "recall .95 to .90", raw))
+        rows.append(measured(name, found, 1, np.array(waits), "recall .95 to .90"))
     return rows
 
 
-def topic_rows(days: int, seed: int, raw: dict[str, Any]) -> list[Row]:
+def topic_rows(days: int, seed: int) -> list[Measured]:
     """2,000 sampled questions a day; the reference is as many of the baseline's."""
     flags: dict[bool, list[list[bool]]] = {False: [], True: []}
     names = [
@@ -175,7 +192,7 @@ def topic_rows(days: int, seed: int, raw: dict[str, Any]) -> list[Row]:
     for column, name in enumerate(names):
         quiet = np.array(flags[False])[:, column]
         waits = [[_wait(np.array(flags[changed])[:, column], 24, 0.0) for changed in (True, False)]]
-        rows.append(_row(f"{name}, questions", quiet[:, None], 24, np.array(waits), "a far new topic at 5 %", raw))
+        rows.append(measured(f"{name}, questions", quiet[:, None], 24, np.array(waits), "a far new topic at 5 %"))
     return rows
 
 
@@ -186,25 +203,32 @@ def _wait(flags: Bools, look_hours: int, since: float) -> float:
     return float(later[0] - since) if len(later) else float("inf")
 
 
-def _row(name: str, flags: Bools, look_hours: int, waits: Floats, change: str, raw: dict[str, Any]) -> Row:
-    years = len(flags) * look_hours / 24 / 365
-    pages = int(flags[0].sum() + (flags[1:] & ~flags[:-1]).sum())
-    low, high = (bound / years for bound in poisson_interval(pages))
+def measured(name: str, flags: Bools, look_hours: int, waits: Floats, change: str) -> Measured:
+    """``flags``: shape (looks, segments), of quiet days; ``waits``: shape (streams, 2), with the change and without."""
     looks = flags.any(axis=1)
-    red = (
-        looks[: len(looks) // (24 // look_hours) * (24 // look_hours)].reshape(-1, 24 // look_hours).any(axis=1).mean()
-    )
-    raw.setdefault("rows", []).append(
-        {"name": name, "pages": pages, "years": years, "red": float(red), "waits": waits.tolist()}
-    )
+    a_day = 24 // look_hours
+    red = looks[: len(looks) // a_day * a_day].reshape(-1, a_day).any(axis=1).mean()
     return {
-        "tool, settings, what it watches": name,
-        "pages a year": f"{pages / years:,.0f} ({low:,.0f} to {high:,.0f})"
-        if pages / years >= 10
-        else f"{pages / years:.1f} ({low:.1f} to {high:.1f})",
-        "days with a flag": f"{red:.0%}",
+        "name": name,
+        "pages": int(flags[0].sum() + (flags[1:] & ~flags[:-1]).sum()),
+        "years": len(flags) * look_hours / 24 / 365,
+        "red": float(red),
+        "change": change,
+        "waits": waits.tolist(),
+    }
+
+
+def _row(seen: Measured) -> dict[str, object]:
+    """One line of the table."""
+    years, waits = seen["years"], np.array(seen["waits"])
+    rate, low, high = (count / years for count in (seen["pages"], *poisson_interval(seen["pages"])))
+    digits = 0 if rate >= 10 else 1
+    return {
+        "tool, settings, what it watches": seen["name"],
+        "pages a year": f"{rate:,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f})",
+        "days with a flag": f"{seen['red']:.0%}",
         "looked at": f"{years:.1f} years" if years >= 0.5 else f"{years * 365:.0f} days",
-        "change": f"{change} ({len(waits)} x)",
+        "change": f"{seen['change']} ({len(waits)} x)",
         "days to a flag: median (90 %)": shown(waits[:, 0]),
         "without the change": shown(waits[:, 1]),
     }
