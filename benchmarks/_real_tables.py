@@ -92,7 +92,7 @@ def _series(rows: Sequence[Row]) -> list[str]:
     kinds = list(dict.fromkeys(row["facts"]["kind"] for row in rows))
     parts = [(kind, [row for row in rows if row["facts"]["kind"] == kind]) for kind in kinds]
     without = [row for row in rows if not row["events"]]
-    parts += [("without a window", without)] if len(without) < len(rows) else []
+    parts += [("without a window", without)] if 0 < len(without) < len(rows) else []
     head = ["series", "number", "windows", "found", "median hours from the window's start", "pages outside"]
     head += ["series that page outside", "days judged", "pages the budget allows", "pages a quarter (95 %)"]
     return _table(head, [_series_line(*part) for part in [*parts, ("all", rows)]])

@@ -16,6 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from _corpora import RESULTS
@@ -100,23 +101,33 @@ def measured(group: str, seeds: Sequence[int], part: str) -> Iterator[Row]:
                 yield found
 
 
+def written(path: Path, rows: list[Row]) -> list[Row]:
+    """The rows in the order of the page, after they were written beside it."""
+    order = {name: place for place, name in enumerate(GROUPS)}
+    rows = sorted(rows, key=lambda each: order[each["group"]])
+    path.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n")
+    path.with_suffix(".md").write_text(page_of(rows))
+    return rows
+
+
+def _which(found: Row) -> tuple[str, ...]:
+    return found["group"], found["name"], found["change"], str(found["seed"])
+
+
 def main() -> None:
     """Measure, write down, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=list(GROUPS), default=list(GROUPS))
-    parser.add_argument("--part", default="", help="only streams with this in their names; writes nothing")
+    parser.add_argument("--part", default="", help="only streams with this in their names")
     parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
     options = parser.parse_args()
     kept = RESULTS / "real_streams.json"
     rows: list[Row] = json.loads(kept.read_text())["rows"] if kept.exists() else []
     for group in options.only:
-        found = list(measured(group, options.seeds, options.part))
-        rows = [each for each in rows if each["group"] != group] + found
         if not options.part:
-            order = {name: place for place, name in enumerate(GROUPS)}
-            rows.sort(key=lambda each: order[each["group"]])
-            kept.write_text(json.dumps({"rows": rows}, indent=1, ensure_ascii=False) + "\n")
-            kept.with_suffix(".md").write_text(page_of(rows))
+            rows = [each for each in rows if each["group"] != group]
+        for found in measured(group, options.seeds, options.part):
+            rows = written(kept, [each for each in rows if _which(each) != _which(found)] + [found])
     print(page_of(rows))
 
 
