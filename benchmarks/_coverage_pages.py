@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from benchmarks._coverage import Draw, Floats, Random, Setting, Z, inside
-from driftwatch.stats.ledger import Book, Ledger, Onset
+from driftwatch.stats.book import Book
+from driftwatch.stats.ledger import Ledger, Onset
 from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
 

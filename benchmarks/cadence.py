@@ -33,7 +33,7 @@ from _streams import start_of
 from _traffic import MONDAY, Day, Floats, Traffic
 from _tuned import upper_bound
 
-from driftwatch.stats.ledger import Book
+from driftwatch.stats.book import Book
 from driftwatch.stats.shares import Shares
 
 SLICES = 12

@@ -26,7 +26,7 @@ from scipy.stats import chi2
 from driftwatch.checks._counted import Watched, watch
 from driftwatch.checks.query_drift import QueryDrift
 from driftwatch.columns import Contents
-from driftwatch.stats.ledger import Book
+from driftwatch.stats.book import Book
 from driftwatch.types import Sample, Window
 
 START = datetime(2026, 1, 5, tzinfo=UTC)

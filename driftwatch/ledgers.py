@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from driftwatch.budget import Standing, limit_of, shares
 from driftwatch.checks._counted import Counted, Watched, watch
 from driftwatch.config import Watch
-from driftwatch.stats.ledger import Book, Onset
+from driftwatch.stats.book import Book
+from driftwatch.stats.ledger import Onset
 from driftwatch.stats.shares import Shares
 from driftwatch.types import POOLED, Baseline, Run
 from driftwatch.windows import HOUR, JUST_AFTER, Learning, Windows, floor_hour
@@ -29,7 +30,7 @@ LONGEST_CATCH_UP = timedelta(days=35)
 MOST_WATCHED = 64
 VERSION = 1
 """Of what is kept: another number where what the arrays hold gets another meaning."""
-ARRAYS = ("block", "counts", "odd", "carry", "recent", "settled")
+ARRAYS = ("block", "counts", "odd", "carry", "ledgers", "recent", "settled")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,92 +1,150 @@
-"""What a person reads of the evidence: since when, how certain, and what the newest window does not show."""
+"""What one look weighs, decides, keeps and says."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import timedelta
+import logging
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
 
-import numpy as np
 import pytest
 
-from driftwatch.budget import Standing
-from driftwatch.ledgers import Account, State, folded
-from driftwatch.stats.ledger import Book
-from driftwatch.stats.normal import learn
+from driftwatch.engine import Engine
+from driftwatch.ledgers import State
+from driftwatch.store import Store
 from driftwatch.types import Finding
-from driftwatch.weighing import Weighed
-from tests.fakes.shares import HALF, START, moment, stream, watched_of
+from tests.fakes.recorded import BREAKS, HOUR, HOURLY, copied, record, ticked
+from tests.fakes.world import START
 
-SEGMENTS = ("de", "en", "*")
-ROSE = "queries without results rose from 30% to 60% (+30 points)"
+READY = START + timedelta(days=2)
+LATER = BREAKS + 20 * HOUR
+NAME = "empty results"
 
 
 @pytest.fixture(scope="module")
-def account() -> Account:
-    """Three days, of which the last two brought twice as many bad ends in German."""
-    normal = learn(stream(28, 20, 0.3, segments=SEGMENTS, day=-28, rho=0.005), (HALF,))
-    watched = watched_of(normal, cap=4.0)
-    standing = Standing("empty results", watched.segments, np.zeros(4), watched.weights)
-    state = State("", Book.empty(normal, START - 1), standing)
-    for day, shares in ((0, [0.3] * 3), (1, [0.6, 0.3, 0.3]), (2, [0.6, 0.3, 0.3])):
-        counted = stream(1, 20, shares, segments=SEGMENTS, day=day, rho=0.005)
-        state = folded(watched, state, counted, START + 24 * (day + 1), frozenset(), 1.0).state
-    return folded(watched, state, counted.keep(slice(0, 0)), START + 72, frozenset(), 1.0)
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recorded")
+    record(folder)
+    return folder
 
 
-def holding(account: Account, days: float) -> Account:
-    """As if each segment held ``days`` of evidence."""
-    standing = replace(account.standing, evidence=np.full(4, days))
-    return replace(account, state=replace(account.state, standing=standing))
+@pytest.fixture
+def stores() -> Iterator[list[Store]]:
+    opened: list[Store] = []
+    yield opened
+    for store in opened:
+        store.close()
 
 
-def said(account: Account, *, together: float = 0.0, segment: str = "de", pages: bool = True, **more) -> Finding:
-    found = {"verdict": "fail", "message": ROSE, "effect": 0.3, "reference": 0.3} | more
-    finding = Finding("empty results", segment, moment(START + 72), **found)
-    decided = frozenset({("empty results", segment)} if pages else ())
-    sums = {"empty results": together}
-    return Weighed({"empty results": account}, decided, {"empty results": 90.0}, {"empty results"}, sums).said(finding)
+@pytest.fixture
+def engine(recorded: Path, tmp_path: Path, stores: list[Store]) -> Engine:
+    return opened(recorded, tmp_path, stores)
 
 
-def test_a_page_says_since_which_day_and_how_certain_it_is(account):
-    finding = said(holding(account, 240.3))
-    assert finding.message == f"{ROSE}, since Tue 5 May; evidence 240 days, budget 90"
-    assert finding.onset == moment(START) + timedelta(days=1)
-    assert (finding.verdict, finding.pages) == ("fail", True)
+def opened(recorded: Path, folder: Path, stores: list[Store], more: str = "", checks: str = HOURLY) -> Engine:
+    watch, store = copied(recorded, folder / f"copy-{len(stores)}", more=more, instead=(HOURLY, checks))
+    stores.append(store)
+    return Engine(watch, store)
 
 
-def test_overwhelming_evidence_is_not_counted_out(account):
-    assert account.standing.evidence[0] > 10_000
-    assert said(account).message.endswith("; evidence more than 10,000 days, budget 90")
+def looked(engine: Engine, now: datetime) -> dict[str, Finding]:
+    return {finding.segment: finding for finding in engine.tick(engine.watch.checks, now).findings}
 
 
-def test_a_segment_that_pages_as_part_of_a_sum_is_told_with_the_sum(account):
-    finding = said(holding(account, 1.2), together=194.0)
-    assert finding.message.endswith(", since Tue 5 May; evidence 194 days in all, budget 90")
-    assert finding.evidence == 1.2
+def open_segments(engine: Engine) -> set[str]:
+    return {segment for (_, segment), alert in engine.store.decisions.alerts().items() if alert.state == "firing"}
 
 
-@pytest.mark.parametrize(
-    "window",
-    [
-        {"verdict": "ok", "effect": 0.01, "message": "queries without results are at 31% of 480 queries"},
-        {"verdict": "unknown", "effect": 0.3, "message": "only 12 queries with known outcome in this window"},
-    ],
-    ids=["back to normal", "thin"],
-)
-def test_what_the_newest_window_does_not_show_is_said_of_the_time_since_the_onset(account, window):
-    message = said(holding(account, 240.3), **window).message
-    told = message.removeprefix(window["message"])
-    assert told.startswith("; more by 29 points (2")
-    assert told.endswith(" in 960 units since Tue 5 May; evidence 240 days, budget 90")
+def test_a_page_fires_at_its_first_look_and_says_evidence_share_onset_and_budget(engine: Engine):
+    looked(engine, BREAKS)
+    assert open_segments(engine) == set()
+    found = looked(engine, LATER)["de"]
+    assert open_segments(engine) == {"de"}
+    assert found.pages
+    assert found.evidence is not None
+    assert found.evidence > 90
+    assert found.share == pytest.approx(0.25)
+    assert found.onset is not None
+    assert abs(found.onset - BREAKS) <= timedelta(days=1)
+    assert found.details["evidence"]["budget"] == 90
+    low, high = found.details["evidence"]["interval"]
+    assert low < 0.28 < high
+    assert "UTC" in found.message
 
 
-def test_what_does_not_page_keeps_its_sentence_and_has_the_evidence_in_its_details(account):
-    finding = said(holding(account, 80.0), pages=False)
-    assert finding.message == ROSE
-    assert (finding.evidence, finding.details["evidence"]["budget"]) == (80.0, 90.0)
-    assert finding.onset == moment(START) + timedelta(days=1)
+def test_a_language_that_is_well_says_its_evidence_and_no_onset(engine: Engine):
+    found = looked(engine, BREAKS)["all"]
+    assert found.verdict == "ok"
+    assert found.evidence is not None
+    assert 0 <= found.evidence < 9
+    assert (found.onset, found.pages) == (None, False)
 
 
-def test_evidence_that_is_next_to_nothing_has_no_onset(account):
-    finding = said(holding(account, 2.0), pages=False)
-    assert (finding.evidence, finding.onset) == (2.0, None)
+def test_what_was_told_is_told_once_and_its_evidence_starts_again(engine: Engine):
+    looked(engine, BREAKS)
+    looked(engine, LATER)
+    said = ticked(engine, LATER + HOUR, LATER + 6 * HOUR)
+    assert said == []
+    state = State.unpacked(engine.store.decisions.ledgers()[NAME])
+    at = dict(zip(state.standing.segments, state.standing.evidence, strict=True))
+    assert at["de"] == 0
+    assert state.fired.keys() == {"de"}
+    assert looked(engine, LATER + 7 * HOUR)["de"].verdict == "fail"
+
+
+def test_the_same_evidence_warns_where_only_the_smaller_budget_is_drawn_on(recorded, tmp_path, stores):
+    checks = HOURLY.replace("every: 1h", "every: 1h, severity: warn")
+    engine = opened(recorded, tmp_path, stores, checks=checks, more="false_warnings: 1 per 14 days\n")
+    looked(engine, BREAKS)
+    found = looked(engine, LATER)["de"]
+    assert (found.verdict, found.pages) == ("warn", True)
+    assert found.details["evidence"]["budget"] == 14
+
+
+def test_a_check_that_is_not_due_neither_pages_nor_loses_its_evidence(recorded, tmp_path, stores):
+    second = HOURLY.replace(NAME, "other")
+    engine = opened(recorded, tmp_path, stores, checks=HOURLY + second)
+    looked(engine, BREAKS)
+    before = engine.store.decisions.ledgers()
+    first, _ = engine.watch.checks
+    engine.tick([first], LATER)
+    after = engine.store.decisions.ledgers()
+    assert {name for name, _ in engine.store.decisions.alerts()} == {NAME}
+    assert after["other"] == before["other"]
+    assert after[NAME] != before[NAME]
+
+
+def test_evidence_from_before_an_expected_window_is_told_after_it(recorded, tmp_path, stores):
+    since, until = LATER - timedelta(minutes=30), LATER + 5 * HOUR
+    window = f"expected: [{{from: {since:%Y-%m-%dT%H:%M:%SZ}, to: {until:%Y-%m-%dT%H:%M:%SZ}, reason: launch}}]\n"
+    engine = opened(recorded, tmp_path, stores, more=window)
+    looked(engine, BREAKS)
+    assert "launch" in looked(engine, LATER)["all"].message or open_segments(engine) == set()
+    assert ticked(engine, LATER + HOUR, until - HOUR) == []
+    assert [event for _, event, _ in ticked(engine, until, until)] == ["firing"]
+
+
+@pytest.mark.parametrize("body", [b"garbage", b'{"version": 0}\n', b""])
+def test_garbage_in_place_of_evidence_is_logged_and_starts_again(
+    engine: Engine, body: bytes, caplog: pytest.LogCaptureFixture
+):
+    looked(engine, BREAKS)
+    engine.store.decisions.record(
+        findings=(), alerts=(), transitions=(), receivers={}, ledgers={NAME: body, "a check that is gone": body}
+    )
+    with caplog.at_level(logging.WARNING):
+        found = looked(engine, LATER)
+    assert f"'{NAME}'" in caplog.text
+    assert found["de"].pages
+    assert State.unpacked(engine.store.decisions.ledgers()[NAME]).standing.check == NAME
+
+
+def test_a_dry_look_says_the_same_and_keeps_nothing(engine: Engine):
+    looked(engine, BREAKS)
+    before = engine.store.decisions.ledgers()
+    dry = Engine(engine.watch, engine.store, learns=False).judge(engine.watch.checks, LATER)
+    assert engine.store.decisions.ledgers() == before
+    wet = looked(engine, LATER)
+    assert {each.segment: (each.evidence, each.pages) for each in dry} == {
+        segment: (each.evidence, each.pages) for segment, each in wet.items()
+    }

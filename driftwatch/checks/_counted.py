@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.checks import Check
-from driftwatch.stats.ledger import BET_WEIGHTS, Book, Ledger, Onset
+from driftwatch.stats.book import BET_WEIGHTS, Book
+from driftwatch.stats.ledger import Ledger, Onset
 from driftwatch.stats.normal import Normal, Quantity, learn
 from driftwatch.stats.shares import Shares
 from driftwatch.types import POOLED, UNDETERMINED, Window

@@ -11,12 +11,22 @@ anew at every look and not multiplied again, so that looking more often changes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.stats.book import (
+    BET_WEIGHTS,
+    LAG,
+    LANES,
+    NEVER,
+    Book,
+    aged,
+    counts_so_far,
+    cuts_of,
+)
 from driftwatch.stats.interval import dispersed_share
 from driftwatch.stats.normal import FAST, Normal, bucket_of
 from driftwatch.stats.seasonal import SMALLEST
@@ -25,23 +35,14 @@ from driftwatch.stats.shares import Shares
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
-FAST_BETS = (4.0, 8.0)
-"""Bets, as multiples of the floor."""
 CAPPED = 1
 """So many of the smallest bets cannot pass the budget within one block."""
 STANDARD_ERRORS = 1.25
 """The tolerance is never below so many standard errors of the baseline."""
 FLOOR_OVER_TOLERANCE = 1.5
-LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
-BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
 SEVERAL = 2
 """Steps in a block from which on one of them may be odd."""
 NO_UNITS = 1e-6
-LAG = 14
-"""Blocks that must have passed before a block is taken for normal."""
-MEMORY = 120.0
-"""Blocks after which what refines the baseline fades."""
 FARTHEST = 3.0
 FEW = 3
 """So many segments are named one by one, even when they are most of them."""
@@ -52,7 +53,6 @@ OVER = float(np.log(20))
 MOST = 1e12
 """Days: no ledger holds more, whatever happens; it would only be slower to forget."""
 LARGEST_RATIO = 100.0
-NEVER = -(2**62)
 CHOSEN = 0.995
 """Level of an interval that is shown as 95 %: the onset was searched for and the page waited for, and both make the
 effect look larger than it is. At this level it covers 93 to 100 % (benchmarks/coverage.py).
@@ -85,53 +85,6 @@ def stakes(normal: Normal) -> Stakes:
     floor = np.maximum(floor, fewest / np.maximum(normal.per_step[:, None], 1.0))
     side = np.broadcast_to([float(quantity.side) for quantity in normal.quantities], floor.shape)
     return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Book:
-    """The ledgers of one check in all its segments, as they stand after ``at``."""
-
-    at: int
-    """The last step that was folded in."""
-    block: NDArray[np.int64]
-    """shape (2,): the block that is open in each lane."""
-    counts: Floats
-    """shape (2, 3, S + 1, J): units, hits and expected hits of the open blocks so far, in coin flips."""
-    odd: Floats
-    """shape (2, 2, 3, S + 1, J): by lane, the counts of the step of the open block that is farthest above what was
-    expected, and of the one farthest below."""
-    carry: Floats
-    """shape (S + 1, Q, bets of both lanes): days in each ledger when its open block began."""
-    recent: Floats
-    """shape (LAG, 3, S + 1, J): the counts of the newest closed blocks of the slow lane, oldest first."""
-    settled: Floats
-    """shape (4, S + 1, J): units, hits, expected hits and number of older blocks, which refine the baseline."""
-
-    @classmethod
-    def empty(cls, normal: Normal, at: int = NEVER) -> Book:
-        """No evidence yet."""
-        rows, shares = normal.level.shape
-        bets = len(SLOW_BETS) + len(FAST_BETS)
-        return cls(
-            at,
-            np.array([NEVER, NEVER]),
-            np.zeros((2, 3, rows, shares)),
-            np.zeros((2, 2, 3, rows, shares)),
-            np.zeros((rows, len(normal.quantities), bets)),
-            np.zeros((LAG, 3, rows, shares)),
-            np.zeros((4, rows, shares)),
-        )
-
-    def cleared(self, rows: Mask) -> Book:
-        """Without the evidence of ``rows``, shape (S + 1,): their ledgers start again from zero."""
-        keep = ~rows
-        return replace(
-            self,
-            counts=self.counts * keep[:, None],
-            odd=self.odd * keep[:, None],
-            carry=self.carry * keep[:, None, None],
-            recent=self.recent * keep[:, None],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -184,46 +137,40 @@ class Ledger:
         n, hits, expected = self.normal.totals(shares, ~firing[:-1])
         counts = np.stack([n, hits, expected], axis=1)
         silent = firing | firing[-1]
-        fast = shares.step // self.lengths[1]
-        cuts = [0, *(np.flatnonzero(np.diff(fast)) + 1).tolist(), len(shares)] if len(shares) else [0]
         days = np.zeros((len(shares), len(self.stakes.floor), len(self.shares)))
-        for start, end in pairwise(cuts):
-            book, days[start:end] = self._piece(book, shares.step[start:end], counts[start:end], silent)
+        for start, end in pairwise(cuts_of(shares.step // self.lengths[0])):
+            book, days[start:end] = self._block(book, shares.step[start:end], counts[start:end], silent)
         return book, days
 
     def standing(self, book: Book, firing: Mask) -> Floats:
         """Days of evidence in each ledger as the book stands, shape (S + 1, Q)."""
-        if book.block[0] == NEVER:
-            return np.zeros((len(self.stakes.floor), len(self.shares)))
-        silent = firing | firing[-1]
-        days: Floats = self._days(book, np.array([book.at]), book.counts[:, None], book.odd[:, :, None], silent)[0]
+        days: Floats = book.ledgers @ BET_WEIGHTS
+        days[firing | firing[-1]] = 0
         return days
 
-    def _piece(self, book: Book, step: NDArray[np.int64], counts: Floats, silent: Mask) -> tuple[Book, Floats]:
-        """Steps of one block of the fast lane."""
+    def _block(self, book: Book, step: NDArray[np.int64], counts: Floats, silent: Mask) -> tuple[Book, Floats]:
+        """Steps of one block of the slow lane."""
         book = self._opened(book, int(step[0]), silent)
-        so_far = book.counts[:, None] + counts.cumsum(axis=0)[None]
-        odd = np.stack([np.stack([_oddest(book.odd[lane, k], counts, 1 - 2 * k) for k in (0, 1)]) for lane in (0, 1)])
-        days = self._days(book, step, so_far, odd, silent)
-        return replace(book, at=int(step[-1]), counts=so_far[:, -1], odd=odd[:, :, -1]), days
-
-    def _days(self, book: Book, step: NDArray[np.int64], so_far: Floats, odd: Floats, silent: Mask) -> Floats:
-        """shape (T, S + 1, Q), of the counts of the open blocks up to each step (2, T, 3, S + 1, J).
-
-        ``odd``, shape (2, 2, T, 3, S + 1, J), are those of the oddest step among them.
-        """
-        ledgers = []
-        for lane, (bets, part) in enumerate(LANES):
-            bucket = bucket_of(step, int(self.lengths[lane]))
-            ratio = self._log_ratio(book, so_far[lane], odd[lane], bucket, lane, bets)
-            ledgers.append(self._multiplied(book, lane, part, ratio))
-        days: Floats = np.concatenate(ledgers, axis=-1) @ BET_WEIGHTS
+        cuts = cuts_of(step // self.lengths[1])
+        so_far, odd = counts_so_far(book, counts, cuts)
+        slow, fast = (
+            self._log_ratio(book, so_far[lane], odd[lane], bucket_of(step, int(self.lengths[lane])), lane)
+            for lane in (0, 1)
+        )
+        grown = [_multiplied(book.carry[..., LANES[0][1]], self.credit[0], slow)]
+        carry, quick = book.carry[..., LANES[1][1]], np.empty_like(fast)
+        for start, end in pairwise(cuts):
+            quick[start:end] = _multiplied(carry, self.credit[1], fast[start:end])
+            if end < len(step):
+                carry = np.where(silent[:, None, None], 0.0, quick[end - 1])
+        ledgers = np.concatenate([*grown, quick], axis=-1)
+        days: Floats = ledgers @ BET_WEIGHTS
         days[:, silent] = 0
-        return days
-
-    def _multiplied(self, book: Book, lane: int, part: slice, ratio: Floats) -> Floats:
-        grown = (book.carry[..., part] + self.credit[lane]) * np.exp(np.minimum(ratio, LARGEST_RATIO))
-        return np.asarray(np.minimum(grown, MOST))
+        carried = np.concatenate([book.carry[..., LANES[0][1]], carry], axis=-1)
+        block = np.array([book.block[0], int(step[-1]) // self.lengths[1]])
+        return Book(
+            int(step[-1]), block, so_far[:, -1], odd[:, :, -1], carried, ledgers[-1], book.recent, book.settled
+        ), days
 
     def _opened(self, book: Book, step: int, silent: Mask) -> Book:
         """The book with the blocks open that hold ``step``; what closes is carried over."""
@@ -231,13 +178,11 @@ class Ledger:
         if (now == book.block).all():
             return book
         carry, counts, odd = book.carry.copy(), book.counts.copy(), book.odd.copy()
-        for lane, (bets, part) in enumerate(LANES):
+        for lane, (_, part) in enumerate(LANES):
             if now[lane] == book.block[lane]:
                 continue
             if book.block[lane] != NEVER:
-                last = bucket_of(np.array([book.at]), int(self.lengths[lane]))
-                ratio = self._log_ratio(book, book.counts[lane][None], book.odd[lane][:, None], last, lane, bets)[0]
-                carry[..., part] = self._multiplied(book, lane, part, ratio)
+                carry[..., part] = book.ledgers[..., part]
             counts[lane], odd[lane] = 0, 0
         carry[silent] = 0
         recent, settled = book.recent, book.settled
@@ -245,27 +190,19 @@ class Ledger:
             # Blocks without counts are blocks too: an onset is dated by its place among them.
             skipped = min(int(now[0] - book.block[0]) - 1, LAG)
             for closed in (book.counts[0], *[np.zeros_like(book.counts[0])] * skipped):
-                recent, settled = _aged(recent, settled, closed, silent)
-        return Book(book.at, now, counts, odd, carry, recent, settled)
+                recent, settled = aged(recent, settled, closed, silent)
+        return Book(book.at, now, counts, odd, carry, book.ledgers, recent, settled)
 
-    def _log_ratio(
-        self,
-        book: Book,
-        counts: Floats,
-        odd: Floats,
-        bucket: NDArray[np.int64],
-        lane: int,
-        bets: tuple[float, ...],
-    ) -> Floats:
+    def _log_ratio(self, book: Book, counts: Floats, odd: Floats, bucket: NDArray[np.int64], lane: int) -> Floats:
         """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J).
 
         What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a
         block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
         """
-        worlds = self._worlds(book, bucket, lane)
+        worlds, bets = self._worlds(book, bucket, lane), LANES[lane][0]
         quantities = counts[:, :, :, self.shares]
         ratio = self._ratio_of(quantities, worlds, bets)
-        if self.normal.steps / (FAST if lane else 1) >= SEVERAL:
+        if self.normal.steps / (FAST if lane else 1) >= SEVERAL and (ratio > self.odd_cap).any():
             above, below = odd[:, :, :, :, self.shares]
             without = quantities - np.where(self.stakes.side > 0, above, below)
             ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.odd_cap))
@@ -394,22 +331,8 @@ def _start(n: Floats, residual: Floats, variance: Floats, bet: float) -> int:
     return len(gain) - 1 - int(np.argmax(gain[::-1].cumsum()))
 
 
-def _aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:
-    """One more closed block; the oldest of the recent ones settles."""
-    oldest = recent[0] * ~silent[:, None]
-    settled = settled * (1 - 1 / MEMORY)
-    settled[:3] += oldest
-    settled[3] += oldest[0] > 0
-    return np.concatenate([recent[1:], closed[None]]), settled
-
-
-def _oddest(before: Floats, counts: Floats, side: int) -> Floats:
-    """shape (T, 3, S + 1, J): of ``before`` and the steps so far, the counts of the one farthest on one side."""
-    steps = np.concatenate([before[None], counts])
-    residual = side * (steps[:, 1] - steps[:, 2])
-    place = np.where(residual >= np.maximum.accumulate(residual, axis=0), np.arange(len(steps))[:, None, None], 0)
-    oddest = np.maximum.accumulate(place, axis=0)[1:, None]
-    return np.take_along_axis(steps, np.broadcast_to(oddest, counts.shape), axis=0)
+def _multiplied(carry: Floats, credit: float, ratio: Floats) -> Floats:
+    return np.asarray(np.minimum((carry + credit) * np.exp(np.minimum(ratio, LARGEST_RATIO)), MOST))
 
 
 def _within(moved: Floats, share: Floats) -> Floats:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from driftwatch.stats.ledger import LAG, MOST, Book, Ledger
+from driftwatch.stats.book import LAG, Book
+from driftwatch.stats.ledger import MOST, Ledger
 from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
 from tests.fakes.shares import HALF, START, known, nobody, stream, watched_of

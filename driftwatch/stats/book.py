@@ -1,0 +1,117 @@
+"""What a ledger remembers between looks: the counts of its open blocks, what it held before, and what came lately."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.stats.normal import Normal
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
+FAST_BETS = (4.0, 8.0)
+"""Bets, as multiples of the floor."""
+LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
+BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
+LAG = 14
+"""Blocks that must have passed before a block is taken for normal."""
+MEMORY = 120.0
+"""Blocks after which what refines the baseline fades."""
+NEVER = -(2**62)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Book:
+    """The ledgers of one check in all its segments, as they stand after ``at``."""
+
+    at: int
+    """The last step that was folded in."""
+    block: NDArray[np.int64]
+    """shape (2,): the block that is open in each lane."""
+    counts: Floats
+    """shape (2, 3, S + 1, J): units, hits and expected hits of the open blocks so far, in coin flips."""
+    odd: Floats
+    """shape (2, 2, 3, S + 1, J): by lane, the counts of the step of the open block that is farthest above what was
+    expected, and of the one farthest below."""
+    carry: Floats
+    """shape (S + 1, Q, bets of both lanes): days in each ledger when its open block began."""
+    ledgers: Floats
+    """shape (S + 1, Q, bets of both lanes): days in each ledger now."""
+    recent: Floats
+    """shape (LAG, 3, S + 1, J): the counts of the newest closed blocks of the slow lane, oldest first."""
+    settled: Floats
+    """shape (4, S + 1, J): units, hits, expected hits and number of older blocks, which refine the baseline."""
+
+    @classmethod
+    def empty(cls, normal: Normal, at: int = NEVER) -> Book:
+        """No evidence yet."""
+        rows, shares = normal.level.shape
+        bets = len(SLOW_BETS) + len(FAST_BETS)
+        return cls(
+            at,
+            np.array([NEVER, NEVER]),
+            np.zeros((2, 3, rows, shares)),
+            np.zeros((2, 2, 3, rows, shares)),
+            np.zeros((rows, len(normal.quantities), bets)),
+            np.zeros((rows, len(normal.quantities), bets)),
+            np.zeros((LAG, 3, rows, shares)),
+            np.zeros((4, rows, shares)),
+        )
+
+    def cleared(self, rows: Mask) -> Book:
+        """Without the evidence of ``rows``, shape (S + 1,): their ledgers start again from zero."""
+        keep = ~rows
+        return replace(
+            self,
+            counts=self.counts * keep[:, None],
+            odd=self.odd * keep[:, None],
+            carry=self.carry * keep[:, None, None],
+            ledgers=self.ledgers * keep[:, None, None],
+            recent=self.recent * keep[:, None],
+        )
+
+
+def counts_so_far(book: Book, counts: Floats, cuts: list[int]) -> tuple[Floats, Floats]:
+    """Counts of the open blocks up to each step, shape (2, T, 3, S + 1, J), and the oddest step among them.
+
+    The second has shape (2, 2, T, 3, S + 1, J). ``cuts`` are the blocks of the fast lane.
+    """
+    found = np.empty((2, *counts.shape))
+    odd = np.empty((2, 2, *counts.shape))
+    whole = [0, len(counts)]
+    for lane, lanes in enumerate((whole, cuts)):
+        for start, end in pairwise(lanes):
+            here = counts[start:end]
+            found[lane, start:end] = here.cumsum(axis=0) + (book.counts[lane] if start == 0 else 0.0)
+            for k in (0, 1):
+                before = book.odd[lane, k] if start == 0 else np.zeros_like(book.odd[lane, k])
+                odd[lane, k, start:end] = _oddest(before, here, 1 - 2 * k)
+    return found, odd
+
+
+def _oddest(before: Floats, counts: Floats, side: int) -> Floats:
+    """shape (T, 3, S + 1, J): of ``before`` and the steps so far, the counts of the one farthest on one side."""
+    steps = np.concatenate([before[None], counts])
+    residual = side * (steps[:, 1] - steps[:, 2])
+    place = np.where(residual >= np.maximum.accumulate(residual, axis=0), np.arange(len(steps))[:, None, None], 0)
+    oddest = np.maximum.accumulate(place, axis=0)[1:, None]
+    return np.take_along_axis(steps, np.broadcast_to(oddest, counts.shape), axis=0)
+
+
+def aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:
+    """One more closed block; the oldest of the recent ones settles."""
+    oldest = recent[0] * ~silent[:, None]
+    settled = settled * (1 - 1 / MEMORY)
+    settled[:3] += oldest
+    settled[3] += oldest[0] > 0
+    return np.concatenate([recent[1:], closed[None]]), settled
+
+
+def cuts_of(block: NDArray[np.int64]) -> list[int]:
+    """Where a new block begins, and the end."""
+    return [0, *(np.flatnonzero(np.diff(block)) + 1).tolist(), len(block)] if len(block) else [0]
