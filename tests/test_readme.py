@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,3 +47,33 @@ def test_every_check_kind_is_in_the_table():
 def test_the_commands_are_targets(verb: str):
     assert f"make {verb}" in README
     assert re.search(rf"^{verb}:", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+
+
+def commands() -> dict[str, Any]:
+    """Verb -> the command behind it."""
+    from typer.main import get_command
+
+    from driftwatch.cli import app
+
+    group: Any = get_command(app)
+    return dict(group.commands)
+
+
+def test_every_verb_is_in_the_table_and_no_other():
+    assert sorted(re.findall(r"^\| `driftwatch (\w+)", README, re.MULTILINE)) == sorted(commands())
+
+
+def test_the_options_of_a_replay_are_options():
+    options = {name for each in commands()["replay"].params for name in each.opts}
+    assert {"--log", "--ab", "--tune"} <= options
+    assert all(option in README for option in ("--log", "--ab", "--tune"))
+
+
+def test_the_budgets_are_as_the_readme_says_them(tmp_path: Path):
+    write_starter(tmp_path)
+    (tmp_path / "driftwatch.yaml").write_text(re.sub(r"false_pages:.*\n", "", yaml_block()), "utf-8")
+    watch = load_watch(tmp_path / "driftwatch.yaml", {"SLACK_BOT_TOKEN": "xoxb-1"})
+    assert (watch.false_pages.count, watch.false_pages.per.days) == (1, 90)
+    assert (watch.false_warnings.count, watch.false_warnings.per.days) == (1, 14)
+    assert "`false_pages: 1 per 90 days`" in README
+    assert "`false_warnings` (1 per 14 days)" in README
