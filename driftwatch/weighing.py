@@ -123,6 +123,8 @@ class Weighed:
         limit = self.limits[finding.check]
         pages = (finding.check, finding.segment) in self.decided
         finding = replace(finding, evidence=days, share=share, pages=pages)
+        if finding.verdict == "ok" and account.recovered(finding.segment) and account.watched.check.past_floor(finding):
+            finding = replace(finding, message=f"{finding.message}; the newest hours are as usual again")
         if days < WORTH_A_DATE * limit and not pages:
             return finding
         dated = _dated(finding, account, days, limit)
