@@ -95,6 +95,24 @@ def test_with_one_look_each_way_a_single_look_decides() -> None:
     assert events("ub", eager) == ["blind:ok>blind", "firing:blind>firing"]
 
 
+@pytest.mark.parametrize("after", [1, 2, 50])
+def test_what_the_budget_pages_for_fires_at_once_whatever_after_says(after: int) -> None:
+    policy = AlertPolicy(after=after, until=2)
+    found = replace(finding("b"), pages=True)
+    alert, told = advance(Alert("canary recall", "de"), found, policy, START, incident="i1")
+    assert (alert.state, told.event if told else "") == ("firing", "firing")
+    waiting, _ = advance(Alert("canary recall", "de"), finding("b"), policy, START, incident="i1")
+    assert waiting.state == ("firing" if after == 1 else "pending")
+
+
+def test_in_a_window_of_expected_difference_not_even_the_budget_pages() -> None:
+    found = replace(finding("l"), pages=True)
+    assert advance(Alert("canary recall", "de"), found, POLICY, START, incident="i1") == (
+        Alert("canary recall", "de"),
+        None,
+    )
+
+
 def test_learning_changes_nothing_at_all() -> None:
     pending, _ = play("b")
     assert advance(pending, finding("l"), POLICY, START + 9 * HOUR, incident="x") == (pending, None)

@@ -68,7 +68,7 @@ def test_a_page_fires_at_its_first_look_and_says_evidence_share_onset_and_budget
     assert abs(found.onset - BREAKS) <= timedelta(days=1)
     assert found.details["evidence"]["budget"] == 90
     low, high = found.details["evidence"]["interval"]
-    assert low < 0.28 < high
+    assert low < 0.28 * 20 / 32 < high  # onsets are dated to the day: twelve hours of it were as usual
     assert "UTC" in found.message
 
 
@@ -109,7 +109,8 @@ def test_a_check_that_is_not_due_neither_pages_nor_loses_its_evidence(recorded, 
     first, _ = engine.watch.checks
     engine.tick([first], LATER)
     after = engine.store.decisions.ledgers()
-    assert {name for name, _ in engine.store.decisions.alerts()} == {NAME}
+    alerts = engine.store.decisions.alerts().items()
+    assert {name for (name, _), alert in alerts if alert.state == "firing"} == {NAME}
     assert after["other"] == before["other"]
     assert after[NAME] != before[NAME]
 
@@ -119,7 +120,8 @@ def test_evidence_from_before_an_expected_window_is_told_after_it(recorded, tmp_
     window = f"expected: [{{from: {since:%Y-%m-%dT%H:%M:%SZ}, to: {until:%Y-%m-%dT%H:%M:%SZ}, reason: launch}}]\n"
     engine = opened(recorded, tmp_path, stores, more=window)
     looked(engine, BREAKS)
-    assert "launch" in looked(engine, LATER)["all"].message or open_segments(engine) == set()
+    looked(engine, LATER)
+    assert open_segments(engine) == set()
     assert ticked(engine, LATER + HOUR, until - HOUR) == []
     assert [event for _, event, _ in ticked(engine, until, until)] == ["firing"]
 

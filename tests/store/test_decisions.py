@@ -313,3 +313,31 @@ def test_a_file_that_was_overwritten_is_a_store_error(sqlite_store: Store) -> No
     path.write_bytes(b"not a database at all, but long enough to be looked at" * 100)
     with pytest.raises(StoreError, match="no SQLite file"):
         sqlite_store.decisions.alerts()
+
+
+# --- evidence ------------------------------------------------------------------------------------------------------
+
+
+def test_the_evidence_of_a_check_comes_back_to_the_byte_and_the_newest_counts(store: Store) -> None:
+    assert store.decisions.ledgers() == {}
+    every_byte = bytes(range(256)) * 40
+    record(store, ledgers={"recall": every_byte, "empty": b"old"})
+    record(store, ledgers={"empty": b"new"})
+    record(store)
+    assert store.decisions.ledgers() == {"recall": every_byte, "empty": b"new"}
+
+
+def test_evidence_is_kept_with_what_was_found_or_not_at_all(store: Store) -> None:
+    due = MONDAY + HOUR
+    run = CheckRun("recall", due, due, due, "done")
+    assert record(store, run=run, findings=[finding("recall", due)], ledgers={"recall": b"first"})
+    assert not record(store, run=run, findings=[finding("recall", due + HOUR)], ledgers={"recall": b"second"})
+    assert store.decisions.ledgers() == {"recall": b"first"}
+
+
+def test_evidence_is_not_kept_where_its_findings_could_not_be_written(store: Store) -> None:
+    record(store, ledgers={"recall": b"first"})
+    unwritable = transition("recall", "firing", MONDAY, key=None)
+    with pytest.raises(Exception, match=r"(?i)null"):
+        record(store, ledgers={"recall": b"second"}, transitions=[unwritable])
+    assert store.decisions.ledgers() == {"recall": b"first"}
