@@ -69,7 +69,7 @@ def test_a_page_fires_at_its_first_look_and_says_evidence_share_onset_and_budget
     assert found.details["evidence"]["budget"] == 90
     low, high = found.details["evidence"]["interval"]
     assert low < 0.28 * 20 / 32 < high  # onsets are dated to the day: twelve hours of it were as usual
-    assert "UTC" in found.message
+    assert f"since {found.onset:%a} {found.onset.day}" in found.message
 
 
 def test_a_language_that_is_well_says_its_evidence_and_no_onset(engine: Engine):
