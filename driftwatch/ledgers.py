@@ -27,7 +27,8 @@ log = logging.getLogger(__name__)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_CATCH_UP = timedelta(days=35)
 """After a longer absence only the newest days are folded in."""
-MOST_WATCHED = 64
+SOME = 0.01
+"""Of the largest evidence among segments: what has less of its own is not named beside it."""
 VERSION = 1
 """Of what is kept: another number where what the arrays hold gets another meaning."""
 ARRAYS = ("block", "counts", "odd", "carry", "ledgers", "recent", "settled")
@@ -128,7 +129,8 @@ class Account:
         if not segments or (POOLED not in segments and not everybodys):
             return set(segments)
         rows = self.watched.ledger.explaining(self.open_book, quantity, found)
-        own = {self.watched.segments[row] for row in rows}
+        least = SOME * float(self.standing.evidence.max())
+        own = {self.watched.segments[row] for row in rows if self.standing.evidence[row] >= least}
         return own | (set(segments) - {POOLED}) if own else {POOLED}
 
     def recovered(self, segment: str) -> bool | None:

@@ -122,6 +122,9 @@ class Weighed:
         days, share = float(account.standing.evidence[row]), float(account.standing.share[row])
         limit = self.limits[finding.check]
         pages = (finding.check, finding.segment) in self.decided
+        if pages:
+            # What passed the budget may be the pooled ledger, of which this segment is the explanation.
+            days = max(days, account.standing.total)
         finding = replace(finding, evidence=days, share=share, pages=pages)
         if finding.verdict == "ok" and account.recovered(finding.segment) and account.watched.check.past_floor(finding):
             finding = replace(finding, message=f"{finding.message}; the newest hours are as usual again")

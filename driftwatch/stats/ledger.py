@@ -254,16 +254,19 @@ class Ledger:
     def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
         """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it.
 
-        A change that is smaller than the floor is taken to be as large: no counts tell a smaller one from none.
+        A change that is smaller than the floor is taken to be as large: no counts tell a smaller one from none. What is
+        left of it must be smaller than the floor, too: at its first hours a change may have looked larger than it is.
         """
         share = self.shares[quantity]
         open_blocks = np.stack([book.counts[0] - book.counts[1], book.counts[1]])
         n, hits, expected = np.concatenate([book.recent, open_blocks])[:, :, row, share].T
         variance = self._variance(n, expected, row, share)
         side = float(self.stakes.side[row, quantity])
-        moved = side * max(side * effect, float(self.stakes.floor[row, quantity])) * n
+        floor = float(self.stakes.floor[row, quantity])
+        moved = side * max(side * effect, floor) * n
         gain = np.where(n > 0, (moved**2 / 2 - moved * (hits - expected)) / np.maximum(variance, 1e-12), 0.0)
-        return bool(gain[::-1].cumsum().max() >= OVER)
+        left = side * (hits - expected)[::-1].cumsum() < floor * n[::-1].cumsum()
+        return bool((left & (gain[::-1].cumsum() >= OVER)).any())
 
     def explaining(self, book: Book, quantity: int, onset: Onset) -> list[int]:
         """The segments whose own change explains that of the pooled row since ``onset``; none if it is everybody's.
