@@ -53,7 +53,7 @@ def test_scores_as_in_the_baseline_are_ok():
 
 
 def test_a_certain_but_small_gap_does_not_fail():
-    finding = score_drift().judge(sample_window(scores(20_000, 0.68)), baseline(20_000), None)
+    finding = score_drift(min_effect=0.1).judge(sample_window(scores(20_000, 0.68)), baseline(20_000), None)
     assert finding.p_value < 0.001
     assert (finding.verdict, finding.effect < 0.1) == ("ok", True)
 
