@@ -2,9 +2,8 @@
 
     traffic = Traffic(Nuisance(), seed=1, changes=[Change(start_day=40, what="score", size=0.03, langs=(9,))])
     baseline = [day.units() for day in traffic.days(28)]
-    cuts = quantile_cuts(baseline, QUANTILES)
     for day in traffic.days(365):
-        counts = score_shares(day.units(), cuts)
+        units = day.units()
 
 Days come one at a time and are forgotten; the same seed gives the same days with and without changes. A year of 24,000
 queries a day takes some seconds on one processor.
@@ -12,7 +11,7 @@ queries a day takes some seconds on one processor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Self
 
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 
 MONDAY = 19_723
 """2024-01-01, in days since 1970."""
-QUANTILES = (0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95)
 OUTCOMES = ("empty", "abstained", "down")
 LANGUAGES = (
     *("en", "de", "fr", "es", "it", "pt", "nl", "pl", "ja", "zh"),
@@ -376,58 +374,3 @@ def _logit(p: Floats) -> Floats:
 
 def _expit(x: Floats) -> Floats:
     return 1 / (1 + np.exp(-x))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Counts:
-    """Counts of units by hour and language: what a ``Shares`` of the product holds."""
-
-    step: Ints
-    """shape (T,): hours since 1970 UTC, ascending, without gaps."""
-    n: Floats
-    """shape (T, languages)"""
-    hits: Floats
-    """shape (T, languages, J)"""
-
-
-def quantile_cuts(units: Iterable[Day], quantiles: Sequence[float], languages: int = 20) -> Floats:
-    """Score quantiles of each language, shape (languages, J)."""
-    days = list(units)
-    score = np.concatenate([day.score for day in days])
-    lang = np.concatenate([day.lang for day in days])
-    found = ~np.isnan(score)
-    return np.array([np.quantile(score[found & (lang == k)], quantiles) for k in range(languages)])
-
-
-def score_shares(units: Day, cuts: Floats) -> Counts:
-    """Per hour and language: units with a score, and how many of them lie below each cut."""
-    languages, rungs = cuts.shape
-    found = np.flatnonzero(~units.empty)
-    lang = units.lang[found]
-    rung = (units.score[found][:, None] >= cuts[lang]).sum(axis=1)
-    place = ((units.hour[found] - _start(units)) * languages + lang) * (rungs + 1) + rung
-    table = np.bincount(place, minlength=24 * languages * (rungs + 1)).reshape(24, languages, rungs + 1)
-    below = np.cumsum(table, axis=2).astype(np.float64)
-    return Counts(_start(units) + np.arange(24), below[:, :, -1], below[:, :, :-1])
-
-
-def outcome_shares(units: Day, languages: int = 20, outcomes: Sequence[str] = OUTCOMES) -> dict[str, Counts]:
-    """Per outcome, hour and language: units that count, and the hits among them (J = 1)."""
-    place, cells = (units.hour - _start(units)) * languages + units.lang, 24 * languages
-    steps, found = _start(units) + np.arange(24), {}
-    for of in outcomes:
-        counts, hit = units.outcome(of)
-        n = np.bincount(place[counts], minlength=cells).reshape(24, languages)
-        hits = np.bincount(place[hit], minlength=cells).reshape(24, languages, 1)
-        found[of] = Counts(steps, n.astype(np.float64), hits.astype(np.float64))
-    return found
-
-
-def joined(days: Iterable[Counts]) -> Counts:
-    """Many days as one."""
-    every = list(days)
-    return Counts(*(np.concatenate([getattr(day, name) for day in every]) for name in ("step", "n", "hits")))
-
-
-def _start(units: Day) -> int:
-    return (MONDAY + units.index) * 24

@@ -6,18 +6,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from _traffic import (
-    DOUBLES,
-    QUANTILES,
-    Change,
-    Day,
-    Nuisance,
-    Traffic,
-    joined,
-    outcome_shares,
-    quantile_cuts,
-    score_shares,
-)
+from _counts import QUANTILES, joined, outcome_shares, quantile_cuts, score_shares
+from _traffic import DOUBLES, Change, Day, Nuisance, Traffic
 
 SMALL = Nuisance(queries_per_day=4000.0)
 
