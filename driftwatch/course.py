@@ -159,7 +159,7 @@ def _look(courses: Mapping[str, _Course], step: int, limit: float) -> Iterator[P
 
     def matters(check: str, segment: str) -> bool:
         onset, _ = accounts[check].onset(segment)
-        return abs(onset.effect) >= onset.floor
+        return onset.matters
 
     decided = decide(standings, limit, accounts.keys(), matters)
     for name, one in due.items():

@@ -66,7 +66,7 @@ class Weighing:
     def _decided(self, accounts: Mapping[str, Account], standings: Mapping[str, Standing]) -> list[Place]:
         def matters(check: str, segment: str) -> bool:
             onset, _ = accounts[check].onset(segment)
-            return abs(onset.effect) >= onset.floor
+            return onset.matters
 
         decided: list[Place] = []
         for severity in ("page", "warn"):

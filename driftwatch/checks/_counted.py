@@ -113,13 +113,17 @@ def watch(check: Counted, reference: Window, needed: float) -> Watched | None:
 
 
 def segments_of(counted: Shares, check: Counted) -> tuple[str, ...]:
-    """The languages with enough units for a ledger of their own, and the rest of them as one."""
+    """The languages with enough units for a ledger of their own, and the rest of them as one.
+
+    Where only the pooled ledger counts they are told apart all the same: what is expected of it is the sum of what is
+    expected of them, so that another mix of languages is no change.
+    """
     days = max(len(np.unique(counted.step // 24)), 1)
     per_day = counted.n.sum(axis=0) / days
     thick = [
         name
         for name, units in zip(counted.segments, per_day, strict=True)
-        if check.by and units >= check.fewest_units and name != UNDETERMINED
+        if units >= check.fewest_units and name != UNDETERMINED
     ]
     return (*thick, REST)
 

@@ -83,7 +83,7 @@ def _a_day(measured: Measured) -> float:
 
 
 def _at_size(vary: Dispersion, size: float, known: float) -> float:
-    """The dispersion of days that hold ``size`` units, from that of days of ``known``: luck of a day is shared by all."""
+    """The dispersion of days that hold ``size`` units, from that of days of ``known``: a day's luck is all's."""
     return 1 + (vary.factor - 1) * size / known
 
 

@@ -184,7 +184,7 @@ class Rate(Counted):
 
     def _is_past_floor(self, effect: float, usual: float) -> bool:
         wrong_way = {"up": effect, "down": -effect, "both": abs(effect)}[self.side]
-        return wrong_way >= max(self.min_effect, self.min_ratio * usual) - 1e-12
+        return wrong_way >= max(self.min_effect, self.min_ratio * min(usual, 1 - usual)) - 1e-12
 
     def _change_message(self, facts: dict[str, Any]) -> str:
         low, high = (100 * bound for bound in facts["interval"])

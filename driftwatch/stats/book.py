@@ -14,9 +14,11 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
-FAST_BETS = (4.0, 8.0)
+FAST_BETS = (2.0, 8.0)
+RARE_BETS = (4.0, 8.0)
 """Bets, as multiples of the floor."""
-LANES = ((SLOW_BETS, slice(0, len(SLOW_BETS))), (FAST_BETS, slice(len(SLOW_BETS), None)))
+LANES = (slice(0, len(SLOW_BETS)), slice(len(SLOW_BETS), None))
+"""Where the bets of each lane are in a book."""
 BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
 LAG = 14
 """Blocks that must have passed before a block is taken for normal."""

@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 
 from driftwatch.stats.book import (
     BET_WEIGHTS,
+    FAST_BETS,
     LAG,
     LANES,
     NEVER,
+    RARE_BETS,
+    SLOW_BETS,
     Book,
     aged,
     counts_so_far,
     cuts_of,
 )
 from driftwatch.stats.interval import dispersed_share
-from driftwatch.stats.normal import FAST, Normal, bucket_of
+from driftwatch.stats.normal import Normal, bucket_of
 from driftwatch.stats.seasonal import SMALLEST
 from driftwatch.stats.shares import Shares
 
@@ -75,7 +78,7 @@ def stakes(normal: Normal) -> Stakes:
     share = [quantity.share for quantity in normal.quantities]
     level, error = normal.level[:, share], normal.error[:, share]
     relative = np.array([quantity.relative for quantity in normal.quantities])
-    scale = np.where(relative, level, 1.0)
+    scale = np.where(relative, np.minimum(level, 1 - level), 1.0)
     tolerance = scale * np.array([quantity.tolerance for quantity in normal.quantities])
     floor = np.maximum(
         scale * np.array([quantity.floor for quantity in normal.quantities]),
@@ -92,8 +95,8 @@ class Worlds:
     """What a block is compared with; every array of shape (S + 1, Q), ``k`` of (T, S + 1, Q)."""
 
     offset: Floats
-    tolerance: Floats
-    floor: Floats
+    error: Floats
+    """What is tolerated at least, since the baseline is an estimate."""
     k: Floats
     """(1 - rho) / rho: how sure the share of a block is."""
 
@@ -113,6 +116,12 @@ class Onset:
     floor: float
     """The smallest effect that matters."""
 
+    @property
+    def matters(self) -> bool:
+        """Whether the effect is past its floor, and its interval does not hold the effect of no change."""
+        low, high = self.interval
+        return abs(self.effect) >= self.floor and not low <= 0 <= high
+
 
 class Ledger:
     """Folds counts into books."""
@@ -124,7 +133,8 @@ class Ledger:
         self.odd_cap = cap if odd_cap is None else odd_cap
         self.stakes = stakes(normal)
         self.shares = np.array([quantity.share for quantity in normal.quantities], dtype=np.intp)
-        self.lengths = np.array([normal.block, normal.block // FAST])
+        self.lengths = np.array([normal.block, normal.block // normal.fast])
+        self.bets = (SLOW_BETS, RARE_BETS if normal.season is None else FAST_BETS)
         self.credit = self.lengths / 24
 
     def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
@@ -157,8 +167,8 @@ class Ledger:
             self._log_ratio(book, so_far[lane], odd[lane], bucket_of(step, int(self.lengths[lane])), lane)
             for lane in (0, 1)
         )
-        grown = [_multiplied(book.carry[..., LANES[0][1]], self.credit[0], slow)]
-        carry, quick = book.carry[..., LANES[1][1]], np.empty_like(fast)
+        grown = [_multiplied(book.carry[..., LANES[0]], self.credit[0], slow)]
+        carry, quick = book.carry[..., LANES[1]], np.empty_like(fast)
         for start, end in pairwise(cuts):
             quick[start:end] = _multiplied(carry, self.credit[1], fast[start:end])
             if end < len(step):
@@ -166,7 +176,7 @@ class Ledger:
         ledgers = np.concatenate([*grown, quick], axis=-1)
         days: Floats = ledgers @ BET_WEIGHTS
         days[:, silent] = 0
-        carried = np.concatenate([book.carry[..., LANES[0][1]], carry], axis=-1)
+        carried = np.concatenate([book.carry[..., LANES[0]], carry], axis=-1)
         block = np.array([book.block[0], int(step[-1]) // self.lengths[1]])
         return Book(
             int(step[-1]), block, so_far[:, -1], odd[:, :, -1], carried, ledgers[-1], book.recent, book.settled
@@ -178,7 +188,7 @@ class Ledger:
         if (now == book.block).all():
             return book
         carry, counts, odd = book.carry.copy(), book.counts.copy(), book.odd.copy()
-        for lane, (_, part) in enumerate(LANES):
+        for lane, part in enumerate(LANES):
             if now[lane] == book.block[lane]:
                 continue
             if book.block[lane] != NEVER:
@@ -199,10 +209,10 @@ class Ledger:
         What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a
         block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
         """
-        worlds, bets = self._worlds(book, bucket, lane), LANES[lane][0]
+        worlds, bets = self._worlds(book, bucket, lane), self.bets[lane]
         quantities = counts[:, :, :, self.shares]
         ratio = self._ratio_of(quantities, worlds, bets)
-        if self.normal.steps / (FAST if lane else 1) >= SEVERAL and (ratio > self.odd_cap).any():
+        if self.normal.steps / (self.normal.fast if lane else 1) >= SEVERAL and (ratio > self.odd_cap).any():
             above, below = odd[:, :, :, :, self.shares]
             without = quantities - np.where(self.stakes.side > 0, above, below)
             ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.odd_cap))
@@ -212,20 +222,23 @@ class Ledger:
 
     def _worlds(self, book: Book, bucket: NDArray[np.int64], lane: int) -> Worlds:
         offset, shrink = self._refined(book)
-        tolerance = np.maximum(self.stakes.tolerance, STANDARD_ERRORS * self.stakes.error * shrink)
         rho = self.normal.rho[lane][bucket][:, :, self.shares]
-        floor = np.maximum(self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
-        return Worlds(offset, tolerance, floor, (1 - rho) / rho)
+        return Worlds(offset, STANDARD_ERRORS * self.stakes.error * shrink, (1 - rho) / rho)
 
     def _ratio_of(self, counts: Floats, worlds: Worlds, bets: tuple[float, ...]) -> Floats:
         """shape (T, S + 1, Q, bets), of counts (T, 3, S + 1, Q)."""
         n, hits, expected = counts[:, 0], counts[:, 1], counts[:, 2]
         share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-        scale = np.where(self.stakes.relative, share / self.normal.level[:, self.shares], 1.0)
+        level = self.normal.level[:, self.shares]
+        here = np.minimum(share, 1 - share) / np.minimum(level, 1 - level)
+        scale = np.where(self.stakes.relative, here, 1.0)
         share = _within(share + scale * worlds.offset, share)
-        scale = scale * self.stakes.side
-        null = _within(share + scale * worlds.tolerance, share)
-        moved = _within(share[..., None] + (scale * worlds.floor)[..., None] * np.array(bets), share[..., None])
+        # The baseline's own error is no smaller where less is expected.
+        tolerance = np.maximum(scale * self.stakes.tolerance, worlds.error)
+        floor = np.maximum(scale * self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
+        null = _within(share + self.stakes.side * tolerance, share)
+        bet = (self.stakes.side * floor)[..., None] * np.array(bets)
+        moved = _within(share[..., None] + bet, share[..., None])
         ratio = _beta_binomial(hits[..., None], n[..., None], moved, worlds.k[..., None])
         ratio -= _beta_binomial(hits, n, null, worlds.k)[..., None]
         return np.where((n > NO_UNITS)[..., None], ratio, 0.0)

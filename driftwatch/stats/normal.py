@@ -20,8 +20,10 @@ Floats = NDArray[np.float64]
 
 BUCKETS = 24
 """Lengths of a partial block that are told apart."""
-FAST = 4
+FAST = 6
 """Blocks of the fast lane in one of the slow lane."""
+FAST_RARE = 4
+"""The same for what is rare and lasts, such as a lost canary: the blocks of an hour after it are no news."""
 PRIOR_BLOCKS = 14.0
 """How many blocks of its own a segment needs to weigh as much as the median of all segments."""
 SMALLEST_RHO = 1e-5
@@ -45,7 +47,7 @@ class Quantity:
     weight: float
     """Of its check's budget; those of a check sum to one."""
     relative: bool = False
-    """Whether floor and tolerance are multiples of the expected share."""
+    """Whether floor and tolerance are multiples of the expected share, or of what is left of one, if that is less."""
     least: float = 0.0
     """The floor is never below this share, when it is relative."""
     fewest: float = 0.0
@@ -79,6 +81,8 @@ class Normal:
     """shape (S + 1,): units of a step."""
     steps: float
     """Steps in a block of the slow lane."""
+    fast: int
+    """Blocks of the fast lane in one of the slow lane."""
     blocks: int
     """Blocks of the baseline."""
 
@@ -115,9 +119,11 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     everybody = np.ones(len(baseline.segments), bool)
     n, hits, expected = (with_pooled(each, everybody) for each in scaled(baseline, season, units))
     off = (hits - expected).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
-    slow, fast = (Prefixes.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // FAST))
-    lengths = correlation(baseline.step, n, hits, expected + off * n, block)
-    rho = np.stack([lengths, lengths[_shorter()]])
+    rare = baseline.expected is not None
+    parts = FAST_RARE if rare else FAST
+    slow, fast = (Prefixes.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
+    lengths = correlation(baseline.step, n, hits, expected + off * n, block, rare=rare)
+    rho = np.stack([lengths, lengths[_shorter(parts)]])
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
     inflation = (1 + lag) / (1 - lag) * _upper(slow.blocks + PRIOR_BLOCKS)
     units_seen = np.maximum(n.sum(axis=0), 1e-9)
@@ -135,6 +141,7 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
         (n / units).sum(axis=0)[:, 0] / days,
         (n / units).mean(axis=0)[:, 0],
         len(baseline) / max(slow.blocks, 1),
+        parts,
         slow.blocks,
     )
 
@@ -173,7 +180,7 @@ class Prefixes:
         spread = np.sqrt(self._spread(rho))
         z = np.where(spread > 0, self.residual[:, -1] / np.maximum(spread, 1e-12), 0.0)
         raw = (z[1:] * z[:-1]).sum(axis=(0, 1)) / np.maximum((z**2).sum(axis=(0, 1)), 1e-9)
-        lag: Floats = np.clip(raw + (1 + 4 * np.maximum(raw, 0)) / max(self.blocks, 1), 0.0, 0.8)
+        lag: Floats = np.clip(raw + (1 + 4 * np.maximum(raw, 0)) / max(self.blocks, 1), 0.0, 0.95)
         return lag
 
     def error(self, rho: Floats, inflation: Floats) -> Floats:
@@ -188,11 +195,14 @@ class Prefixes:
         return spread
 
 
-def correlation(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int) -> Floats:
+def correlation(
+    step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int, *, rare: bool = False
+) -> Floats:
     """shape (BUCKETS, S + 1, J): within stretches of every length, falling with the length.
 
     By moments, over all stretches of the baseline that are so long, wherever they begin; a segment's own is drawn
-    towards the median of all segments and is never below it, since what happened to others can happen to it.
+    towards the median of all segments and is never below it, since what happened to others can happen to it. ``rare``:
+    towards their mean, where what happens is so rare that most segments have not seen it (a canary that is lost).
     """
     width = max(block // BUCKETS, 1)
     place = (step - step[0]) // width
@@ -208,20 +218,23 @@ def correlation(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floa
         units, residual, variance = so_far[:, length:] - so_far[:, :-length]
         pairs = (variance * np.maximum(units - 1, 0)).sum(axis=0)
         excess = (residual**2).sum(axis=0) / freedom - variance.sum(axis=0)
-        rho[length - 1] = _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks)
+        rho[length - 1] = _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks, rare)
     return np.asarray(np.maximum.accumulate(rho[::-1], axis=0)[::-1])
 
 
-def _shrunk(own: Floats, known: NDArray[np.bool_], blocks: float) -> Floats:
+def _shrunk(own: Floats, known: NDArray[np.bool_], blocks: float, rare: bool) -> Floats:
     """shape (S + 1, J): each segment's correlation with what the others say of it."""
-    usual = _median(np.where(known, own, np.nan)[None, :-1])[0]
+    if rare:
+        usual = np.where(known, own, 0.0)[:-1].sum(axis=0) / np.maximum(known[:-1].sum(axis=0), 1)
+    else:
+        usual = _median(np.where(known, own, np.nan)[None, :-1])[0]
     drawn = np.maximum((own[:-1] * blocks + usual * PRIOR_BLOCKS) / (blocks + PRIOR_BLOCKS), usual)
     return np.asarray(np.clip(np.vstack([drawn, own[-1:]]), SMALLEST_RHO, LARGEST_RHO), np.float64)
 
 
-def _shorter() -> NDArray[np.int64]:
+def _shorter(parts: int) -> NDArray[np.int64]:
     """For each part of a block of the fast lane, the part of the slow lane's that is as long."""
-    lengths = np.ceil((np.arange(BUCKETS) + 1) / FAST).astype(np.int64) - 1
+    lengths = np.ceil((np.arange(BUCKETS) + 1) / parts).astype(np.int64) - 1
     return np.minimum(lengths, BUCKETS - 1)
 
 

@@ -46,11 +46,11 @@ def test_the_weights_of_all_segments_sum_to_one_and_the_rest_has_none_of_its_own
     assert np.ptp(watched.weights[:3]) == 0
 
 
-def test_without_languages_everything_is_one_segment():
+def test_without_by_languages_are_expected_one_by_one_and_only_the_pooled_ledger_counts():
     watched = watch(check(by=None), baseline(), 90.0)
     assert watched is not None
-    assert watched.segments == (REST, POOLED)
-    assert watched.weights.tolist() == [0.0, 1.0]
+    assert watched.segments == ("de", "en", "fr", REST, POOLED)
+    assert watched.weights.tolist() == [0.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize("by", ["lang", None])
@@ -87,7 +87,7 @@ def test_how_much_a_language_brings_is_judged_by_its_average_day():
     counted = stream(10, 2, 0.3, segments=("de", "en"))
     counted.n[:, 1] = 0.1
     assert segments_of(counted, check()) == ("de", REST)
-    assert segments_of(counted, check(by=None)) == (REST,)
+    assert segments_of(counted, check(by=None)) == ("de", REST)
 
 
 def test_one_block_of_small_bets_cannot_pass_the_limit():

@@ -318,7 +318,7 @@ def test_daily_and_weekly_sources_gather_evidence_step_by_step(every: int, block
     days = 12 * every / 24
     normal = learn(stream(2 * days, 200, 0.3, day=-2 * days, every=every, segments=MANY[:2]), (HALF,))
     ledger = Ledger(normal, cap=4.0)
-    assert ledger.lengths.tolist() == [block, block // 4]
+    assert ledger.lengths.tolist() == [block, block // normal.fast]
     quiet = stream(days / 2, 200, 0.3, every=every, segments=MANY[:2], seed=2)
     changed = stream(days / 2, 200, [0.6, 0.3], day=days / 2, every=every, segments=MANY[:2], seed=3)
     book, found = folded(ledger, Shares.joined([quiet, changed]))
