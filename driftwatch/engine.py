@@ -74,6 +74,7 @@ class Engine:
         self, checks: Sequence[Check], now: datetime, fresh: Mapping[str, Run]
     ) -> tuple[list[Finding], dict[str, bytes]]:
         """Every finding, and the evidence that each check carries to its next look."""
+        self.windows.begin()
         previous = self.store.decisions.last_findings()
         alerts = self.store.decisions.alerts()
         weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), fresh)

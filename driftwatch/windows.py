@@ -65,6 +65,7 @@ class Windows:
         self.watch = watch
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
+        self._look: dict[Hashable, Window] = {}
         self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
 
     def pair(self, check: Check, now: datetime, fresh: Run | None = None) -> Pair:
@@ -84,7 +85,9 @@ class Windows:
 
     def _current_hours(self, check: Check, now: datetime) -> Window:
         end = floor_hour(now)
-        current = self._read(check, end - check.window, end)
+        current = self._once(check, end - check.window, end)
+        if not check.learns_from:
+            return current
         return replace(current, canaries=self._canaries(check, end - check.window, now + JUST_AFTER))
 
     def _canaries(self, check: Check, start: datetime, end: datetime) -> Window | None:
@@ -127,7 +130,18 @@ class Windows:
 
     def read(self, check: Check, start: datetime, end: datetime) -> Window:
         """What ``check`` needs of ``[start, end)``."""
-        return self._read(check, start, max(start, end))
+        return self._once(check, start, max(start, end))
+
+    def begin(self) -> None:
+        """A new look: what was read for the last one may have grown since."""
+        self._look.clear()
+
+    def _once(self, check: Check, start: datetime, end: datetime) -> Window:
+        """What is read once a look, however many checks ask for it."""
+        key = (check.source, check.needs, check.embeds, start, end)
+        if key not in self._look:
+            self._look[key] = self._read(check, start, end)
+        return self._look[key]
 
     def whole_reference(self, check: Check, baseline: Baseline, fresh: Run | None = None) -> Window:
         """The whole baseline of ``check``, whatever hours its windows are compared with."""
