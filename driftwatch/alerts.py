@@ -2,7 +2,8 @@
 
 ::
 
-    ok ──bad──▶ pending ──`after` bad in a row──▶ firing ──`until` good in a row──▶ ok (resolved)
+    ok ──enough evidence─────────────────────────▶ firing ──`until` good in a row──▶ ok (resolved)
+    ok ──bad──▶ pending ──`after` bad in a row──▶ firing
                    └───────────good────────────▶ ok
     any ──`blind_after` unknown in a row──▶ blind ──known again──▶ where the finding says
 

@@ -293,7 +293,11 @@ def test_a_source_has_a_plain_name(name: str, tmp_path: Path) -> None:
         ("notify: [console]", "'notify[0]' must be a block of settings, not 'console'."),
         ("sources: live", "'sources' must be a block of named sources, not 'live'."),
         ("sources: {live: {kind: kanaries}}", "there is no kind 'kanaries' in sources. Did you mean 'canaries'?"),
-        ("checks: [{name: a}]", "'checks[0]' has no 'kind'. There are: canary, mix, rate, score_drift, volume."),
+        (
+            "checks: [{name: a}]",
+            "'checks[0]' has no 'kind'. "
+            "There are: canary, mix, predicted_quality, query_drift, rate, score_drift, volume.",
+        ),
         ("embedder: e5", "the embedder: it must be a block of settings, not 'e5'."),
         ("path: x", "this file has no setting 'path'. Remove it."),
         ("origins: x", "this file has no setting 'origins'. Remove it."),

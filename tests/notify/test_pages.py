@@ -22,7 +22,7 @@ def test_the_page_about_alerts_shows_the_diagram_of_the_code() -> None:
     source = (DOCS.parent / "driftwatch" / "alerts.py").read_text("utf-8")
     diagram = [line.strip() for line in source.splitlines() if "──▶" in line]
     page = (DOCS / "alerts.md").read_text("utf-8")
-    assert len(diagram) == 3
+    assert len(diagram) == 4
     assert all(line in page for line in diagram)
 
 

@@ -46,15 +46,15 @@ def test_an_alert_that_does_not_come_is_a_failure_with_its_line_and_what_was_sai
 
 
 def test_an_alert_that_comes_too_late_is_a_failure(tmp_path):
-    early = "expect: [{day: 20, within: 12h, check: canary recall, segment: de, is: firing}]\n"
+    early = "expect: [{day: 19, within: 12h, check: canary recall, segment: de, is: firing}]\n"
     missed, unexpected = failures(tmp_path, LOST, early)
-    assert "day 20 to day 20 12:00: canary recall in de is pending, expected to have been firing by then" in missed
-    assert "day 21 00:00: canary recall in de is firing, which nobody expected" in unexpected
+    assert "day 19 to day 19 12:00: canary recall in de is ok, expected to have been firing by then" in missed
+    assert "day 20 12:00: canary recall in de is firing, which nobody expected" in unexpected
 
 
 def test_an_alert_that_nobody_expected_is_a_failure_with_what_was_said(tmp_path):
     (failure,) = failures(tmp_path, LOST, "quiet: [canary recall]\n")
-    assert failure.startswith(f"{tmp_path}/scenario.yaml:6: day 21 00:00: canary recall in de is firing, ")
+    assert failure.startswith(f"{tmp_path}/scenario.yaml:6: day 20 12:00: canary recall in de is firing, ")
     assert "which nobody expected; what it said: recall R@10 fell from 1.00 to 0.50" in failure
 
 
@@ -63,7 +63,7 @@ def test_an_alert_after_it_had_to_be_over_is_a_failure(tmp_path):
     once = "expect:\n  - {day: 20, check: canary recall, segment: de, is: firing}\n"
     over = "  - {day: 22, check: canary recall, segment: de, is: resolved}\n"
     (failure,) = failures(tmp_path, twice, once, over, days=24)
-    assert "day 24 00:00: canary recall in de is firing, which nobody expected" in failure
+    assert "day 23 12:00: canary recall in de is firing, which nobody expected" in failure
 
 
 def test_a_false_alarm_before_anything_changed_is_not_excused_by_what_comes_later(tmp_path):
@@ -94,13 +94,13 @@ def test_what_held_says_since_when(tmp_path):
     script = scripted(tmp_path, LOST, "expect: [{day: 20, check: canary recall, segment: de, is: firing}]\n")
     (outcome,) = outcomes(play(script, tmp_path))
     assert (outcome.held, outcome.seen, outcome.line) == (True, "firing", f"{tmp_path}/scenario.yaml:6")
-    assert outcome.sentence == "day 20: canary recall in de is firing since day 21 00:00"
+    assert outcome.sentence == "day 20: canary recall in de is firing since day 20 12:00"
 
 
 def test_an_alert_that_came_too_late_is_told_with_the_day_on_which_it_came(tmp_path):
-    early = "expect: [{day: 20, within: 12h, check: canary recall, segment: de, is: firing}]\nmay: []\n"
+    early = "expect: [{day: 19, within: 12h, check: canary recall, segment: de, is: firing}]\nmay: []\n"
     missed, _ = failures(tmp_path, LOST, early)
-    assert "expected to have been firing by then; it came on day 21 00:00; what it said: " in missed
+    assert "expected to have been firing by then; it came on day 20 12:00; what it said: " in missed
 
 
 def test_a_check_that_may_say_something_is_no_failure(tmp_path):
