@@ -40,7 +40,7 @@ check: $(VENV)/.ready  ## what a commit must pass: format, lint, types, layers, 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -m $(FAST) --hypothesis-profile quick $(PYTEST)
+	$(BIN)/pytest -q -n 2 -m $(FAST) --hypothesis-profile quick $(PYTEST)
 
 promises: $(VENV)/.ready  ## the slow tests, and the promises that the benchmarks assert
 	$(BIN)/pytest -m slow --timeout 1800 $(PYTEST)

@@ -50,7 +50,7 @@ class Page:
     segment: str
     quantity: str
     evidence: float
-    """Days, of the segments that it is named for together."""
+    """Days, of this segment when it fired; what passed the budget may be the pooled ledger that it explains."""
     onset: Onset
     resolved: int | None = None
     """The last step that was counted when it was resolved; None: it was not."""
@@ -157,11 +157,7 @@ def _look(courses: Mapping[str, _Course], step: int, limit: float) -> Iterator[P
     standings = {name: each.state.standing for name, each in courses.items()}
     standings |= {name: account.standing for name, account in accounts.items()}
 
-    def matters(check: str, segment: str) -> bool:
-        onset, _ = accounts[check].onset(segment)
-        return onset.matters
-
-    decided = decide(standings, limit, accounts.keys(), matters)
+    decided = decide(standings, limit, accounts.keys(), lambda check, at: accounts[check].matters(at))
     for name, one in due.items():
         account = accounts[name]
         segments = account.named({segment for check, segment in decided if check == name})

@@ -23,6 +23,7 @@ from driftwatch._demo_show import Screen
 from driftwatch._demo_traffic import Crowd, read_phrases
 from driftwatch.errors import DriftwatchError
 from driftwatch.resources import shipped
+from driftwatch.show import quiet_logs
 
 if TYPE_CHECKING:
     from driftwatch.daemon import Daemon
@@ -49,7 +50,12 @@ def run_demo(directory: Path | None = None, *, days: int = 30, json: bool = Fals
     started = time.monotonic()
     screen = Screen(json)
     screen.opening(scenario, state, days)
-    with _quiet_logs(), help_centre(example, state) as service, _daemon(state, service.url, silent=json) as daemon:
+    # The story is told by the console receiver; the daemon's own log would drown it.
+    with (
+        quiet_logs(logging.WARNING),
+        help_centre(example, state) as service,
+        _daemon(state, service.url, silent=json) as daemon,
+    ):
         _warm(service, crowd, daemon, screen)
         _play(scenario, crowd, service, daemon, screen, days)
         outcomes = judge(scenario, _transitions(daemon.store), scenario.end_of(days))
@@ -70,19 +76,6 @@ def _new_state(example: Path, directory: Path | None) -> Path:
         else:
             shutil.copy(source, state / name)
     return state
-
-
-@contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """The story is told by the console receiver; the daemon's own log would drown it."""
-    logger = logging.getLogger("driftwatch")
-    before = logger.level
-    if logger.getEffectiveLevel() > logging.DEBUG:
-        logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextmanager

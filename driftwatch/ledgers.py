@@ -121,12 +121,14 @@ class Account:
         quantity = int(self.watched.strongest(self.days)[row])
         return self.watched.onset(self.open_book, row, quantity), quantity
 
+    def matters(self, segment: str) -> bool:
+        """Whether what ``segment`` differs by is worth waking somebody."""
+        return self.onset(segment)[0].matters
+
     def named(self, segments: Collection[str]) -> set[str]:
         """``segments`` as a person should be told them: those that explain it, or all languages, and never both."""
         found, quantity = self.onset(POOLED)
-        low, high = found.interval
-        everybodys = abs(found.effect) >= found.floor and not low <= 0 <= high
-        if not segments or (POOLED not in segments and not everybodys):
+        if not segments or (POOLED not in segments and not found.matters):
             return set(segments)
         rows = self.watched.ledger.explaining(self.open_book, quantity, found)
         least = SOME * float(self.standing.evidence.max())
@@ -198,13 +200,16 @@ class Ledgers:
 
     def _counted(self, watched: Watched, at: int, now: datetime, fresh: Run | None) -> Shares:
         since = max(moment_of(at + 1), floor_hour(now - LONGEST_CATCH_UP))
-        # The unit of evidence is a session or query of a whole day: what was counted at its first hour is not again.
-        start = moment_of(step_of(since) // 24 * 24)
         check = watched.check
+        # A sampled unit is a session or query of a whole day: what was counted at its first hour is not again.
+        start = moment_of(step_of(since) // 24 * 24) if check.needs == "sample" else since
         window = self.windows.read(check, start, now + JUST_AFTER if check.needs == "runs" else floor_hour(now))
         if fresh is not None:
             window = replace(window, runs=(*window.runs, fresh))
-        counted = watched.count(window).after(step_of(since) - 1)
+        return self.unexpected(watched.count(window).after(step_of(since) - 1))
+
+    def unexpected(self, counted: Shares) -> Shares:
+        """``counted`` without the hours in which a difference is expected."""
         expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
         return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
 
@@ -253,4 +258,4 @@ def step_of(moment: datetime) -> int:
 
 def moment_of(step: int) -> datetime:
     """The beginning of an hour since 1970 UTC."""
-    return EPOCH + step * HOUR
+    return EPOCH + int(step) * HOUR

@@ -64,15 +64,16 @@ class Weighing:
         }
 
     def _decided(self, accounts: Mapping[str, Account], standings: Mapping[str, Standing]) -> list[Place]:
-        def matters(check: str, segment: str) -> bool:
-            onset, _ = accounts[check].onset(segment)
-            return onset.matters
-
         decided: list[Place] = []
         for severity in ("page", "warn"):
             names = {check.name for check in self.watch.checks if check.severity == severity}
             drawing = {name: each for name, each in standings.items() if name in names}
-            paged = decide(drawing, self.ledgers.limit(severity), accounts.keys() & names, matters)
+            paged = decide(
+                drawing,
+                self.ledgers.limit(severity),
+                accounts.keys() & names,
+                lambda check, at: accounts[check].matters(at),
+            )
             for name in {check for check, _ in paged}:
                 segments = {segment for check, segment in paged if check == name}
                 decided += [(name, segment) for segment in accounts[name].named(segments)]

@@ -176,3 +176,22 @@ def _empty(url: str) -> None:
 def _plain(url: str) -> str:
     """The address as psycopg reads it."""
     return url.replace("postgresql+psycopg://", "postgresql://")
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project of ``tests.fakes.recorded``, to be copied."""
+    from tests.fakes.recorded import record
+
+    folder = tmp_path_factory.mktemp("recorded")
+    record(folder)
+    return folder
+
+
+@pytest.fixture
+def stores() -> Iterator[list[Store]]:
+    """Stores to be closed when the test is over."""
+    opened: list[Store] = []
+    yield opened
+    for store in opened:
+        store.close()

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,7 +19,7 @@ from driftwatch.stats.normal import learn
 from driftwatch.stats.shares import Shares
 from driftwatch.store import Store
 from driftwatch.types import POOLED, Baseline
-from tests.fakes.recorded import BREAKS, END, HOUR, copied, record, ticked
+from tests.fakes.recorded import BREAKS, END, HOUR, copied, ticked
 from tests.fakes.shares import HALF, START, known, stream, watched_of
 from tests.fakes.world import SCORES, append, make_world
 from tests.fakes.world import START as FIRST
@@ -185,21 +183,6 @@ def test_when_its_alert_is_over_a_language_gathers_evidence_again_from_zero():
 
 
 # --- over a store --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recorded")
-    record(folder)
-    return folder
-
-
-@pytest.fixture
-def stores() -> Iterator[list[Store]]:
-    opened: list[Store] = []
-    yield opened
-    for store in opened:
-        store.close()
 
 
 def engine_of(found: tuple[Watch, Store], stores: list[Store]) -> Engine:

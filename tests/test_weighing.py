@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -13,27 +12,12 @@ from driftwatch.engine import Engine
 from driftwatch.ledgers import State
 from driftwatch.store import Store
 from driftwatch.types import Finding
-from tests.fakes.recorded import BREAKS, HOUR, HOURLY, copied, record, ticked
+from tests.fakes.recorded import BREAKS, HOUR, HOURLY, copied, ticked
 from tests.fakes.world import START
 
 READY = START + timedelta(days=2)
 LATER = BREAKS + 20 * HOUR
 NAME = "empty results"
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("recorded")
-    record(folder)
-    return folder
-
-
-@pytest.fixture
-def stores() -> Iterator[list[Store]]:
-    opened: list[Store] = []
-    yield opened
-    for store in opened:
-        store.close()
 
 
 @pytest.fixture

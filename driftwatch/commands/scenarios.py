@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from driftwatch.commands import say
 from driftwatch.errors import ConfigError, ConfigErrors, DriftwatchError
-from driftwatch.show import safe
+from driftwatch.show import quiet_logs, safe
 
 if TYPE_CHECKING:
     from driftwatch.scenarios.reading import Script
@@ -29,7 +29,8 @@ def run(files: Sequence[Path], looks: str, *, jobs: int, json: bool) -> int:
 
     scripts = _read(files, _every(looks))
     results, started = [], time.monotonic()
-    with _quiet_logs(), _ended_by_signal(), _progress(looks_of(scripts)) as advance:
+    # What sources and checks complain of is what is tested, and is in the findings.
+    with quiet_logs(logging.CRITICAL), _ended_by_signal(), _progress(looks_of(scripts)) as advance:
         for result in play_all(scripts, advance, jobs=jobs):
             results.append(result)
             if not json:
@@ -65,19 +66,6 @@ def _read(files: Sequence[Path], every: timedelta | None) -> list[Script]:
     if wrong:
         raise ConfigErrors(wrong)
     return scripts
-
-
-@contextmanager
-def _quiet_logs() -> Iterator[None]:
-    """What sources and checks complain of is what is tested, and is in the findings."""
-    logger = logging.getLogger("driftwatch")
-    before = logger.level
-    if logger.getEffectiveLevel() > logging.DEBUG:
-        logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 @contextmanager

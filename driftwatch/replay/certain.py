@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.checks._canaries import Asked, read
-from driftwatch.checks._counted import Counted, Watched
+from driftwatch.checks._counted import Watched
 from driftwatch.checks.canary import Canary
 from driftwatch.checks.rate import Rate
 from driftwatch.replay.cadence import HOUR
@@ -111,8 +111,3 @@ def _sum(asked: list[Asked]) -> Asked:
     rotten = tuple(query_id for each in asked for query_id in each.rotten)
     assert errors is not None
     return Asked(outcomes, rotten, errors, None)
-
-
-def needs_every_look(check: Counted) -> bool:
-    """Whether nothing can be told of ``check`` without asking it."""
-    return check.needs == "runs" and not isinstance(check, Canary)

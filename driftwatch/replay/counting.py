@@ -55,9 +55,7 @@ class RecordedLedgers(Ledgers):
         return pieces[number]
 
     def _direct(self, watched: Watched, start: datetime, end: datetime) -> Shares:
-        counted = watched.count(self.windows.read(watched.check, start, end))
-        expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
-        return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
+        return self.unexpected(watched.count(self.windows.read(watched.check, start, end)))
 
 
 class RecordedWeighing(Weighing):

@@ -10,8 +10,9 @@ from heapq import merge
 
 from driftwatch.checks import Check
 from driftwatch.config import Watch, schedule_of
+from driftwatch.ledgers import moment_of
 from driftwatch.replay.cadence import HOUR
-from driftwatch.replay.record import Extent, Record, moment_of
+from driftwatch.replay.record import Extent, Record
 from driftwatch.schedule import Schedule
 
 JUST_BEFORE = timedelta(microseconds=1)

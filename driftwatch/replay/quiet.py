@@ -12,11 +12,12 @@ from driftwatch.checks import Check
 from driftwatch.checks._counted import Counted
 from driftwatch.config import Watch
 from driftwatch.course import Part, course
+from driftwatch.ledgers import moment_of, step_of
 from driftwatch.replay.cadence import HOUR
 from driftwatch.replay.events import MarkedEvent
 from driftwatch.replay.looks import Group
 from driftwatch.replay.playing import Player, play
-from driftwatch.replay.record import Record, hours_since_epoch, moment_of
+from driftwatch.replay.record import Record
 from driftwatch.replay.remembered import Rehearsal
 from driftwatch.replay.report import Quiet, Rate, Said, opened, said_of
 from driftwatch.replay.traffic import FOREVER
@@ -36,7 +37,7 @@ def loud_stretches(watch: Watch, said: Sequence[Said], events: Sequence[MarkedEv
     stretches += [(event.at, event.over) for event in events]
     if not events:
         stretches += _firing(said, end)
-    return [(hours_since_epoch(start), hours_since_epoch(over + HOUR_MORE)) for start, over in stretches]
+    return [(step_of(start), step_of(over + HOUR_MORE)) for start, over in stretches]
 
 
 def _firing(said: Sequence[Said], end: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -58,8 +59,8 @@ def weeks_of(record: Record, judged: datetime, end: datetime, loud: Sequence[Str
     """
     extents = record.extents.values()
     pace = max(-(-extent.pace // HOUR) for extent in extents)
-    start, last = hours_since_epoch(min(extent.start for extent in extents)), hours_since_epoch(end)
-    later = quiet_weeks(max(start, hours_since_epoch(judged)), last, loud, pace)
+    start, last = step_of(min(extent.start for extent in extents)), step_of(end)
+    later = quiet_weeks(max(start, step_of(judged)), last, loud, pace)
     if len(later) >= FEWEST:
         return later, ()
     every = quiet_weeks(start, last, loud, pace)
@@ -72,7 +73,7 @@ def weeks_of(record: Record, judged: datetime, end: datetime, loud: Sequence[Str
 
 def quiet_run(player: Player, groups: Sequence[Group], weeks: Weeks, count: int, end: datetime) -> Quiet:
     """Play ``count`` weeks drawn from ``weeks``; the same seed draws the same."""
-    draw = Draw.of(weeks, count, hours_since_epoch(end), np.random.default_rng(SEED))
+    draw = Draw.of(weeks, count, step_of(end), np.random.default_rng(SEED))
     told = {severity: [*counted_pages(player, groups, draw, severity)] for severity in ("page", "warn")}
     plain = _plain_pages(player, groups, draw)
     for each in plain:
@@ -124,7 +125,7 @@ def _looks(group: Group, check: Counted, steps: NDArray[np.int64], draw: Draw) -
     """After which steps it is looked at: with every run, or as often as it looked in the record."""
     if check.needs == "runs" or len(group.moments) < 2:
         return np.unique(steps)
-    gaps = np.diff([hours_since_epoch(moment) for moment in group.moments])
+    gaps = np.diff([step_of(moment) for moment in group.moments])
     gap = max(1, int(np.median(gaps)))
     return np.arange(draw.start + gap - 1, draw.end, gap)
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.config import Watch
-from driftwatch.replay.cadence import HOUR, cadence
-from driftwatch.replay.traffic import EPOCH, FOREVER
+from driftwatch.ledgers import moment_of, step_of
+from driftwatch.replay.cadence import cadence
+from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
 from driftwatch.types import Baseline
 from driftwatch.windows import Learning, Windows, floor_hour
@@ -22,16 +23,6 @@ MOST_KEPT = 400
 """Reference windows held in memory."""
 
 T = TypeVar("T")
-
-
-def hours_since_epoch(moment: datetime) -> int:
-    """Whole hours since 1970 UTC."""
-    return int((moment - EPOCH) // HOUR)
-
-
-def moment_of(hour: int) -> datetime:
-    """The beginning of an hour since 1970 UTC."""
-    return EPOCH + int(hour) * HOUR
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +78,7 @@ class Record(Windows):
 
     def is_dense(self, source: str) -> bool:
         """Whether canaries were asked more than once an hour."""
-        times = [hours_since_epoch(at) for at in self.store.canaries.times(source)]
+        times = [step_of(at) for at in self.store.canaries.times(source)]
         return len(times) > len(set(times))
 
     def _of_settings(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
@@ -110,7 +101,7 @@ class Record(Windows):
 
     def _extent(self, name: str, gives: str) -> Extent:
         hours = self._run_hours(name) if gives == "runs" else self._traffic_hours(name)
-        first, last = (hours_since_epoch(floor_hour(edge)) for edge in self.span)
+        first, last = (step_of(floor_hour(edge)) for edge in self.span)
         inside = hours[(hours >= first) & (hours < last)]
         return Extent(name, gives, inside, cadence(inside))
 
@@ -119,7 +110,7 @@ class Record(Windows):
         return np.unique(hours.astype("datetime64[h]").astype(np.int64))
 
     def _run_hours(self, name: str) -> NDArray[np.int64]:
-        times = [hours_since_epoch(at) for at in self.store.canaries.times(name)]
+        times = [step_of(at) for at in self.store.canaries.times(name)]
         return np.unique(np.array(times, dtype=np.int64))
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:

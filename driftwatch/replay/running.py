@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from driftwatch.config import BaselineSettings, Watch, load_watch
 from driftwatch.errors import DriftwatchError
+from driftwatch.ledgers import step_of
 from driftwatch.replay import projects
 from driftwatch.replay.cadence import HOUR, named
 from driftwatch.replay.detections import attributed, detections
@@ -19,7 +20,7 @@ from driftwatch.replay.looks import Group, groups
 from driftwatch.replay.playing import Player, cannot_feed, play
 from driftwatch.replay.quiet import loud_stretches, quiet_run, weeks_of
 from driftwatch.replay.reading import Progress, Taken, read_logs
-from driftwatch.replay.record import Extent, Record, hours_since_epoch
+from driftwatch.replay.record import Extent, Record
 from driftwatch.replay.recorded_runs import read_runs
 from driftwatch.replay.remembered import Rehearsal
 from driftwatch.replay.report import DAY, QUARTER, Proposal, Quiet, Rate, Recorded, Report, Said, opened, said_of
@@ -208,7 +209,7 @@ class _Replay:
     ) -> tuple[Proposal, ...]:
         """The tuning."""
         weeks, _ = self._weeks(said, judged)
-        return tuple(proposals(player, looks, weeks, hours_since_epoch(self.end), self.progress))
+        return tuple(proposals(player, looks, weeks, step_of(self.end), self.progress))
 
     def _weeks(self, said: Sequence[Said], judged: datetime) -> tuple[Weeks, tuple[str, ...]]:
         """The quiet weeks of the record."""

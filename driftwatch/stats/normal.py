@@ -28,6 +28,7 @@ PRIOR_BLOCKS = 14.0
 """How many blocks of its own a segment needs to weigh as much as the median of all segments."""
 SMALLEST_RHO = 1e-5
 LARGEST_RHO = 0.9
+LARGEST_LAG = 0.95
 DOUBT = 0.1
 """The correlation is used at its upper bound of this one-sided level."""
 
@@ -121,7 +122,7 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     off = (hits - expected).sum(axis=0) / np.maximum(n.sum(axis=0), 1e-9)
     rare = baseline.expected is not None
     parts = FAST_RARE if rare else FAST
-    slow, fast = (Prefixes.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
+    slow, fast = (Blocks.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
     lengths = correlation(baseline.step, n, hits, expected + off * n, block, rare=rare)
     rho = np.stack([lengths, lengths[_shorter(parts)]])
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
@@ -147,51 +148,49 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prefixes:
-    """Counts of the first hours of every block, for every number of hours."""
+class Blocks:
+    """The counts of every block of the baseline; each of shape (D, S + 1, J)."""
 
     n: Floats
-    """shape (D, BUCKETS, S + 1, J): cumulative over the second axis."""
     residual: Floats
     variance: Floats
     """What chance alone would give."""
 
     @classmethod
-    def of(cls, step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int) -> Prefixes:
+    def of(cls, step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, block: int) -> Blocks:
         """From counts of shape (T, S + 1, J)."""
         names, place = np.unique(step // block, return_inverse=True)
-        bucket = bucket_of(step, block)
 
-        def cumulated(counts: Floats) -> Floats:
-            laid = np.zeros((len(names), BUCKETS, *counts.shape[1:]))
-            np.add.at(laid, (place, bucket), counts)
-            return laid.cumsum(axis=1)
+        def summed(counts: Floats) -> Floats:
+            laid = np.zeros((len(names), *counts.shape[1:]))
+            np.add.at(laid, place, counts)
+            return laid
 
-        units, mean = cumulated(n), cumulated(expected)
+        units, mean = summed(n), summed(expected)
         share = np.clip(mean / np.maximum(units, 1e-9), SMALLEST, 1 - SMALLEST)
-        return cls(units, cumulated(hits) - mean, units * share * (1 - share))
+        return cls(units, summed(hits) - mean, units * share * (1 - share))
 
     @property
     def blocks(self) -> int:
         return len(self.n)
 
     def lag(self, rho: Floats) -> Floats:
-        """shape (J,): lag-one correlation of whole blocks over all segments, corrected for its small-sample bias."""
+        """shape (J,): lag-one correlation of blocks over all segments, corrected for its small-sample bias."""
         spread = np.sqrt(self._spread(rho))
-        z = np.where(spread > 0, self.residual[:, -1] / np.maximum(spread, 1e-12), 0.0)
+        z = np.where(spread > 0, self.residual / np.maximum(spread, 1e-12), 0.0)
         raw = (z[1:] * z[:-1]).sum(axis=(0, 1)) / np.maximum((z**2).sum(axis=(0, 1)), 1e-9)
-        lag: Floats = np.clip(raw + (1 + 4 * np.maximum(raw, 0)) / max(self.blocks, 1), 0.0, 0.95)
+        lag: Floats = np.clip(raw + (1 + 4 * np.maximum(raw, 0)) / max(self.blocks, 1), 0.0, LARGEST_LAG)
         return lag
 
     def error(self, rho: Floats, inflation: Floats) -> Floats:
         """shape (S + 1, J): standard error of the mean share."""
         total = self._spread(rho).sum(axis=0) * inflation
-        error: Floats = np.sqrt(total) / np.maximum(self.n[:, -1].sum(axis=0), 1e-9)
+        error: Floats = np.sqrt(total) / np.maximum(self.n.sum(axis=0), 1e-9)
         return error
 
     def _spread(self, rho: Floats) -> Floats:
-        """shape (D, S + 1, J): variance of whole blocks."""
-        spread: Floats = self.variance[:, -1] * (1 + np.maximum(self.n[:, -1] - 1, 0) * rho[-1])
+        """shape (D, S + 1, J)."""
+        spread: Floats = self.variance * (1 + np.maximum(self.n - 1, 0) * rho[-1])
         return spread
 
 

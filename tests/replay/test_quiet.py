@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from driftwatch.errors import DriftwatchError
+from driftwatch.ledgers import step_of
 from driftwatch.replay.events import MarkedEvent
 from driftwatch.replay.projects import shipped_watch
 from driftwatch.replay.quiet import loud_stretches
-from driftwatch.replay.record import hours_since_epoch
 from driftwatch.replay.report import Report, Said
 from driftwatch.replay.running import Request, replay
 
@@ -97,7 +97,7 @@ def said(hours: float, event: str, onset: float | None = None) -> Said:
 
 
 def test_what_is_marked_is_loud_else_what_fired_since_its_onset() -> None:
-    first = hours_since_epoch(START)
+    first = step_of(START)
     told = [said(10, "firing", onset=4), said(20, "resolved"), said(40, "firing")]
     watch, end = shipped_watch(), START + 50 * HOUR
     assert loud_stretches(watch, told, (), end) == [(first + 4, first + 20), (first + 40, first + 50)]
