@@ -46,6 +46,10 @@ class AlertPolicy(BaseModel):
     """Unknown looks in a row before it is called blind."""
     remind: Duration | None = duration("24h")
     """How often an incident that nobody has acknowledged is repeated; null for never."""
+    reopen_within: Duration | None = duration("7 days")
+    """An alert that fires again so soon after it was resolved reopens its incident: it is told in the same thread and
+    counts as the same page. null for never.
+    """
 
     def override(
         self, *, after: int | None = None, until: int | None = None, blind_after: int | None = None
@@ -110,6 +114,8 @@ def _enter(alert: Alert, state: AlertState, now: datetime, incident: str) -> Ale
     """``alert`` as it enters ``state``."""
     entered = replace(alert, state=state, since=now)
     if state not in OPEN:
+        if alert.fired_at is not None:
+            entered = replace(entered, last_incident=alert.incident, resolved_at=now)
         return replace(entered, fired_at=None, reminded_at=None, acknowledged_by="", incident="")
     fired_at = alert.fired_at or now if state == "firing" else alert.fired_at
     return replace(entered, fired_at=fired_at, incident=alert.incident or incident)

@@ -102,7 +102,9 @@ class Engine:
         """Judge, decide and record: findings, alerts and transitions in one transaction."""
         with self._deciding:
             findings, ledgers = self._judge(checks, now, {})
-            decision = decide(findings, self.store.decisions.alerts(), self.policy, self._families(), now)
+            severities = {check.name: check.severity for check in self.watch.checks}
+            alerts = self.store.decisions.alerts()
+            decision = decide(findings, alerts, self.policy, self._families(), now, severities)
             self._record(findings, decision, now, run, ledgers)
         return Tick(tuple(findings), decision.transitions)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from driftwatch.alerts import OPEN, AlertPolicy, advance, incident_key, remind, retire, silenced_until
 from driftwatch.types import POOLED, Alert, Finding, Silence, Transition
@@ -26,22 +26,36 @@ def decide(
     policy: Callable[[str], AlertPolicy],
     families: Mapping[str, str],
     now: datetime,
+    severities: Mapping[str, str] | None = None,
 ) -> Decision:
     """Advance the alert of every finding; pure.
 
     A segment's alert joins the pooled segment's incident when that one is in the same trouble: the cause is not in the
-    segment.
+    segment. What fires soon after it was resolved reopens the incident that it was resolved in.
+
+    Args:
+        findings: what the checks said.
+        alerts: the alerts as they are.
+        policy: the alert policy of a check.
+        families: check -> its family.
+        now: the time of the look.
+        severities: check -> `page` or `warn`: a page never reopens what was only a warning. None: all are alike.
     """
+    kin = {check: (family, (severities or {}).get(check, "")) for check, family in families.items()}
     everywhere = {found.check: _trouble(found) for found in findings if found.segment == POOLED}
     current = dict(alerts)
     transitions: list[Transition] = []
     for finding in findings:
         key = (finding.check, finding.segment)
-        shared = _trouble(finding) == everywhere.get(finding.check)
-        place = POOLED if shared else finding.segment
-        incident = incident_for(finding.family, place, current.values(), families, now)
-        alert = current.get(key) or Alert(*key)
-        current[key], transition = advance(alert, finding, policy(finding.check), now, incident=incident)
+        alert, own = current.get(key) or Alert(*key), policy(finding.check)
+        incident = ""
+        if (trouble := _trouble(finding)) != "none" and not alert.incident:
+            place = POOLED if trouble == everywhere.get(finding.check) else finding.segment
+            incident = open_incident(finding.family, place, current.values(), families)
+            if not incident and trouble == "bad":
+                incident = incident_to_reopen(finding.check, place, current.values(), kin, own.reopen_within, now)
+            incident = incident or incident_key(finding.family, place, now)
+        current[key], transition = advance(alert, finding, own, now, incident=incident)
         if transition is not None:
             transitions.append(transition)
     transitions.sort(key=lambda each: each.segment != POOLED)  # the first one speaks for those of its incident
@@ -54,12 +68,37 @@ def _trouble(finding: Finding) -> str:
     return {"fail": "bad", "warn": "bad", "unknown": "unseen"}.get(finding.verdict, "none")
 
 
-def incident_for(family: str, segment: str, alerts: Iterable[Alert], families: Mapping[str, str], now: datetime) -> str:
-    """The open incident of a family and segment, else the name of a new one."""
+def open_incident(family: str, segment: str, alerts: Iterable[Alert], families: Mapping[str, str]) -> str:
+    """The open incident of a family and segment; empty: there is none."""
     for alert in alerts:
         if alert.incident and alert.segment == segment and families.get(alert.check) == family:
             return alert.incident
-    return incident_key(family, segment, now)
+    return ""
+
+
+def incident_to_reopen(
+    check: str,
+    segment: str,
+    alerts: Iterable[Alert],
+    kin: Mapping[str, tuple[str, str]],
+    within: timedelta | None,
+    now: datetime,
+) -> str:
+    """The incident in which an alert of this segment was resolved last, not longer than ``within`` ago; else empty.
+
+    ``kin``: check -> its family and severity; only an alert of the same kin as ``check`` counts.
+    """
+    if within is None or check not in kin:
+        return ""
+    lately = [
+        (alert.resolved_at, alert.last_incident)
+        for alert in alerts
+        if alert.segment == segment
+        and alert.resolved_at is not None
+        and now - alert.resolved_at <= within
+        and kin.get(alert.check) == kin[check]
+    ]
+    return max(lately, default=(now, ""))[1]
 
 
 def reminders(

@@ -125,13 +125,21 @@ def verdict_of(finding: Finding) -> str:
     return "learning" if finding.learning else finding.verdict
 
 
-def alerts_table(alerts: Iterable[Alert], timezone: str) -> Table:
-    """One row an alert that is not ok."""
+def alerts_table(alerts: Iterable[Alert], timezone: str, openings: Mapping[str, int]) -> Table:
+    """One row an alert that is not ok; ``openings``: incident -> how often it has opened."""
     rows = [
-        (each.state, each.check, each.segment, at(each.since, timezone), each.incident, each.acknowledged_by)
+        (
+            each.state,
+            each.check,
+            each.segment,
+            at(each.since, timezone),
+            each.incident,
+            str(openings.get(each.incident, "")),
+            each.acknowledged_by,
+        )
         for each in sorted(alerts, key=lambda each: (each.state, each.check, each.segment))
     ]
-    return table("", ("state", "check", "segment", "since", "incident", "acknowledged by"), rows)
+    return table("", ("state", "check", "segment", "since", "incident", "opened", "acknowledged by"), rows)
 
 
 def now_utc() -> datetime:

@@ -204,6 +204,10 @@ class Alert:
     acknowledged_by: str = ""
     incident: str = ""
     """The incident it belongs to while it is firing or blind."""
+    last_incident: str = ""
+    """The incident that it was resolved in last; reopened when it soon fires again."""
+    resolved_at: datetime | None = None
+    """When that was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +279,22 @@ class Incident:
     members: tuple[Member, ...]
     history: tuple[Transition, ...]
     """Every transition so far, oldest first."""
+
+    @property
+    def openings(self) -> tuple[datetime, ...]:
+        """When it opened, and when it opened again after all of its alerts had been over; never empty."""
+        found: list[datetime] = []
+        going_on: set[tuple[str, str]] = set()
+        closed: datetime | None = None
+        for each in self.history:
+            if each.after not in ("firing", "blind"):
+                going_on.discard((each.check, each.segment))
+                closed = closed if going_on else each.at
+                continue
+            if not going_on and each.at != closed:  # one look may end an alert and begin another
+                found.append(each.at)
+            going_on.add((each.check, each.segment))
+        return tuple(found) or (self.opened_at,)
 
     @property
     def state(self) -> Literal["firing", "blind", "resolved"]:

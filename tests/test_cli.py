@@ -171,6 +171,21 @@ def test_recorded_failures_become_an_alert_that_can_be_explained_and_acknowledge
     assert alert["acknowledged_by"] == "ann"
 
 
+def test_an_incident_that_was_over_and_fires_again_is_shown_with_all_of_its_openings(project: Path):
+    failing(project)
+    canaries = project / "canaries.jsonl"
+    canaries.write_text(canaries.read_text().replace('"gone-', '"doc-de-'))
+    for _ in range(2):
+        driftwatch("check", "--record", cwd=project)
+    failing(project)
+    shown = read(driftwatch("alerts", "--json", cwd=project))
+    (alert,) = shown["alerts"]
+    assert alert["last_incident"] == alert["incident"]
+    assert shown["openings"] == {alert["incident"]: 2}
+    assert len(read(driftwatch("explain", alert["incident"], "--json", cwd=project))["openings"]) == 2
+    assert f"{alert['incident']} has opened 2 times" in driftwatch("explain", alert["incident"], cwd=project).stdout
+
+
 def test_a_silence_has_an_end_an_author_and_a_reason(project: Path):
     done = driftwatch(
         "alerts", "silence", "canary recall", "--for", "2h", "--reason", "re-index", "--author", "ann", cwd=project

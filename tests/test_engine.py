@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from driftwatch.engine import Engine
+from driftwatch.pages import render_incident, render_overview
 from driftwatch.privacy import hashed
 from driftwatch.store import Store
 from driftwatch.types import Finding
@@ -132,6 +133,26 @@ def test_a_mended_language_is_resolved_after_until_good_looks(tmp_path, opened):
     assert open_alerts(engine) == {("canary recall", "de")}
     play(engine, now + 3 * SIX_HOURS, 1)
     assert open_alerts(engine) == set()
+
+
+def test_a_language_that_breaks_again_within_a_week_reopens_its_incident_and_is_reminded_of_anew(tmp_path, opened):
+    engine, now = learnt(tmp_path, opened, RECALL)
+    for _ in range(3):
+        BROKEN.add("de")
+        play(engine, now, 2)
+        BROKEN.clear()
+        play(engine, now + 2 * SIX_HOURS, 2)
+        now += 4 * SIX_HOURS
+    BROKEN.add("de")
+    play(engine, now, 1)
+    (incident,) = engine.store.decisions.recent_incidents()
+    assert incident.state == "firing"
+    assert len(incident.openings) == 4
+    assert [each.event for each in incident.history] == ["firing", "resolved"] * 3 + ["firing"]
+    (again,) = engine.remind(now + timedelta(hours=25))
+    assert (again.event, again.incident) == ("reminded", incident.incident_id)
+    shown = render_incident(engine.watch, engine.store, incident) + render_overview(engine.watch, engine.store, now)
+    assert shown.count(f"4 times since {incident.opened_at:%Y-%m-%d %H:%M} UTC") == 2
 
 
 def test_a_service_that_cannot_be_asked_is_blind_with_the_reason_and_never_recall_0(tmp_path, opened):

@@ -112,3 +112,81 @@ def test_an_incident_is_not_repeated_while_one_of_its_alerts_was_heard_of_lately
 def test_the_pooled_alert_speaks_for_the_languages_that_fire_with_it():
     findings = [found("canary recall", segment, "fail") for segment in ("de", "fr", "all")]
     assert decided(findings).transitions[0].segment == "all"
+
+
+# --- firing again --------------------------------------------------------------------------------------------------
+
+DAY = timedelta(days=1)
+LOOKS = tuple[str, str, Verdict, float]
+
+
+def incidents_of(*looks: LOOKS, policy: AlertPolicy = AT_ONCE, warns: tuple[str, ...] = ()) -> list[str]:
+    """The incident of each transition of these looks: check, segment, verdict and day; those of a day are one tick."""
+    severities = {check: "warn" if check in warns else "page" for check in FAMILIES}
+    alerts: dict[tuple[str, str], Alert] = {}
+    named: list[str] = []
+    for day in sorted({day for *_, day in looks}):
+        now = NOW + day * DAY
+        findings = [found(check, segment, verdict) for check, segment, verdict, at in looks if at == day]
+        decision = decide(findings, alerts, lambda _: policy, FAMILIES, now, severities)
+        alerts |= {(alert.check, alert.segment): alert for alert in decision.alerts}
+        named += [transition.incident for transition in decision.transitions]
+    return named
+
+
+def recall(verdict: Verdict, day: float, segment: str = "de", check: str = "canary recall") -> LOOKS:
+    return check, segment, verdict, day
+
+
+def test_what_fires_again_within_the_time_reopens_its_incident_however_often():
+    named = incidents_of(*(recall("fail" if day % 2 == 0 else "ok", 6 * day) for day in range(10)))
+    assert len(named) == 10
+    assert len(set(named)) == 1
+
+
+def test_what_fires_again_later_than_that_is_a_new_incident():
+    fired, resolved, late = incidents_of(recall("fail", 0), recall("ok", 1), recall("fail", 8.1))
+    assert fired == resolved != late
+    _, _, in_time = incidents_of(recall("fail", 0), recall("ok", 1), recall("fail", 8))
+    assert in_time == fired
+
+
+def test_nothing_is_reopened_where_nobody_wants_it():
+    never = AT_ONCE.model_copy(update={"reopen_within": None})
+    assert len(set(incidents_of(recall("fail", 0), recall("ok", 1), recall("fail", 2), policy=never))) == 2
+
+
+def test_another_check_of_the_family_reopens_the_incident_of_its_segment():
+    looks = (recall("fail", 0), recall("ok", 1), recall("fail", 2, check="canary rank"))
+    assert len(set(incidents_of(*looks))) == 1
+    assert len(set(incidents_of(*looks[:2], recall("fail", 2, check="empty results")))) == 2
+    assert len(set(incidents_of(*looks[:2], recall("fail", 2, segment="fr")))) == 2
+
+
+def test_a_page_does_not_reopen_what_was_a_warning():
+    looks = (recall("warn", 0), recall("ok", 1), recall("fail", 2, check="canary rank"))
+    assert len(set(incidents_of(*looks, warns=("canary recall",)))) == 2
+
+
+def test_blindness_neither_reopens_nor_is_reopened():
+    fired, _, blind = incidents_of(recall("fail", 0), recall("ok", 1), recall("unknown", 2), recall("unknown", 2.1))
+    assert fired != blind
+    looks = (recall("unknown", 0), recall("unknown", 0.1), recall("ok", 1), recall("fail", 2))
+    blind, sighted, fired = incidents_of(*looks)
+    assert blind == sighted != fired
+
+
+def test_trouble_everywhere_does_not_reopen_the_incident_of_one_language():
+    one = (recall("fail", 0), recall("ok", 1))
+    everywhere = tuple(recall("fail", 2, segment) for segment in ("de", "fr", "all"))
+    named = incidents_of(*one, *everywhere)
+    assert len(set(named[2:])) == 1
+    assert named[0] != named[2]
+
+
+def test_one_language_reopens_the_incident_that_it_shared_with_the_others():
+    everywhere = tuple(
+        recall(verdict, day, each) for verdict, day in (("fail", 0), ("ok", 1)) for each in ("de", "all")
+    )
+    named = incidents_of(*everywhere, recall("fail", 2))
+    assert len(set(named)) == 1

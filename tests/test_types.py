@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from driftwatch.types import TALLY_FIELDS, Alert, Finding, Incident, Member, Observation, Query, Sample, Tallies
+from driftwatch.types import (
+    TALLY_FIELDS,
+    Alert,
+    Finding,
+    Incident,
+    Member,
+    Observation,
+    Query,
+    Sample,
+    Tallies,
+    Transition,
+)
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 
@@ -129,3 +140,30 @@ def test_nouns_never_change() -> None:
 def test_an_incident_is_as_bad_as_its_worst_alert(states: list[str], resolved: bool, state: str) -> None:
     members = tuple(Member(Alert(f"check {n}", "all", each), None) for n, each in enumerate(states))  # type: ignore[arg-type]
     assert Incident("i1", "canaries", "all", NOW, NOW if resolved else None, members, ()).state == state
+
+
+def changes(*told: tuple[int, str, str]) -> Incident:
+    """(hour, check, the state it went to) a transition."""
+    history = tuple(
+        Transition(f"{hour}{check}", check, "de", "firing", "ok", after, NOW + timedelta(hours=hour), "i")  # type: ignore[arg-type]
+        for hour, check, after in told
+    )
+    return Incident("i", "canaries", "de", NOW, None, (), history)
+
+
+def test_an_incident_opens_again_when_all_of_its_alerts_had_been_over() -> None:
+    told = [
+        (0, "a", "firing"),
+        (1, "b", "firing"),
+        (2, "a", "ok"),
+        (3, "b", "blind"),
+        (4, "b", "ok"),
+        (9, "a", "firing"),
+    ]
+    assert [(at - NOW) / timedelta(hours=1) for at in changes(*told).openings] == [0, 9]
+    assert len(changes(*told[:5]).openings) == 1
+
+
+def test_an_incident_whose_alerts_take_turns_at_one_look_was_never_over() -> None:
+    assert changes((0, "a", "firing"), (5, "a", "ok"), (5, "b", "firing")).openings == (NOW,)
+    assert changes().openings == (NOW,)

@@ -12,7 +12,7 @@ from driftwatch.commands import opened, say
 from driftwatch.errors import DriftwatchError
 from driftwatch.schedule import duration
 from driftwatch.show import alerts_table, at, now_utc, table
-from driftwatch.types import Alert, Baseline, Finding, Silence
+from driftwatch.types import Alert, Baseline, Finding, Incident, Silence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -87,14 +87,15 @@ def alerts(config: Path, *, json: bool) -> None:
     with opened(config) as (watch, store):
         kept = [alert for alert in store.decisions.alerts().values() if alert.state != "ok"]
         silences = store.decisions.silences(now_utc())
-    shown: list[Table | str] = [alerts_table(kept, watch.timezone) if kept else "Nothing is wrong."]
+        openings = {each.incident_id: len(each.openings) for each in store.decisions.open_incidents()}
+    shown: list[Table | str] = [alerts_table(kept, watch.timezone, openings) if kept else "Nothing is wrong."]
     if silences:
         columns = ("check", "segment", "until", "author", "reason")
         rows = [
             (each.check, each.segment, at(each.until, watch.timezone), each.author, each.reason) for each in silences
         ]
         shown.append(table("silenced", columns, rows))
-    say(json, {"alerts": kept, "silences": silences}, *shown)
+    say(json, {"alerts": kept, "silences": silences, "openings": openings}, *shown)
 
 
 def acknowledge(config: Path, name: str, author: str, *, json: bool) -> None:
@@ -160,15 +161,24 @@ def explain(config: Path, name: str, *, json: bool) -> None:
 
     with opened(config) as (watch, store):
         newest = store.decisions.last_findings()
+        incident = store.decisions.incident(name)
         members = [(alert, newest.get((alert.check, alert.segment))) for alert in found(store, name)]
         evidence = [evidence_of(finding, watch, store) for _, finding in members if finding is not None]
         content = {
             "alerts": [
                 {"alert": alert, "finding": finding, "examples": _examples(finding, watch, store)}
                 for alert, finding in members
-            ]
+            ],
+            "openings": incident.openings if incident is not None else (),
         }
-    say(json, content, *(part for each in evidence for part in _shown(each)))
+    story = [_story(incident, watch.timezone)] if incident is not None and len(incident.openings) > 1 else []
+    say(json, content, *story, *(part for each in evidence for part in _shown(each)))
+
+
+def _story(incident: Incident, timezone: str) -> str:
+    """What is said of an incident that was over and opened again."""
+    opened = ", ".join(at(each, timezone) for each in incident.openings)
+    return f"{incident.incident_id} has opened {len(incident.openings)} times: {opened}"
 
 
 def _examples(finding: Finding | None, watch: Watch, store: Store) -> object:

@@ -74,8 +74,10 @@ def _way_on(message: Message) -> Block:
 
 
 def _times(message: Message) -> Block:
-    began = _date(message.opened_at)["text"]
-    return _mrkdwn(f"Began {began}, lasted {message.lasted}" if message.lasted else f"Since {began}")
+    began = _date(message.openings[-1])["text"]
+    times = len(message.openings)
+    again = f", {times} times since {_date(message.opened_at)['text']}" if times > 1 else ""
+    return _mrkdwn((f"Began {began}, lasted {message.lasted}" if message.lasted else f"Since {began}") + again)
 
 
 def _plain_facts(message: Message) -> list[Block]:

@@ -49,8 +49,10 @@ class Message:
     service: str
     incident_id: str
     opened_at: datetime
+    openings: tuple[datetime, ...]
+    """Several, when it was over in between."""
     lasted: str
-    """How long it took; empty while it is open."""
+    """How long it took, the last time; empty while it is open."""
     acknowledged_by: str
     url: str
 
@@ -84,7 +86,8 @@ def message(notice: Notice, *, with_queries: bool = True) -> Message:
         service=clean(notice.service, 60),
         incident_id=clean(incident.incident_id, 60),
         opened_at=incident.opened_at,
-        lasted=length(incident.resolved_at - incident.opened_at) if incident.resolved_at else "",
+        openings=incident.openings,
+        lasted=length(incident.resolved_at - incident.openings[-1]) if incident.resolved_at else "",
         acknowledged_by=clean(_looked_after_by(incident), 60),
         url=notice.url,
     )
@@ -123,6 +126,11 @@ def pages(notice: Notice) -> bool:
     return notice.event == "firing" and first.key == notice.key and calls(notice.incident)
 
 
+def reopens(notice: Notice) -> bool:
+    """Whether the incident had been over: it calls nobody again, and is not to go unseen in an old thread."""
+    return notice.event == "firing" and notice.at in notice.incident.openings[1:]
+
+
 def _shown(incident: Incident) -> list[Member]:
     """The alerts to speak of, the worst first; those that are well again only once all of them are."""
     order = {"firing": 0, "blind": 1}
@@ -135,7 +143,9 @@ def _shown(incident: Incident) -> list[Member]:
 
 
 def _looked_after_by(incident: Incident) -> str:
-    return next((each.actor for each in reversed(incident.history) if each.event == "acknowledged"), "")
+    since = incident.openings[-1]
+    lately = [each for each in incident.history if each.event == "acknowledged" and each.at >= since]
+    return lately[-1].actor if lately else ""
 
 
 def _tone(incident: Incident, shown: list[Member]) -> Tone:
@@ -164,7 +174,8 @@ def _title(incident: Incident, shown: list[Member]) -> str:
 
 def _standing(incident: Incident, worst: list[Member], several: bool) -> str:
     if incident.state == "firing":
-        standing = "recovering" if _firing_verdicts(worst) == {"ok"} else "failing"
+        again = " again" if len(incident.openings) > 1 else ""
+        standing = "recovering" if _firing_verdicts(worst) == {"ok"} else f"failing{again}"
         return f"are {standing}" if several else f"is {standing}"
     if incident.state == "blind":
         return "cannot be judged"
@@ -185,8 +196,19 @@ def _verb(transition: Transition, incident: Incident) -> str:
     failing = transition.after == "firing"
     if transition.event == "reminded":
         still = "is still failing" if failing else "still cannot be judged"
-        return f"{still}, for {length(transition.at - incident.opened_at)} now"
-    return "is failing" if failing else "cannot be judged"
+        since = max((at for at in incident.openings if at <= transition.at), default=incident.opened_at)
+        return f"{still}, for {length(transition.at - since)} now"
+    return f"is failing{_again(transition, incident)}" if failing else "cannot be judged"
+
+
+def _again(transition: Transition, incident: Incident) -> str:
+    """`` again, ...``: how often the same alert has fired in this incident."""
+    times = sum(
+        (each.check, each.segment, each.event) == (transition.check, transition.segment, "firing")
+        and each.at <= transition.at
+        for each in incident.history
+    )
+    return f" again, {times} times since {moment(incident.opened_at)}" if times > 1 else ""
 
 
 def _after(transition: Transition, incident: Incident, event: str) -> str:

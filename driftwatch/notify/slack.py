@@ -13,7 +13,7 @@ from driftwatch.errors import DeliveryError, MessageRefused
 from driftwatch.notify import Notifier
 from driftwatch.notify._blocks import fallback, incident_blocks, news_blocks
 from driftwatch.notify._http import checked_url, request
-from driftwatch.notify._render import calls, message, news, pages
+from driftwatch.notify._render import calls, message, news, pages, reopens
 from driftwatch.notify._slack_web import SlackWeb
 from driftwatch.schedule import Duration, duration
 from driftwatch.types import Notice
@@ -83,7 +83,7 @@ class Slack(Notifier):
 
     def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:
         if self.webhook_url is not None:
-            return self._post_to_webhook(notice)
+            return self._post_to_webhook(notice, first=thread is None)
         known = thread if thread and _THREAD.fullmatch(thread) else self._heads.get(notice.key)
         known = known or (self._find_head(notice) if repeat else None)
         head = self._update_head(known, notice) if known else self._post_head(notice)
@@ -117,7 +117,8 @@ class Slack(Notifier):
 
     def _post_reply(self, thread: str, notice: Notice, mention: tuple[str, ...]) -> None:
         channel, _, ts = thread.partition(":")
-        self._slack().post(channel, thread_ts=ts, **self._reply(notice, mention))
+        seen = {"reply_broadcast": True} if reopens(notice) else {}
+        self._slack().post(channel, thread_ts=ts, **self._reply(notice, mention), **seen)
 
     def _find_head(self, notice: Notice) -> str | None:
         wanted = self._payload(notice, "incident")
@@ -170,9 +171,11 @@ class Slack(Notifier):
 
     # --- by webhook ------------------------------------------------------------------------------------------------
 
-    def _post_to_webhook(self, notice: Notice) -> str:
+    def _post_to_webhook(self, notice: Notice, *, first: bool) -> str:
         shown, told = message(notice, with_queries=self.show_queries), news(notice)
-        blocks = incident_blocks(shown, self.mention if pages(notice) else ())
+        # An incident whose first time was silenced is new to the channel when it fires again.
+        called = pages(notice) or (first and notice.event == "firing" and calls(notice.incident))
+        blocks = incident_blocks(shown, self.mention if called else ())
         if notice.event != "firing":
             blocks = [*news_blocks(told), {"type": "divider"}, *blocks]
         self._to_webhook({"text": fallback(told.title, told.sentence), "blocks": blocks})

@@ -175,6 +175,7 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
             "event": notice.event,
             "at": _time(notice.at),
             "state": incident.state,
+            "openings": len(incident.openings),
             "title": told.title,
             "sentence": told.sentence,
             "examples": list(shown.examples),
@@ -212,9 +213,14 @@ def _alert(member: Member, notice: Notice) -> dict[str, Any]:
 
 
 def _began(alert: Alert, incident: Incident) -> datetime:
-    """The first that the incident's history knows of this alert."""
-    own = (each.at for each in incident.history if (each.check, each.segment) == (alert.check, alert.segment))
-    return next(own, alert.fired_at or alert.since or incident.opened_at)
+    """When this alert opened the last time, as far as the incident's history knows."""
+    began: datetime | None = None
+    going_on = False
+    for each in incident.history:
+        if (each.check, each.segment) == (alert.check, alert.segment):
+            began = began if going_on and began else each.at
+            going_on = each.after in ("firing", "blind")
+    return began or alert.fired_at or alert.since or incident.opened_at
 
 
 def _ended(alert: Alert, incident: Incident) -> datetime | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from driftwatch.checks import Check
 from driftwatch.checks._counted import Counted
 from driftwatch.config import Watch
-from driftwatch.course import Part, course
+from driftwatch.course import Page, Part, course
 from driftwatch.ledgers import moment_of, step_of
 from driftwatch.replay.cadence import HOUR
 from driftwatch.replay.events import MarkedEvent
@@ -103,8 +104,26 @@ def counted_pages(player: Player, groups: Sequence[Group], draw: Draw, severity:
         return []
     pages = course(parts, player.ledgers.limit(severity), draw.start, draw.end)
     families = {name: part.watched.check.family for name, part in parts.items()}
-    incidents = {(page.step, families[page.check], page.segment): page.check for page in pages}
-    return list(incidents.values())
+    within = {name: player.engine.policy(name).reopen_within or timedelta(0) for name in parts}
+    return opening(pages, families, within)
+
+
+def opening(pages: Sequence[Page], families: Mapping[str, str], within: Mapping[str, timedelta]) -> list[str]:
+    """The checks whose pages open an incident, by time; the others join one or reopen it.
+
+    Args:
+        pages: by step.
+        families: check -> its family.
+        within: check -> how soon after a resolution it reopens.
+    """
+    over: dict[tuple[str, str], float] = {}
+    found = []
+    for page in pages:
+        place = families[page.check], page.segment
+        if page.step > over.get(place, -inf) + within[page.check] / HOUR:
+            found.append(page.check)
+        over[place] = max(over.get(place, -inf), inf if page.resolved is None else page.resolved)
+    return found
 
 
 def part_of(player: Player, group: Group, check: Counted, draw: Draw) -> Part | None:

@@ -19,7 +19,8 @@ _OPENING = ("firing", "blind")
 def follow(connection: Connection, insert: Any, news: Iterable[Transition]) -> None:
     """Open the incidents that new transitions name, and close those whose last alert is over.
 
-    Alerts must be written before. The pooled segment names an incident that it joins: it then is everywhere.
+    Alerts must be written before. The pooled segment names an incident that it joins: it then is everywhere. An
+    incident that was over is about the segment that reopens it.
     """
     touched: dict[str, datetime] = {}
     for transition in news:
@@ -40,9 +41,11 @@ def _open(connection: Connection, insert: Any, transition: Transition) -> None:
         opened_at=transition.at,
         resolved_at=None,
     )
-    joined: dict[str, Any] = {"resolved_at": None}
-    if transition.segment == POOLED:
-        joined["segment"] = POOLED
+    renamed = sa.or_(incidents.c.resolved_at.is_not(None), statement.excluded.segment == POOLED)
+    joined = {
+        "resolved_at": None,
+        "segment": sa.case((renamed, statement.excluded.segment), else_=incidents.c.segment),
+    }
     connection.execute(statement.on_conflict_do_update(index_elements=["incident_id"], set_=joined))
 
 

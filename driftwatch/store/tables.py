@@ -188,6 +188,8 @@ alerts = Table(
     Column("reminded_at", Moment),
     Column("acknowledged_by", Words, nullable=False),
     Column("incident", Name, nullable=False),
+    Column("last_incident", Name, nullable=False, server_default=""),
+    Column("resolved_at", Moment),
 )
 
 ledgers = Table(

@@ -26,4 +26,5 @@ def transition(
 ) -> Transition:
     """A transition with a key of its own."""
     key = more.pop("key", f"{check}/{segment}/{event}/{at.isoformat()}/{incident}")
-    return Transition(key, check, segment, event, "ok", "firing", at, incident, **more)
+    after = more.pop("after", "firing")
+    return Transition(key, check, segment, event, "ok", after, at, incident, **more)

@@ -43,7 +43,15 @@ def finding(look: str, at: datetime = START, **more: Any) -> Finding:
     return Finding(at=at, verdict=verdict, kind="canary", **own | more)
 
 
-def story(looks: str, *, check: str = "canary recall", segment: str = "de", ack: str = "", **more: Any) -> list[Notice]:
+def story(
+    looks: str,
+    *,
+    check: str = "canary recall",
+    segment: str = "de",
+    ack: str = "",
+    reopens: bool = False,
+    **more: Any,
+) -> list[Notice]:
     """The notices of one alert, one look an hour: g(ood), b(ad), w(arn), u(nknown); ``ack``: by whom, at the end."""
     policy = AlertPolicy(after=2, until=2, blind_after=2)
     alert, history, notices = Alert(check, segment), [], []
@@ -51,9 +59,11 @@ def story(looks: str, *, check: str = "canary recall", segment: str = "de", ack:
     for hour, look in enumerate(looks):
         now = START + hour * HOUR
         found = finding(look, now, **{"check": check, "segment": segment} | more)
-        alert, transition = advance(alert, found, policy, now, incident=incident_key("canaries", segment, now))
+        own = reopens and alert.last_incident
+        alert, transition = advance(alert, found, policy, now, incident=own or incident_key("canaries", segment, now))
         if transition is not None:
-            opened = now if not history or history[-1].after not in ("firing", "blind") else opened
+            if not history or (not own and history[-1].after not in ("firing", "blind")):
+                opened = now
             history.append(transition)
             notices.append(notice([(alert, found)], transition, history, opened))
     if ack:

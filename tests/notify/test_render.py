@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from driftwatch.notify._languages import segment_name
-from driftwatch.notify._render import figure, message, moment, news, numbers, pages
+from driftwatch.notify._render import figure, message, moment, news, numbers, pages, reopens
 from driftwatch.types import Alert, Member
 from tests.fakes.notices import HOUR, START, finding, notice, story
 
@@ -184,3 +184,33 @@ def test_an_incident_whose_last_looks_were_good_is_recovering() -> None:
     better = Member(member.alert, replace(member.finding, verdict="ok", message="Recall R@10 is 0.95"))
     shown = message(replace(fired, incident=replace(fired.incident, members=(better,))))
     assert (shown.title, shown.tone) == ("German · canary recall is recovering", "warn")
+
+
+def test_what_fires_again_says_how_often_and_since_when_and_does_not_page_again() -> None:
+    told = story("bbggbbggbb", reopens=True)
+    assert [each.event for each in told] == ["firing", "resolved"] * 2 + ["firing"]
+    assert len({each.incident.incident_id for each in told}) == 1
+    assert [pages(each) for each in told] == [True, False, False, False, False]
+    assert [reopens(each) for each in told] == [False, False, True, False, True]
+    assert message(told[0]).title == "German · canary recall is failing"
+    assert message(told[4]).title == "German · canary recall is failing again"
+    assert news(told[4]).title == ("German · canary recall is failing again, 3 times since 21 May 2026, 11:00 UTC")
+    assert news(told[3]).title == "German · canary recall is back to normal after 2 h"
+    assert message(told[3]).lasted == "2 h"
+    assert message(told[4]).openings == tuple(START + hour * HOUR for hour in (1, 5, 9))
+
+
+def test_who_looked_after_it_the_time_before_is_not_said_of_what_fires_again() -> None:
+    first = story("bb", ack="ana")
+    again = story("bbggbb", reopens=True)[-1]
+    history = (*again.incident.history[:1], first[-1].transition, *again.incident.history[1:])
+    told = replace(again, incident=replace(again.incident, history=history))
+    assert message(first[-1]).acknowledged_by == "ana"
+    assert message(told).acknowledged_by == ""
+
+
+def test_a_reminder_of_what_fires_again_counts_from_then() -> None:
+    again = story("bbggbb", reopens=True)[-1]
+    later = replace(again.transition, key="later", event="reminded", at=START + 29 * HOUR)
+    told = replace(again, transition=later, event="reminded")
+    assert news(told).title == "German · canary recall is still failing, for 1 day now"

@@ -116,6 +116,26 @@ def test_what_was_blind_and_then_fires_calls_in_the_thread(slack: FakeSlack) -> 
     assert "<!here>" in slack.thread(slack.heads()[0].ts)[-1].said
 
 
+def test_what_fires_again_is_told_in_its_thread_and_in_the_channel_and_calls_nobody(slack: FakeSlack) -> None:
+    told = story("bbggbb", reopens=True)
+    tell(receiver(slack, mention=("here",)), told)
+    (head,) = slack.heads()
+    assert "🔴 German · canary recall is failing again" in head.said
+    assert "2 times since" in head.said
+    assert "is failing again, 2 times since" in slack.thread(head.ts)[-1].said
+    assert not any("<!here>" in reply.said for reply in slack.thread(head.ts))
+    assert [bool(call.get("reply_broadcast")) for call in slack.called("chat.postMessage")] == [False] * 3 + [True]
+
+
+def test_a_channel_that_heard_nothing_of_the_first_time_is_called_the_second_time(slack: FakeSlack) -> None:
+    again = story("bbggbb", reopens=True)[-1]
+    for notifier in (receiver(slack, mention=("here",)), by_webhook(slack, mention=("here",))):
+        notifier.deliver(again, None, repeat=False)
+        assert "<!here>" in slack.heads()[-1].said
+    by_webhook(slack, mention=("here",)).deliver(again, again.incident.incident_id, repeat=False)
+    assert "<!here>" not in slack.heads()[-1].said
+
+
 def test_a_message_that_somebody_deleted_is_posted_again(slack: FakeSlack) -> None:
     notifier = receiver(slack)
     thread = notifier.deliver(FIRED, None, repeat=False)

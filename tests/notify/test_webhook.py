@@ -95,6 +95,14 @@ def test_a_resolution_is_the_same_alert_with_an_end() -> None:
     assert resolved["groupKey"] == fired["groupKey"]
 
 
+def test_an_alert_that_fires_again_is_the_same_alert_with_another_beginning() -> None:
+    first, _, again = (body(each, "x") for each in story("bbggbb", reopens=True))
+    assert again["groupKey"] == first["groupKey"]
+    assert (again["status"], again["alerts"][0]["startsAt"]) == ("firing", "2026-05-21T15:00:00Z")
+    assert again["alerts"][0]["fingerprint"] == first["alerts"][0]["fingerprint"]
+    assert (first["driftwatch"]["openings"], again["driftwatch"]["openings"]) == (1, 2)
+
+
 def test_blindness_does_not_change_an_alerts_identity() -> None:
     fired, blind = story("bbuu")
     assert body(blind, "x")["alerts"][0]["fingerprint"] == body(fired, "x")["alerts"][0]["fingerprint"]

@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from driftwatch.course import Page
 from driftwatch.errors import DriftwatchError
 from driftwatch.ledgers import step_of
 from driftwatch.replay.events import MarkedEvent
 from driftwatch.replay.projects import shipped_watch
-from driftwatch.replay.quiet import loud_stretches
+from driftwatch.replay.quiet import loud_stretches, opening
 from driftwatch.replay.report import Report, Said
 from driftwatch.replay.running import Request, replay
+from driftwatch.stats.ledger import Onset
 
 START = datetime(2025, 5, 5, tzinfo=UTC)
 """A Monday."""
@@ -103,3 +105,17 @@ def test_what_is_marked_is_loud_else_what_fired_since_its_onset() -> None:
     assert loud_stretches(watch, told, (), end) == [(first + 4, first + 20), (first + 40, first + 50)]
     event = MarkedEvent(START + 30 * HOUR, "x", until=START + 31 * HOUR)
     assert loud_stretches(watch, told, (event,), end) == [(first + 30, first + 31)]
+
+
+def page(step: int, resolved: int | None, check: str = "empty results", segment: str = "de") -> Page:
+    return Page(step, check, segment, "higher rate", 100.0, Onset(step, 0.1, (0.0, 0.2), 100.0, 0.02), resolved)
+
+
+def test_drawn_weeks_count_what_fires_again_as_the_daemon_does() -> None:
+    families = {"empty results": "rates", "abstentions": "rates", "top-score drift": "scores"}
+    week = dict.fromkeys(families, timedelta(days=7))
+    told = [page(100, 110), page(278, 300), page(468, 470), page(639, None), page(900, None, "abstentions")]
+    assert opening(told, families, week) == ["empty results", "empty results"]
+    assert opening(told, families, dict.fromkeys(families, timedelta(0))) == ["empty results"] * 4
+    elsewhere = [page(100, 110), page(120, 130, segment="fr"), page(121, 130, "top-score drift")]
+    assert opening(elsewhere, families, week) == ["empty results", "empty results", "top-score drift"]

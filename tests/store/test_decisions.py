@@ -251,6 +251,20 @@ def test_an_incident_is_everywhere_once_all_queries_join_it(store: Store) -> Non
     assert opened.segment == "all"
 
 
+def test_an_incident_that_fires_again_is_open_again_and_about_what_reopened_it(store: Store) -> None:
+    fire(store, segment="all")
+    news = transition("recall", "resolved", MONDAY + HOUR, segment="all", after="ok")
+    record(store, alerts=[Alert("recall", "all", last_incident="i1", resolved_at=MONDAY + HOUR)], transitions=[news])
+    assert store.decisions.open_incidents() == []
+    assert store.decisions.alerts()["recall", "all"].last_incident == "i1"
+    assert store.decisions.alerts()["recall", "all"].resolved_at == MONDAY + HOUR
+    fire(store, segment="de", at=MONDAY + DAY)
+    fire(store, segment="fr", at=MONDAY + DAY + HOUR)
+    (again,) = store.decisions.open_incidents()
+    assert (again.incident_id, again.segment, again.opened_at) == ("i1", "de", MONDAY)
+    assert again.openings == (MONDAY, MONDAY + DAY)
+
+
 def test_recent_incidents_are_newest_first(store: Store) -> None:
     for number in range(4):
         fire(store, f"check {number}", f"i{number}", MONDAY + number * HOUR)

@@ -122,6 +122,16 @@ def test_lines_from_before_units_were_counted_are_taken_for_units(empty_url: str
     store.close()
 
 
+def test_alerts_from_before_incidents_reopened_were_resolved_in_none(empty_url: str) -> None:
+    with at_revision("0004", empty_url) as database:
+        _insert(database, "alerts", check="ks", segment="de", state="ok", bad=0, good=3, unknown=0,
+                acknowledged_by="", incident="")  # fmt: skip
+    store = Store.open(empty_url)
+    alert = store.decisions.alerts()["ks", "de"]
+    assert (alert.good, alert.last_incident, alert.resolved_at) == (3, "", None)
+    store.close()
+
+
 def test_a_database_of_a_newer_driftwatch_is_refused(empty_url: str) -> None:
     store = Store.open(empty_url)
     with store.database.writing() as connection:
