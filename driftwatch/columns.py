@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,24 @@ TALLY_FIELDS = (
 day, and for each denominator the first line of the day that says anything about it.
 """
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tallies:
+class Columns:
+    """Rows, and what was made of them: several checks ask the same of the same rows."""
+
+    _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, remembered under ``key`` as long as these rows live; it must not hold them itself."""
+        if key not in self._made:
+            self._made[key] = make()
+        return self._made[key]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tallies(Columns):
     """Exact counts of everything, one row an hour and language."""
 
     hour: NDArray[np.datetime64]
@@ -53,7 +69,8 @@ class Tallies:
 
     def total(self, column: str) -> int:
         """Sum of one column."""
-        return int(self.counts[:, TALLY_FIELDS.index(column)].sum())
+        totals = self.once("totals", lambda: self.counts.sum(axis=0).tolist())
+        return int(totals[TALLY_FIELDS.index(column)])
 
     def by_hour(self, column: str) -> dict[np.datetime64, int]:
         """Hour -> sum over languages."""
@@ -108,8 +125,12 @@ class Contents:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sample:
-    """The sampled queries of a window, a column each; rows are ordered by time."""
+class Sample(Columns):
+    """The sampled queries of a window, a column each; rows are ordered by time.
+
+    A part takes a column from the whole when it is first asked for: a language's share of a reference has many that
+    nobody asks for.
+    """
 
     query_id: NDArray[np.str_]
     """shape (n,)."""
@@ -127,27 +148,63 @@ class Sample:
     """Only where the check ``embeds``."""
     row: NDArray[np.intp] | None = None
     """shape (n,): the rows of ``contents`` that these are; None: all of them."""
+    part_of: Sample | None = field(default=None, init=False, repr=False)
+    """The sample that was read, of which these are some rows; None: these are all of it."""
+    chosen: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp), init=False, repr=False)
+    """shape (n,), ascending: the rows of ``part_of`` that these are."""
 
     def __len__(self) -> int:
-        return len(self.query_id)
+        return len(self.at) if self.part_of is None else len(self.chosen)
+
+    if not TYPE_CHECKING:  # what is no column is a mistake that a type checker sees
+
+        def __getattr__(self, name: str) -> NDArray[Any]:
+            if name not in _SAMPLED:
+                raise AttributeError(name)
+            assert self.part_of is not None
+            column = getattr(self.part_of, name)[self.chosen]
+            object.__setattr__(self, name, column)
+            return column
 
     def keep(self, mask: NDArray[np.bool_]) -> Sample:
         """The rows where ``mask`` (shape (n,)) holds."""
-        return Sample(
-            self.query_id[mask],
-            self.at[mask],
-            self.lang[mask],
-            self.unit[mask],
-            self.weight[mask],
-            self.scores[mask],
-            self.contents,
-            None if self.contents is None else self.rows[mask],
-        )
+        rows = np.flatnonzero(mask)
+        part = object.__new__(Sample)
+        given: dict[str, Any] = {
+            "_made": {},
+            "contents": self.contents,
+            "row": None if self.contents is None else self.rows[rows],
+            "part_of": self.whole,
+            "chosen": rows if self.part_of is None else self.chosen[rows],
+        }
+        for name, value in given.items():
+            object.__setattr__(part, name, value)
+        return part
+
+    def column(self, key: Hashable, make: Callable[[Sample], NDArray[Any]]) -> NDArray[Any]:
+        """``make(sample)``, a value for each row that depends on that row alone: it is made once, for the whole."""
+        whole = self.whole
+        return self.once(key, (lambda: make(self)) if whole is self else lambda: whole.column(key, make)[self.chosen])
+
+    @property
+    def whole(self) -> Sample:
+        """The sample that was read: itself, or what it is a part of."""
+        return self if self.part_of is None else self.part_of
 
     @property
     def rows(self) -> NDArray[np.intp]:
         """shape (n,): where the rows are in ``contents``."""
         return np.arange(len(self)) if self.row is None else self.row
+
+    @property
+    def hour(self) -> NDArray[np.int64]:
+        """shape (n,): hours since 1970 UTC."""
+        return self.column("hour", lambda whole: whole.at.astype("datetime64[h]").astype(np.int64))
+
+    def languages(self) -> tuple[list[str], NDArray[np.intp]]:
+        """Names, in order, among them all that are here, and shape (n,): which of them each row has."""
+        names = self.whole.once("languages", lambda: np.unique(self.whole.lang))
+        return names.tolist(), self.column("language", lambda whole: np.searchsorted(names, whole.lang))
 
     @staticmethod
     def none() -> Sample:
@@ -160,3 +217,7 @@ class Sample:
             np.empty(0, np.float64),
             np.empty((0, 0), np.float32),
         )
+
+
+_SAMPLED = frozenset({"query_id", "at", "lang", "unit", "weight", "scores"})
+"""The columns of ``Sample``."""

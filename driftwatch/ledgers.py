@@ -201,9 +201,12 @@ class Ledgers:
     def _counted(self, watched: Watched, at: int, now: datetime, fresh: Run | None) -> Shares:
         since = max(moment_of(at + 1), floor_hour(now - LONGEST_CATCH_UP))
         check = watched.check
-        # A sampled unit is a session or query of a whole day: what was counted at its first hour is not again.
-        start = moment_of(step_of(since) // 24 * 24) if check.needs == "sample" else since
-        window = self.windows.read(check, start, now + JUST_AFTER if check.needs == "runs" else floor_hour(now))
+        start, end = since, now + JUST_AFTER if check.needs == "runs" else floor_hour(now)
+        if check.needs == "sample":
+            # A sampled unit is a session or query of a whole day: what was counted at its first hour is not again.
+            # Where its own window holds that day, it is what will be judged, and is not read twice.
+            start = min(moment_of(step_of(since) // 24 * 24), end - check.window)
+        window = replace(self.windows.read(check, start, end), since=since)
         if fresh is not None:
             window = replace(window, runs=(*window.runs, fresh))
         return self.unexpected(watched.count(window).after(step_of(since) - 1))

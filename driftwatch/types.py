@@ -135,6 +135,8 @@ class Window:
     it says of the sample. None: none was asked, or what they usually answer is not known yet."""
     changed: bool | None = None
     """What the evidence ledger has decided about this segment; None: the p-value decides."""
+    since: datetime | None = None
+    """Only what came from this hour on is to be counted for the ledger: the rows before it were. None: everything."""
 
 
 # --- what it means -------------------------------------------------------------------------------------------------

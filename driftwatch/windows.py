@@ -16,7 +16,7 @@ from driftwatch.checks import Check
 from driftwatch.config import Watch
 from driftwatch.contents import Asked
 from driftwatch.store import Store
-from driftwatch.types import POOLED, Baseline, Run, Window
+from driftwatch.types import POOLED, Baseline, Run, Sample, Tallies, Window
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -66,6 +66,8 @@ class Windows:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
         self._look: dict[Hashable, Window] = {}
+        self._baselines: list[Baseline] | None = None
+        """As they were when this look began."""
         self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
 
     def pair(self, check: Check, now: datetime, fresh: Run | None = None) -> Pair:
@@ -112,7 +114,9 @@ class Windows:
 
     def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
         """What normal is for ``source``: set by hand, given in the YAML, or learnt once from its first days."""
-        for known in reversed(self.store.decisions.baselines()):
+        if self._baselines is None:
+            self._baselines = self.store.decisions.baselines()
+        for known in reversed(self._baselines):
             if known.source in ("*", source):
                 return known
         settings = self.watch.baseline
@@ -126,6 +130,7 @@ class Windows:
         learnt = Baseline(first, first + settings.length, "learnt once, at the start", "driftwatch", now, source)
         if self.learns:
             self.store.decisions.set_baseline(learnt)
+            self._baselines = None
         return learnt
 
     def read(self, check: Check, start: datetime, end: datetime) -> Window:
@@ -135,6 +140,7 @@ class Windows:
     def begin(self) -> None:
         """A new look: what was read for the last one may have grown since."""
         self._look.clear()
+        self._baselines = None
 
     def _once(self, check: Check, start: datetime, end: datetime) -> Window:
         """What is read once a look, however many checks ask for it."""
@@ -184,8 +190,8 @@ class Windows:
                 name,
                 alpha,
                 tuple(_run_part(run, langs, inside) for run in window.runs),
-                window.sample.keep(np.isin(window.sample.lang, langs, invert=not inside)),
-                window.tallies.keep(np.isin(window.tallies.lang, langs, invert=not inside)),
+                _sample_part(window.sample, langs, inside),
+                _tallies_part(window.tallies, langs, inside),
                 window.canaries,
             )
         return parts[key]
@@ -246,8 +252,11 @@ def floor_hour(moment: datetime) -> datetime:
 
 def hour_of_week(hours: NDArray[np.datetime64]) -> NDArray[np.int64]:
     """0 for Monday 00:00 UTC to 167, of times at any precision."""
-    since_epoch: NDArray[np.int64] = hours.astype("datetime64[h]").astype(np.int64)
-    return (since_epoch + 72) % 168  # 1970 began on a Thursday
+    return _hours_since_monday(hours.astype("datetime64[h]").astype(np.int64))
+
+
+def _hours_since_monday(hour: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (hour + 72) % 168  # 1970 began on a Thursday
 
 
 def matching_hours(start: datetime, end: datetime, baseline: Baseline) -> frozenset[int]:
@@ -266,12 +275,15 @@ def _hours_of_week(start: datetime, end: datetime) -> frozenset[int]:
 
 
 def _only_hours(whole: Window, wanted: frozenset[int]) -> Window:
-    hours = np.array(sorted(wanted))
+    is_wanted = np.zeros(168, dtype=bool)
+    is_wanted[list(wanted)] = True
+    # The hour of the week is asked for anew with every hour that passes, and never changes.
+    sampled = whole.sample.column("hour of week", lambda sample: _hours_since_monday(sample.hour))
     return Window(
         whole.start,
         whole.end,
-        sample=whole.sample.keep(np.isin(hour_of_week(whole.sample.at), hours)),
-        tallies=whole.tallies.keep(np.isin(hour_of_week(whole.tallies.hour), hours)),
+        sample=whole.sample.keep(is_wanted[sampled]),
+        tallies=whole.tallies.keep(is_wanted[hour_of_week(whole.tallies.hour)]),
     )
 
 
@@ -282,6 +294,19 @@ def canaries_of(run: Run) -> frozenset[tuple[str, str]]:
 
 def _only_canaries(run: Run, canaries: Collection[tuple[str, str]]) -> Run:
     return replace(run, observations=tuple(o for o in run.observations if (o.query_id, o.digest) in canaries))
+
+
+def _sample_part(sample: Sample, langs: Collection[str], inside: bool) -> Sample:
+    if not langs and not inside:
+        return sample
+    names, code = sample.languages()
+    return sample.keep(np.array([(name in langs) == inside for name in names], dtype=bool)[code])
+
+
+def _tallies_part(tallies: Tallies, langs: Collection[str], inside: bool) -> Tallies:
+    if not langs and not inside:
+        return tallies
+    return tallies.keep(np.isin(tallies.lang, list(langs), invert=not inside))
 
 
 def _run_part(run: Run, langs: tuple[str, ...], inside: bool) -> Run:

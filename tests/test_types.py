@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from driftwatch.types import (
     TALLY_FIELDS,
@@ -114,8 +115,49 @@ def test_rows_of_a_sample_are_kept_whole() -> None:
     kept = sample("a", "b", "c").keep(np.array([True, False, True]))
     assert kept.query_id.tolist() == ["a", "c"]
     assert kept.scores.tolist() == [[1.0], [0.0]]
-    columns = [getattr(kept, field.name) for field in dataclasses.fields(kept) if field.name not in ("contents", "row")]
-    assert [len(column) for column in columns] == [2] * 6
+    columns = [getattr(kept, field.name) for field in dataclasses.fields(kept) if field.init]
+    assert [len(column) for column in columns if column is not None] == [2] * 6
+
+
+def test_a_part_of_a_part_is_a_part_of_the_whole() -> None:
+    whole = sample("a", "b", "c", "d")
+    part = whole.keep(np.array([True, False, True, True])).keep(np.array([False, True, True]))
+    assert len(part) == 2
+    assert part.part_of is whole
+    assert part.query_id.tolist() == ["c", "d"]
+    assert part.unit.tolist() == [2, 3]
+
+
+def test_a_column_of_the_rows_of_a_part_is_made_once_for_the_whole() -> None:
+    made: list[int] = []
+
+    def doubled(rows: Sample) -> NDArray[np.int64]:
+        made.append(len(rows))
+        return rows.unit * 2
+
+    whole = sample("a", "b", "c")
+    first, last = whole.keep(np.array([True, False, False])), whole.keep(np.array([False, False, True]))
+    assert first.column("doubled", doubled).tolist() == [0]
+    assert last.column("doubled", doubled).tolist() == [4]
+    assert whole.column("doubled", doubled).tolist() == [0, 2, 4]
+    assert made == [3]
+
+
+def test_what_is_made_of_rows_is_made_once() -> None:
+    whole, made = sample("a"), iter("xy")
+    assert [whole.once("letter", lambda: next(made)) for _ in range(2)] == ["x", "x"]
+    assert whole.once("other", lambda: next(made)) == "y"
+
+
+def test_languages_of_a_part_are_named_as_those_of_the_whole() -> None:
+    whole = dataclasses.replace(sample("a", "b", "c"), lang=np.array(["pt", "de", "pt"]))
+    names, code = whole.keep(np.array([True, False, True])).languages()
+    assert [names[place] for place in code] == ["pt", "pt"]
+
+
+def test_a_sample_has_no_other_columns() -> None:
+    with pytest.raises(AttributeError):
+        _ = sample("a").answer
 
 
 def test_an_empty_sample_can_be_selected_from() -> None:

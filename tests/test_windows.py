@@ -289,6 +289,7 @@ def test_a_baseline_set_by_hand_takes_the_place_of_the_learnt_one_of_its_source_
     learnt = {name: made.baseline(name, needs, now) for name, needs in (("live", "tallies"), ("canaries", "runs"))}
     by_hand = Baseline(START + 3 * DAY, START + 4 * DAY, "new index", "ana", now, "live")
     store.decisions.set_baseline(by_hand)
+    made.begin()
     assert made.baseline("live", "tallies", now) == by_hand
     assert made.baseline("canaries", "runs", now) == learnt["canaries"]
     assert hours_in(made.pair(check(made, "empty results"), now).reference) == list(range(90, 96))
@@ -301,6 +302,7 @@ def test_a_baseline_set_by_hand_for_everything_holds_for_every_source(tmp_path: 
     made.baseline("live", "tallies", now)
     by_hand = Baseline(START + 3 * DAY, START + 4 * DAY, "new index", "ana", now)
     store.decisions.set_baseline(by_hand)
+    made.begin()
     assert made.baseline("live", "tallies", now) == by_hand
     assert made.baseline("canaries", "runs", now) == by_hand
 

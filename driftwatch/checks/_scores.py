@@ -1,17 +1,20 @@
-"""The score distribution of a window: one number a session, sorted once."""
+"""The score distribution of a window: one number a session, sorted once.
+
+What is made of a sample is remembered with it: the checks of one source that judge the same score share it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-from weakref import WeakKeyDictionary
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.stats.interval import Quantile, Spread, share_below
-from driftwatch.stats.twosample import Weighted, block_distances
-from driftwatch.types import POOLED, Sample, Window
+from driftwatch.stats.interval import Days, Quantile, Spread, numbered, quantile_change, share_below
+from driftwatch.stats.twosample import KS, Together, Weighted, block_distances, shifted_ks_p_value, smallest_d
+from driftwatch.types import POOLED, Sample
 
 Score = Literal["top1", "topk_mean"]
 
@@ -27,16 +30,24 @@ SMALLEST_DAY = 20
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """One row a session, those that have a score."""
+    """One row a session, those that have a score, in ascending order of it."""
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
-    day: NDArray[np.int64]
-    """Days since the epoch."""
-    query_id: NDArray[np.str_]
     hour: NDArray[np.int64]
     """Hours since the epoch."""
-    lang: NDArray[np.str_]
+    rows: NDArray[np.intp]
+    """Where they are in their sample."""
+
+    def since(self, hour: int) -> Units:
+        """Those of ``hour`` and later."""
+        late = self.hour >= hour
+        return Units(self.values[late], self.weights[late], self.hour[late], self.rows[late])
+
+    @property
+    def day(self) -> NDArray[np.int64]:
+        """Days since the epoch."""
+        return self.hour // 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,27 +62,32 @@ class Ranks:
         """The languages that the baseline knows."""
         return tuple(sorted(self.scores.keys() - {POOLED}))
 
-    def of(self, found: Units) -> NDArray[np.float64]:
+    def of(self, values: NDArray[np.float64], lang: NDArray[np.str_]) -> NDArray[np.float64]:
         """The rank of each unit among the baseline's units of its language, in [0, 1]; ties are in the middle."""
-        rank = np.zeros(len(found.values))
-        names, code = np.unique(found.lang, return_inverse=True)
+        rank = np.zeros(len(values))
+        names, code = np.unique(lang, return_inverse=True)
         for place, name in enumerate(names.tolist()):
             rows = np.flatnonzero(code == place)
             known = self.scores.get(name, self.scores[POOLED])
-            values = found.values[rows]
-            rank[rows] = np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")
+            mine = values[rows]
+            rank[rows] = np.searchsorted(known, mine, "left") + np.searchsorted(known, mine, "right")
             rank[rows] /= 2 * len(known)
         return rank
 
 
-def ranks_of(found: Units) -> Ranks | None:
+def ranks_of(sample: Sample, score: Score) -> Ranks | None:
     """The ranks that a baseline gives; None when none of its units has a score."""
+    return sample.once(("ranks", score), lambda: _ranks_of(sample, score))
+
+
+def _ranks_of(sample: Sample, score: Score) -> Ranks | None:
+    found = units(sample, score)
     if not len(found.values):
         return None
-    order = np.argsort(found.values, kind="stable")
-    values, lang = found.values[order], found.lang[order]
-    scores = {str(name): values[lang == name] for name in np.unique(lang)}
-    return Ranks({**scores, POOLED: values})
+    names, code = sample.languages()
+    here = code[found.rows]
+    scores = {name: found.values[here == place] for place, name in enumerate(names)}
+    return Ranks({name: values for name, values in scores.items() if len(values)} | {POOLED: found.values})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,6 @@ class Normal:
 
     units: Weighted | None
     """None when no row of the reference has a score."""
-    rows: int
     day_shift: float
     """By which D a day differs from the others beyond chance (standard deviation)."""
     freedom: float
@@ -93,71 +108,146 @@ class Normal:
     """None with fewer than two rows."""
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a window's scores say beside those of a reference, whatever effect matters."""
+
+    now: Weighted
+    usual: Normal
+    before: Weighted
+    test: KS
+    blind_below: float
+    """The smallest D that this window can tell from chance."""
+    p_value: float
+    """With a day's own shift."""
+    facts: dict[str, Any]
+    """For the details of a finding."""
+
+
 def units(sample: Sample, score: Score) -> Units:
     """The score of each session's first row that has one: rows of one session are not independent."""
+    return sample.once(("units", score), lambda: _units(sample, score))
+
+
+def _units(sample: Sample, score: Score) -> Units:
     if not len(sample) or not sample.scores.shape[1]:
         nothing = np.empty(0, np.int64)
-        return Units(np.empty(0), np.empty(0), nothing, np.empty(0, "<U1"), nothing, np.empty(0, "<U1"))
-    rows = np.flatnonzero(np.isfinite(sample.scores).any(axis=1) & (sample.weight > 0))
-    _, first = np.unique(sample.unit[rows], return_index=True)
-    rows = rows[np.sort(first)]
-    scores = np.where(np.isfinite(sample.scores[rows]), sample.scores[rows], np.nan).astype(np.float64)
+        return Units(np.empty(0), np.empty(0), nothing, nothing)
+    scores = sample.column(("score", score), partial(_row_scores, score=score))
+    rows = sample.once("first of session", lambda: _first_scored(sample.unit, scores))
+    rows = rows[np.argsort(scores[rows])]
+    return Units(scores[rows], sample.weight[rows].astype(np.float64), sample.hour[rows], rows)
+
+
+def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
+    """One number a row; NaN where there is none, or the row has no weight."""
+    columns = np.where(np.isfinite(sample.scores), sample.scores, np.nan).T
     # Rows are best first, but a missing score may come before a known one.
-    values = np.nanmax(scores, axis=1) if score == "top1" else np.nanmean(scores, axis=1)
-    hour = sample.at[rows].astype("datetime64[h]").astype(np.int64)
-    weights = sample.weight[rows].astype(np.float64)
-    return Units(values, weights, hour // 24, sample.query_id[rows], hour, sample.lang[rows])
+    if score == "top1":
+        scores = np.fmax.reduce(columns).astype(np.float64)
+    else:
+        known = np.isfinite(columns)
+        scores = np.where(known, columns, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
+        scores[~known.any(axis=0)] = np.nan
+    return np.where(sample.weight > 0, scores, np.nan)
 
 
-_NORMAL: WeakKeyDictionary[Window, dict[Score, Normal]] = WeakKeyDictionary()
+def _first_scored(unit: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The first row of each unit among those that have a score."""
+    rows = np.flatnonzero(~np.isnan(scores))
+    ordered = np.sort(unit[rows])
+    if not (ordered[1:] == ordered[:-1]).any():
+        return rows
+    _, first = np.unique(unit[rows], return_index=True)
+    return rows[np.sort(first)]
 
 
-def normal(reference: Window, score: Score) -> Normal:
-    """The reference distribution; remembered as long as the window lives."""
-    known = _NORMAL.setdefault(reference, {})
-    if score not in known:
-        known[score] = _normal(units(reference.sample, score))
-    return known[score]
+def normal(reference: Sample, score: Score) -> Normal:
+    """The reference distribution."""
+    return reference.once(("normal", score), lambda: _normal(units(reference, score)))
 
 
 def _normal(found: Units) -> Normal:
     if not len(found.values):
-        return Normal(None, 0, PRIOR_SHIFT, PRIOR_DAYS, (), Spread(0.0, np.inf), None)
+        return Normal(None, PRIOR_SHIFT, PRIOR_DAYS, (), Spread(0.0, np.inf), None)
     distances, sizes = _between_days(found)
     beyond_chance = max(0.0, float((distances**2 - CHANCE / sizes).sum()))
     freedom = max(len(distances) - 1, 0) + PRIOR_DAYS
-    sample = Weighted.of(found.values, found.weights)
-    spread = _spread(sample, found).made_up(PRIOR_SHIFT**2, ENOUGH_DAYS)
+    sample = Weighted.in_order(found.values, found.weights)
+    days = _below_median(sample, found)
+    spread = (Spread(0.0, np.inf) if days is None else Spread.of(days)).made_up(PRIOR_SHIFT**2, ENOUGH_DAYS)
     return Normal(
         units=sample,
-        rows=len(found.values),
         day_shift=float(np.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom)),
         freedom=freedom,
         day_distances=tuple(distances.tolist()),
         spread=spread,
-        median=median_of(sample, found, spread),
+        median=None if days is None else Quantile.around(sample, days, 0.5, spread),
     )
 
 
-def median_of(sample: Weighted, found: Units, spread: Spread) -> Quantile | None:
-    """The median of ``found``, which is ``sample`` in order, with its interval; None with fewer than two rows."""
-    if len(found.values) < 2:
-        return None
-    return Quantile.of(sample, found.day[np.argsort(found.values, kind="stable")], 0.5, spread)
-
-
-def _spread(sample: Weighted, found: Units) -> Spread:
-    if len(found.values) < 2:
-        return Spread(0.0, np.inf)
-    day = found.day[np.argsort(found.values, kind="stable")]
-    return Spread.of(share_below(sample, day, sample.quantile(0.5)))
+def _below_median(sample: Weighted, found: Units) -> Days | None:
+    """The share of ``found``, which is ``sample``, below its median, by day; None with fewer than two rows."""
+    return share_below(sample, found.day, sample.quantile(0.5)) if len(found.values) > 1 else None
 
 
 def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """D of each day that has enough units against the other days, and the sizes of these comparisons."""
-    _, day, rows = np.unique(found.day, return_inverse=True, return_counts=True)
-    keep = (rows >= SMALLEST_DAY)[day]
-    _, day = np.unique(day[keep], return_inverse=True)
-    if not len(day) or not day.any():
+    day = numbered(found.day)
+    is_large = np.bincount(day) >= SMALLEST_DAY
+    if is_large.sum() < 2:
         return np.empty(0), np.empty(0)
-    return block_distances(found.values[keep], found.weights[keep], day)
+    keep = is_large[day]
+    return block_distances(found.values[keep], found.weights[keep], numbered(day[keep]))
+
+
+# --- beside each other ---------------------------------------------------------------------------------------------
+
+
+def compared(current: Sample, reference: Sample, score: Score, alpha: float) -> Comparison | None:
+    """``current``, which has scores, beside ``reference``; None when that has none."""
+    key = ("compared", score, alpha, reference)
+    return current.once(key, lambda: _compared(units(current, score), normal(reference, score), alpha))
+
+
+def _compared(found: Units, usual: Normal, alpha: float) -> Comparison | None:
+    if (before := usual.units) is None:
+        return None
+    now = Weighted.in_order(found.values, found.weights)
+    together = Together.of(now, before)
+    test = together.ks()
+    blind_below = smallest_d(alpha, test.n, usual.day_shift, usual.freedom)
+    facts: dict[str, Any] = {
+        "current": shape(now),
+        "reference": shape(before),
+        "ks": {"d": test.d, "p_value": test.p_value, "at": test.at, "direction": test.direction},
+        "wasserstein": together.area(),
+        "day_shift": round(usual.day_shift, 4),
+        "effective_n": round(now.n, 1),
+        "reference_n": len(before.values),
+        **_median_change(now, found, usual),
+        "larger_than_days": [sum(test.d > d for d in usual.day_distances), len(usual.day_distances)],
+        "blind_below": round(blind_below, 4),
+    }
+    p_value = shifted_ks_p_value(test.d, test.n, usual.day_shift, usual.freedom)
+    return Comparison(now, usual, before, test, blind_below, p_value, facts)
+
+
+def shape(sample: Weighted) -> dict[str, float]:
+    """A distribution in four numbers."""
+    return {
+        "mean": sample.mean(),
+        "median": sample.quantile(0.5),
+        "p05": sample.quantile(0.05),
+        "p95": sample.quantile(0.95),
+    }
+
+
+def _median_change(now: Weighted, found: Units, usual: Normal) -> dict[str, Any]:
+    """The change of the median beyond what days differ by anyway, with its 95 % interval."""
+    days = _below_median(now, found)
+    if days is None or usual.median is None:
+        return {}
+    median = Quantile.around(now, days, 0.5, usual.spread)
+    change = {"change": median.value - usual.median.value, "interval": list(quantile_change(median, usual.median))}
+    return {"median_change": change}

@@ -21,6 +21,8 @@ Interval = tuple[float, float]
 
 FEW = 3
 """Hits, or misses, with which the ends of Wilson's interval are too close."""
+MOST_APART = 10_000
+"""Days between the first and the last that may lie in one list."""
 UNSEEN = 0.6
 """How much of what chance makes of a day's mean counts as uncertainty of the spread between days.
 
@@ -52,7 +54,7 @@ class Days:
         numbers, weight = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
         if len(numbers) < 2:
             raise ValueError("a mean of fewer than two rows has no interval.")
-        _, place = np.unique(day, return_inverse=True)
+        place = numbered(day)
         totals = np.bincount(place, weight)
         mean = np.bincount(place, weight * numbers) / totals
         squares = np.bincount(place, (weight * (numbers - mean[place])) ** 2) / weight.sum() ** 2
@@ -135,8 +137,12 @@ class Quantile:
 
         ``day``: of each row of ``sample``, in its order. ``spread``: between days, of the share below the quantile.
         """
+        return cls.around(sample, share_below(sample, day, sample.quantile(q)), q, spread, level)
+
+    @classmethod
+    def around(cls, sample: Weighted, days: Days, q: float, spread: Spread, level: float = 0.95) -> Quantile:
+        """The same, where ``share_below`` the quantile is known day by day."""
         value = sample.quantile(q)
-        days = share_below(sample, day, value)
         reach = _reach(days.unevenness, spread, [(days.chance, days.freedom)], level)
         return cls(value, sample.quantile(max(0.0, q - reach)), sample.quantile(min(1.0, q + reach)))
 
@@ -144,6 +150,18 @@ class Quantile:
 def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
     """The share of ``sample`` at or below ``value``, day by day."""
     return Days.of(sample.values <= value, np.diff(sample.share), day)
+
+
+def numbered(block: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which of its different numbers each row has, shape (n,), in their order; days in a row are counted, not sorted.
+
+    >>> numbered(np.array([20_003, 20_001, 20_003])).tolist()
+    [1, 0, 1]
+    """
+    since = block - block.min()
+    if int(since.max()) > MOST_APART:
+        return np.unique(block, return_inverse=True)[1]
+    return np.asarray(np.cumsum(np.bincount(since) > 0)[since] - 1)
 
 
 def quantile_change(current: Quantile, reference: Quantile) -> Interval:

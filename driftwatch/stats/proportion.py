@@ -32,8 +32,8 @@ def two_proportions(x1: int, n1: int, x2: int, n2: int, side: Side = "both") -> 
         return 1.0
     hits = x1 + x2
     lowest, highest = max(0, hits - n2), min(n1, hits)
-    up = _hypergeometric_sum(x1, highest, n1, n2, hits)
-    down = _hypergeometric_sum(lowest, x1, n1, n2, hits)
+    up = 1.0 if side == "down" else _hypergeometric_sum(x1, highest, n1, n2, hits)
+    down = 1.0 if side == "up" else _hypergeometric_sum(lowest, x1, n1, n2, hits)
     return _sided(up, down, side)
 
 
@@ -137,7 +137,7 @@ def _sided(up: float, down: float, side: Side) -> float:
 def _hypergeometric_sum(first: int, last: int, n1: int, n2: int, hits: int) -> float:
     """P(first <= X <= last) where X is the number of hits that fall into sample 1."""
     mean = n1 * hits / (n1 + n2)
-    reach = 200 + int(80 * np.sqrt(mean))  # what lies farther from the mean, or farther out than the tail, is nothing
+    reach = 200 + int(10 * np.sqrt(mean))  # what lies farther from the mean, or farther out than the tail, is nothing
     if first >= mean:
         last = min(last, first + reach)
     elif last <= mean:

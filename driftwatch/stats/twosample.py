@@ -5,6 +5,7 @@ Rows may carry weights (1 / probability of having been kept); what counts as evi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -13,6 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+
+GRID = 2**14
+"""How finely the smallest D is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,14 @@ class Weighted:
         weights = np.ones(len(numbers)) if weight is None else np.asarray(weight, dtype=np.float64)
         if not len(numbers) or not np.isfinite(numbers).all() or not (weights > 0).all():
             raise ValueError("a sample needs at least one row, finite values and weights above 0.")
-        order = np.argsort(numbers, kind="stable")
-        share = np.concatenate([[0.0], np.cumsum(weights[order])])
-        return cls(numbers[order], share / share[-1], float(weights.sum() ** 2 / (weights**2).sum()))
+        order = np.argsort(numbers)
+        return cls.in_order(numbers[order], weights[order])
+
+    @classmethod
+    def in_order(cls, values: Floats, weights: Floats) -> Weighted:
+        """A sample that is sorted already, without NaN, of at least one row."""
+        share = np.concatenate([[0.0], np.cumsum(weights)])
+        return cls(values, share / share[-1], float(weights.sum() ** 2 / (weights * weights).sum()))
 
     def below(self, points: Floats, *, include: bool = True) -> Floats:
         """The share at or below each point; without ``include``, strictly below."""
@@ -70,6 +79,58 @@ class KS:
     """Effective size of the comparison, m n / (m + n)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Two samples on one axis."""
+
+    few: Weighted
+    """The smaller one."""
+    many: Weighted
+    sign: int
+    """1 when the smaller one is the current one, else -1."""
+    place: NDArray[np.intp]
+    """shape (rows of ``few``,): how many rows of ``many`` lie at or below each."""
+
+    @classmethod
+    def of(cls, current: Weighted, reference: Weighted) -> Together:
+        """Look up every row of the smaller sample in the larger one."""
+        sign = 1 if len(current.values) <= len(reference.values) else -1
+        few, many = (current, reference)[::sign]
+        return cls(few, many, sign, np.searchsorted(many.values, few.values, side="right"))
+
+    def ks(self) -> KS:
+        """The largest distance and its p-value; see the function ``ks``."""
+        # Between two neighbours of the smaller sample its share is flat: the gap is largest just before or at one.
+        few, many, rows = self.few.values, self.many.values, len(self.few.values)
+        differs = few[1:] != few[:-1]
+        run = np.concatenate([[0], np.cumsum(differs)])
+        edges = np.concatenate([[0], np.flatnonzero(differs) + 1, [rows]])
+        at, before = edges[run + 1], edges[run]
+        theirs = self.place.copy()
+        met = np.flatnonzero((self.place > 0) & (many[self.place - 1] == few))
+        theirs[met] = np.searchsorted(many, few[met], side="left")
+        ours = self.few.share[np.concatenate([at, before])]
+        gaps = self.sign * (ours - self.many.share[np.concatenate([self.place, theirs])])
+        place = int(np.argmax(np.abs(gaps)))
+        n = self.few.n * self.many.n / (self.few.n + self.many.n)
+        d = float(abs(gaps[place]))
+        direction: Literal["lower", "higher", "same"] = "same"
+        if d:
+            direction = "lower" if gaps[place] > 0 else "higher"
+        return KS(d, ks_p_value(d, n), float(few[place % rows]), direction, n)
+
+    def area(self) -> float:
+        """The area between the two distribution functions; see ``wasserstein``."""
+        rows = len(self.few.values)
+        is_few = np.zeros(rows + len(self.many.values), dtype=bool)
+        is_few[self.place + np.arange(rows)] = True
+        values = np.empty(len(is_few))
+        values[is_few], values[~is_few] = self.few.values, self.many.values
+        below = np.cumsum(is_few)
+        gaps = np.abs(self.few.share[below] - self.many.share[np.arange(1, len(below) + 1) - below])
+        return float((gaps[:-1] * np.diff(values)).sum())
+
+
 def ks(
     current: ArrayLike | Weighted,
     reference: ArrayLike | Weighted,
@@ -81,20 +142,11 @@ def ks(
     Samples of shape (m,) and (n,), or ``Weighted`` ones that are already sorted. Smirnov (1939); weights enter the
     distribution functions and, by Kish's effective size, the p-value (Monahan 2011, section 12.6).
     """
-    left = current if isinstance(current, Weighted) else Weighted.of(current, current_weight)
-    right = reference if isinstance(reference, Weighted) else Weighted.of(reference, reference_weight)
-    # Between two neighbours of the smaller sample its share is flat: the gap is largest just before or at one of them.
-    few = min(left, right, key=lambda sample: len(sample.values)).values
-    at = left.below(few) - right.below(few)
-    before = left.below(few, include=False) - right.below(few, include=False)
-    gaps = np.concatenate([at, before])
-    place = int(np.argmax(np.abs(gaps)))
-    n = left.n * right.n / (left.n + right.n)
-    d = float(abs(gaps[place]))
-    direction: Literal["lower", "higher", "same"] = "same"
-    if d:
-        direction = "lower" if gaps[place] > 0 else "higher"
-    return KS(d, ks_p_value(d, n), float(few[place % len(few)]), direction, n)
+    return Together.of(_weighted(current, current_weight), _weighted(reference, reference_weight)).ks()
+
+
+def _weighted(sample: ArrayLike | Weighted, weight: ArrayLike | None) -> Weighted:
+    return sample if isinstance(sample, Weighted) else Weighted.of(sample, weight)
 
 
 def ks_p_value(d: float, n: float) -> float:
@@ -121,30 +173,52 @@ def shifted_ks_p_value(d: float, n: float, shift: float, freedom: float) -> floa
     D is at most the distance by chance plus the shift's (triangle inequality), so this p is not too small. ``shift``:
     standard deviation of that second distance, itself estimated with ``freedom`` degrees of freedom (Student's t).
     """
-    from scipy.special import gammaln, stdtr
+    return _shifted(n, shift, freedom)(d)
+
+
+def _shifted(n: float, shift: float, freedom: float) -> Callable[[float], float]:
+    """``shifted_ks_p_value`` as a function of d: what does not depend on it is worked out once."""
+    from scipy.special import gammaln, kolmogorov, stdtr
 
     if shift <= 0:
-        return ks_p_value(d, n)
+        return lambda d: ks_p_value(d, n)
     nodes, weights = _quadrature()
-    t = (nodes + 1) / 2 * d / shift
     log_scale = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
-    density = 2 * np.exp(log_scale - (freedom + 1) / 2 * np.log1p(t * t / freedom))
-    inside = float((weights / 2 * d / shift * density * _kolmogorov_tail(d - shift * t, n)).sum())
-    return min(1.0, inside + 2 * float(stdtr(freedom, -d / shift)))
+    steps, power, root = (nodes + 1) / 2, -(freedom + 1) / 2, np.sqrt(n)
+    stretched = (root + 0.12 + 0.11 / root) * (1 - steps)
+
+    def p_value(d: float) -> float:
+        t = steps * (d / shift)
+        density = np.exp(log_scale + power * np.log1p(t * t / freedom))
+        inside = float((weights * density) @ kolmogorov(stretched * d)) * d / shift
+        return min(1.0, inside + 2 * float(stdtr(freedom, -d / shift)))
+
+    return p_value
 
 
 def smallest_d(alpha: float, n: float, shift: float = 0.0, freedom: float = 1.0) -> float:
-    """The smallest D that a test at level ``alpha`` can tell from chance with this ``n``; 1 when none can."""
-    low, high = 0.0, 1.0
-    if shifted_ks_p_value(1.0, n, shift, freedom) >= alpha:
+    """The smallest D that a test at level ``alpha`` can tell from chance with this ``n``; 1 when none can.
+
+    To 1 / ``GRID``, by false position on the logarithm of the p-value (the Illinois method: Dowell and Jarratt 1971).
+    """
+    p_value = _shifted(n, shift, freedom)
+
+    def excess(place: int) -> float:
+        return float(np.log(max(p_value(place / GRID), 1e-300) / alpha))
+
+    low, high = 0, GRID
+    above, below = float(np.log(1 / alpha)), excess(GRID)
+    if below >= 0:
         return 1.0
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        if shifted_ks_p_value(middle, n, shift, freedom) < alpha:
-            high = middle
+    fell = False
+    while high - low > 1:
+        middle = min(max(int(low + (high - low) * above / (above - below)), low + 1), high - 1)
+        found, fell_before = excess(middle), fell
+        if fell := found < 0:
+            high, below, above = middle, found, above / 2 if fell_before else above
         else:
-            low = middle
-    return high
+            low, above, below = middle, found, below if fell_before else below / 2
+    return high / GRID
 
 
 def wasserstein(
@@ -154,29 +228,7 @@ def wasserstein(
     reference_weight: ArrayLike | None = None,
 ) -> float:
     """The area between the two distribution functions (Wasserstein distance of order 1), in units of the values."""
-    left = current if isinstance(current, Weighted) else Weighted.of(current, current_weight)
-    right = reference if isinstance(reference, Weighted) else Weighted.of(reference, reference_weight)
-    few, many = (left, right) if len(left.values) <= len(right.values) else (right, left)
-    # Between two neighbours of the smaller sample its share is flat, and the other's passes it at most once.
-    start, end, share = few.values[:-1], few.values[1:], few.share[1:-1]
-    place = np.minimum(np.searchsorted(many.share[1:], share), len(many.values) - 1)
-    passed = np.clip(many.values[place], start, end)
-    first, last = few.values[:1], few.values[-1:]
-    at_first, at_start, at_passed, at_end, at_last = _areas(many, first, start, passed, end, last)
-    between = share * (2 * passed - start - end) - 2 * at_passed + at_start + at_end
-    beyond = many.mean() - last + at_last
-    return max(0.0, float(at_first.sum() + between.sum() + beyond.sum()))
-
-
-def _areas(sample: Weighted, *points: Floats) -> list[Floats]:
-    """The area below the distribution function up to each point."""
-    origin = sample.values[0]
-    moment = np.concatenate([[0.0], np.cumsum((sample.values - origin) * np.diff(sample.share))])
-    areas = []
-    for each in points:
-        place = np.searchsorted(sample.values, each, side="right")
-        areas.append((each - origin) * sample.share[place] - moment[place])
-    return areas
+    return Together.of(_weighted(current, current_weight), _weighted(reference, reference_weight)).area()
 
 
 def block_distances(values: Floats, weights: Floats, block: NDArray[np.int64]) -> tuple[Floats, Floats]:

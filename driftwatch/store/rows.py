@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -46,7 +46,7 @@ def finding_of(row: RowMapping) -> Finding:
 
 def alert_row(alert: Alert) -> dict[str, Any]:
     """The row of ``tables.alerts``."""
-    return asdict(alert)
+    return {name: getattr(alert, name) for name in _ALERT}
 
 
 def alert_of(row: RowMapping) -> Alert:
@@ -56,7 +56,7 @@ def alert_of(row: RowMapping) -> Alert:
 
 def transition_row(transition: Transition) -> dict[str, Any]:
     """The row of ``tables.transitions``."""
-    return asdict(transition)
+    return {name: getattr(transition, name) for name in _TRANSITION}
 
 
 def transition_of(row: RowMapping) -> Transition:
