@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,14 +28,17 @@ class Page:
     check: str
     segment: str
     incident: str
+    opening: int
+    """How often the incident had opened by then: above 1 it had been over, and was reopened."""
     warns: bool
     message: str
 
     @classmethod
-    def of(cls, said: dict[str, Any]) -> Page:
+    def of(cls, said: dict[str, Any], opening: int) -> Page:
         """One entry of `said`."""
         at = datetime.fromisoformat(said["at"]).astimezone(UTC)
-        return cls(at, said["check"], said["segment"], said["incident"], said["severity"] == "warn", said["message"])
+        warns = said["severity"] == "warn"
+        return cls(at, said["check"], said["segment"], said["incident"], opening, warns, said["message"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,18 @@ class Played:
         """The first alert (of ``check``) that named the event in time."""
         return next((page for page in self.pages if check in ("", page.check) and names(page, event, late)), None)
 
-    def unexplained(self, late: timedelta = timedelta(0)) -> list[Page]:
-        """Alerts that no event explains, one an incident; an event explains what is said ``late`` after it was over."""
+    def unexplained(self, late: timedelta = timedelta(0), *, reopened: bool = False) -> list[Page]:
+        """Alerts that no event explains, one an incident; an event explains what is said ``late`` after it was over.
+
+        ``reopened``: one each time that an incident opened, as if nothing ever reopened one.
+        """
         events = self.stream.events
         found = [page for page in self.pages if not any(names(page, event, late) for event in events)]
-        return list({page.incident: page for page in reversed(found)}.values())[::-1]
+        return list({(page.incident, reopened and page.opening): page for page in reversed(found)}.values())[::-1]
 
-    def false(self, late: timedelta = timedelta(0)) -> list[Page]:
+    def false(self, late: timedelta = timedelta(0), *, reopened: bool = False) -> list[Page]:
         """The unexplained alerts that would have woken somebody."""
-        return [page for page in self.unexplained(late) if not page.warns]
+        return [page for page in self.unexplained(late, reopened=reopened) if not page.warns]
 
 
 def names(page: Page, event: Event, late: timedelta = timedelta(0)) -> bool:
@@ -84,8 +91,22 @@ def play(stream: Stream) -> Played:
         runs = ["--canaries", "runs.jsonl"] if stream.runs else []
         events = ["--events", "events.json"] if stream.events else []
         report = replayed(folder, [*runs, *events])
-    said = sorted((Page.of(each) for each in report["said"] if each["event"] == "firing"), key=lambda page: page.at)
-    return Played(stream, tuple(said), report["judged_days"] * DAY, report, perf_counter() - began)
+    return Played(stream, tuple(_pages(report["said"])), report["judged_days"] * DAY, report, perf_counter() - began)
+
+
+def _pages(said: Sequence[dict[str, Any]]) -> Iterator[Page]:
+    """What began to fire, by time, in which opening of its incident."""
+    going_on: dict[str, set[tuple[str, str]]] = {}
+    openings: Counter[str] = Counter()
+    for each in sorted(said, key=lambda each: datetime.fromisoformat(each["at"])):
+        alerts = going_on.setdefault(each["incident"], set())
+        if each["event"] in ("firing", "blind"):
+            openings[each["incident"]] += not alerts
+            alerts.add((each["check"], each["segment"]))
+        elif each["event"] in ("resolved", "sighted"):
+            alerts.discard((each["check"], each["segment"]))
+        if each["event"] == "firing":
+            yield Page.of(each, openings[each["incident"]])
 
 
 def replayed(folder: Path, more: Sequence[str]) -> dict[str, Any]:

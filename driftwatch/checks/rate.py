@@ -12,6 +12,7 @@ from driftwatch.checks._blocks import PRIOR_VARIATION, Dispersion, by_day, of_da
 from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import count, detected, percent
 from driftwatch.stats.interval import rate_change, share_interval
+from driftwatch.stats.ledger import WITHIN_REACH
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.proportion import two_proportions
 from driftwatch.stats.shares import Shares, summed
@@ -57,8 +58,8 @@ class Rate(Counted):
     """Which rate: of queries without results, of abstentions, of thumbs-downs, of queries without a click."""
     side: Literal["up", "down", "both"] = "up"
     """Which change is bad."""
-    min_effect: float = Field(default=0.01, ge=0, le=1)
-    """A change smaller than this never fails, however certain it is."""
+    min_effect: float = Field(default=0.005, ge=0, le=1)
+    """A change smaller than this never fails, however certain it is, unless it is half of all that can be lost."""
     min_ratio: float = Field(default=0.5, ge=0)
     """Nor does one smaller than this share of the baseline's rate: 0.5 lets 2 % become 3 %."""
     at_most: float | None = Field(default=None, ge=0, le=1)
@@ -178,13 +179,14 @@ class Rate(Counted):
     # --- what is shown ---------------------------------------------------------------------------------------------
 
     def past_floor(self, finding: Finding) -> bool:
-        """A change of at least `min_effect` and of `min_ratio` times the usual rate."""
+        """A change of at least `min_effect` (or half of what can be lost) and of `min_ratio` times the usual rate."""
         known = finding.effect is not None and finding.reference is not None
         return known and self._is_past_floor(finding.effect or 0.0, finding.reference or 0.0)
 
     def _is_past_floor(self, effect: float, usual: float) -> bool:
         wrong_way = {"up": effect, "down": -effect, "both": abs(effect)}[self.side]
-        return wrong_way >= max(self.min_effect, self.min_ratio * min(usual, 1 - usual)) - 1e-12
+        reach = WITHIN_REACH * (1 - usual if effect > 0 else usual)
+        return wrong_way >= max(min(self.min_effect, reach), self.min_ratio * min(usual, 1 - usual)) - 1e-12
 
     def _change_message(self, facts: dict[str, Any]) -> str:
         low, high = (100 * bound for bound in facts["interval"])

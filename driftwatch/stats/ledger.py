@@ -43,6 +43,10 @@ CAPPED = 1
 STANDARD_ERRORS = 1.25
 """The tolerance is never below so many standard errors of the baseline."""
 FLOOR_OVER_TOLERANCE = 1.5
+WITHIN_REACH = 0.5
+"""An absolute floor asks for no more than this part of what a share can change at all: a click rate of 0.5 % cannot
+fall by a point.
+"""
 SEVERAL = 2
 """Steps in a block from which on one of them may be odd."""
 NO_UNITS = 1e-6
@@ -80,9 +84,11 @@ def stakes(normal: Normal) -> Stakes:
     relative = np.array([quantity.relative for quantity in normal.quantities])
     scale = np.where(relative, np.minimum(level, 1 - level), 1.0)
     tolerance = scale * np.array([quantity.tolerance for quantity in normal.quantities])
+    up = np.array([quantity.side > 0 for quantity in normal.quantities])
+    least = np.array([quantity.least for quantity in normal.quantities])
     floor = np.maximum(
         scale * np.array([quantity.floor for quantity in normal.quantities]),
-        np.array([quantity.least for quantity in normal.quantities]),
+        np.minimum(least, WITHIN_REACH * np.where(up, 1 - level, level)),
     )
     fewest = np.array([quantity.fewest for quantity in normal.quantities])
     floor = np.maximum(floor, fewest / np.maximum(normal.per_step[:, None], 1.0))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _real_play import Page, Played, play
+from _real_play import Page, Played, _pages, play
 from _real_series import _nab, _nab_rate_checks, _quiet_days
 from _real_tables import page_of
 from _real_text import intruded, timed
@@ -30,8 +30,8 @@ def series(days: int, windows: list[list[str]] | None = None) -> dict[str, objec
     }
 
 
-def page(at: datetime, check: str = "high values", incident: str = "1") -> Page:
-    return Page(at, check, "all", incident, False, "it rose")
+def page(at: datetime, check: str = "high values", incident: str = "1", opening: int = 1) -> Page:
+    return Page(at, check, "all", incident, opening, False, "it rose")
 
 
 def played(*pages: Page) -> Played:
@@ -77,6 +77,22 @@ def test_a_page_in_time_is_the_events_and_others_are_false() -> None:
     assert [each.incident for each in found.false(late=DAY)] == ["1"]
 
 
+def test_what_reopens_its_incident_is_one_page_and_each_opening_is_counted_beside_it() -> None:
+    def said(day: float, event: str, check: str = "high values") -> dict[str, str]:
+        at = (START + day * DAY).isoformat()
+        return {"at": at, "check": check, "segment": "all", "incident": "1", "event": event} | {
+            "severity": "page",
+            "message": "it rose",
+        }
+
+    told = [said(1, "firing"), said(1.2, "firing", "low values"), said(1.5, "resolved"), said(2, "firing")]
+    told += [said(2.1, "resolved"), said(2.2, "resolved", "low values"), said(6, "firing")]
+    found = list(_pages(told))
+    assert [each.opening for each in found] == [1, 1, 1, 2]
+    assert len(played(*found).false()) == 1
+    assert len(played(*found).false(reopened=True)) == 2
+
+
 def test_a_page_of_another_check_is_not_the_events() -> None:
     found = played(page(START + 3.5 * DAY, check="low values"))
     assert found.first(EVENT) is None
@@ -114,6 +130,6 @@ def test_the_page_counts_what_is_found_and_what_is_false() -> None:
     event = {"delay": 0.5, "delay or late": 0.5, "delays": {"clicks": 0.5}}
     row = {"group": "clicks", "name": "a week", "change": "random to bts", "days": 35.0, "events": [event]}
     false = {"at": "2026-05-04T00:00:00", "check": "clicks", "segment": "all", "message": "it rose"}
-    text = page_of([row | {"false": [false], "false warnings": []}])
-    assert "| a week | random to bts | 1 | 1 of 1 | 0.5 | 0.5 | 1 | 0 | 35 |" in text
+    text = page_of([row | {"false": [false], "false, each opening": 3, "false warnings": []}])
+    assert "| a week | random to bts | 1 | 1 of 1 | 0.5 | 0.5 | 1 | 3 | 0 | 35 |" in text
     assert "2026-05-04T00:00, clicks, all: it rose" in text

@@ -50,6 +50,26 @@ def test_a_certain_change_below_the_floors_does_not_fail():
     assert rate(min_effect=0, min_ratio=0.2).judge(large, before, None).verdict == "fail"
 
 
+def clicks(hourly, days, day, n=10_000):
+    """``hourly`` clicks of ``n`` shown results."""
+    hours = same_hours({"queries": n, "feedback_known": n, "click": hourly}, 24 * days)
+    return tally_window(hours, day=day, alpha=0.01)
+
+
+def test_clicks_that_are_rare_are_seen_to_halve_with_the_settings_as_they_come():
+    usual, ours = clicks(46, 14, 0), Rate(name="clicks", source="live", of="no_click")
+    finding = ours.judge(clicks(20, 1, 14), usual, None)
+    assert finding.effect < ours.min_effect / 1.5
+    assert ours.past_floor(finding)
+    assert not ours.past_floor(ours.judge(clicks(30, 1, 14), usual, None))
+
+
+def test_a_rise_from_almost_nothing_still_has_to_pass_the_absolute_floor():
+    usual = window(1, n=1000, hours=336, day=0)
+    assert rate().judge(window(5, n=1000), usual, None).verdict == "ok"
+    assert rate().judge(window(7, n=1000), usual, None).verdict == "fail"
+
+
 def test_days_that_differ_in_the_baseline_take_evidence_away():
     random = np.random.default_rng(2)
     hours = [

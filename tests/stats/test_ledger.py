@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import binom
 
 from driftwatch.stats.book import LAG, Book
-from driftwatch.stats.ledger import MOST, Ledger
+from driftwatch.stats.ledger import MOST, Ledger, stakes
 from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
 from tests.fakes.shares import HALF, START, known, nobody, stream, watched_of
@@ -38,6 +38,15 @@ def broken(days: float, before: float, names: tuple[str, ...], rows: list[int], 
     shares[rows] = share
     changed = stream(days - before, 20, shares, segments=names, day=before, rho=0.005, seed=6)
     return Ledger(normal, cap=4.0), Shares.joined([quiet, changed])
+
+
+@pytest.mark.parametrize(
+    ("side", "share", "floor"), [(+1, 0.02, 0.01), (+1, 0.995, 0.0025), (-1, 0.995, 0.01), (-1, 0.004, 0.002)]
+)
+def test_an_absolute_floor_asks_for_no_more_than_half_of_what_can_be_lost(side, share, floor):
+    """The relative floor, a tenth of the rarer of the two, is smaller everywhere here."""
+    rare = Quantity("rate", 0, side, 0.1, 0.0, 1.0, relative=True, least=0.01)
+    assert stakes(known(1, share, quantity=rare)).floor == pytest.approx(floor, rel=0.05)
 
 
 # --- when nothing changes ------------------------------------------------------------------------------------------
