@@ -201,10 +201,12 @@ class Sample(Columns):
         """shape (n,): hours since 1970 UTC."""
         return self.column("hour", lambda whole: whole.at.astype("datetime64[h]").astype(np.int64))
 
-    def languages(self) -> tuple[list[str], NDArray[np.intp]]:
+    def languages(self) -> tuple[list[str], NDArray[np.int32]]:
         """Names, in order, among them all that are here, and shape (n,): which of them each row has."""
         names = self.whole.once("languages", lambda: np.unique(self.whole.lang))
-        return names.tolist(), self.column("language", lambda whole: np.searchsorted(names, whole.lang))
+        return names.tolist(), self.column(
+            "language", lambda whole: np.searchsorted(names, whole.lang).astype(np.int32)
+        )
 
     @staticmethod
     def none() -> Sample:

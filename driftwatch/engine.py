@@ -68,15 +68,15 @@ class Engine:
 
         ``fresh`` are canary runs that are not in the store (source name -> run).
         """
-        return self._judge(list(checks), now, fresh or {})[0]
+        return self._judge(list(checks), now, self.store.decisions.alerts(), fresh or {})[0]
 
     def _judge(
-        self, checks: Sequence[Check], now: datetime, fresh: Mapping[str, Run]
+        self, checks: Sequence[Check], now: datetime, alerts: Alerts, fresh: Mapping[str, Run]
     ) -> tuple[list[Finding], dict[str, bytes]]:
         """Every finding, and the evidence that each check carries to its next look."""
         self.windows.begin()
-        previous = self.store.decisions.last_findings()
-        alerts = self.store.decisions.alerts()
+        remembering = {check.name for check in checks if check.remembers}
+        previous = self.store.decisions.last_findings(remembering) if remembering else {}
         weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), fresh)
         findings: list[Finding] = []
         for check in checks:
@@ -101,10 +101,11 @@ class Engine:
     def tick(self, checks: Sequence[Check], now: datetime, run: CheckRun | None = None) -> Tick:
         """Judge, decide and record: findings, alerts and transitions in one transaction."""
         with self._deciding:
-            findings, ledgers = self._judge(checks, now, {})
-            severities = {check.name: check.severity for check in self.watch.checks}
             alerts = self.store.decisions.alerts()
-            decision = decide(findings, alerts, self.policy, self._families(), now, severities)
+            findings, ledgers = self._judge(checks, now, alerts, {})
+            severities = {check.name: check.severity for check in self.watch.checks}
+            policies = {check.name: self.policy(check.name) for check in checks}
+            decision = decide(findings, alerts, policies.__getitem__, self._families(), now, severities)
             self._record(findings, decision, now, run, ledgers)
         return Tick(tuple(findings), decision.transitions)
 

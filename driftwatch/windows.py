@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -30,6 +31,7 @@ JUST_AFTER = timedelta(microseconds=1)
 """Windows are half open; a run at the very moment of the look belongs to it."""
 
 T = TypeVar("T")
+Reader = Callable[[datetime, datetime], Sample]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Windows:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
         self._look: dict[Hashable, Window] = {}
+        self._readers: dict[tuple[str, timedelta], Reader] = {}
         self._baselines: list[Baseline] | None = None
         """As they were when this look began."""
         self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
@@ -146,8 +149,16 @@ class Windows:
         """What is read once a look, however many checks ask for it."""
         key = (check.source, check.needs, check.embeds, start, end)
         if key not in self._look:
-            self._look[key] = self._read(check, start, end)
+            moves_on = check.needs == "sample" and end - start == check.window
+            recent = self._reader(check.source, check.window) if moves_on else None
+            self._look[key] = self._read(check, start, end, recent)
         return self._look[key]
+
+    def _reader(self, source: str, length: timedelta) -> Reader:
+        """What reads a window that moves on with every look; it remembers what it read at the last one."""
+        if (source, length) not in self._readers:
+            self._readers[source, length] = self.store.traffic.recent(source)
+        return self._readers[source, length]
 
     def whole_reference(self, check: Check, baseline: Baseline, fresh: Run | None = None) -> Window:
         """The whole baseline of ``check``, whatever hours its windows are compared with."""
@@ -232,12 +243,13 @@ class Windows:
                 runs += tuple(_only_canaries(run, canaries) for run in own)
         return Window(baseline.start, baseline.end, runs=runs)
 
-    def _read(self, check: Check, start: datetime, end: datetime) -> Window:
+    def _read(self, check: Check, start: datetime, end: datetime, recent: Reader | None = None) -> Window:
         match check.needs:
             case "runs":
                 return Window(start, end, runs=self.store.canaries.runs(check.source, start, end))
             case "sample":
-                sample = self.store.traffic.sample(check.source, start, end)
+                read = recent or partial(self.store.traffic.sample, check.source)
+                sample = read(start, end)
                 if check.embeds:
                     sample = self.asked.fill(sample, check.source, check.embeds)
                 return Window(start, end, sample=sample, tallies=self.store.traffic.tallies(check.source, start, end))
@@ -278,7 +290,7 @@ def _only_hours(whole: Window, wanted: frozenset[int]) -> Window:
     is_wanted = np.zeros(168, dtype=bool)
     is_wanted[list(wanted)] = True
     # The hour of the week is asked for anew with every hour that passes, and never changes.
-    sampled = whole.sample.column("hour of week", lambda sample: _hours_since_monday(sample.hour))
+    sampled = whole.sample.column("hour of week", lambda sample: _hours_since_monday(sample.hour).astype(np.uint8))
     return Window(
         whole.start,
         whole.end,

@@ -29,6 +29,8 @@ class Check(Kind):
     pools: ClassVar[bool] = True
     """False for a check whose question is about the segments together (mix): it is called once, on everything."""
 
+    remembers: ClassVar[bool] = True
+    """False for a check that does not look at its previous finding: it is given None, and none is read."""
     compares: ClassVar[Literal["matching hours", "all hours"]] = "matching hours"
     """Which hours of the baseline it is given: those of the window's hours of the week, or all of them."""
 

@@ -35,6 +35,7 @@ FEWEST_UNITS = 20.0
 class Counted(Check):
     """The settings of every check, and the questions that a ledger asks it."""
 
+    remembers: ClassVar[bool] = False
     budget_share: ClassVar[float]
     """The weight of its family in the budget; only the proportions between families matter."""
     fewest_units: ClassVar[float] = FEWEST_UNITS

@@ -30,6 +30,7 @@ class Mix(Check):
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "tallies"
     family: ClassVar[str] = "mix"
     pools: ClassVar[bool] = False
+    remembers: ClassVar[bool] = False
 
     min_effect: float = Field(default=0.1, gt=0, le=1)
     """A total variation smaller than this never fails, however certain it is."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,9 +67,9 @@ class Remembered(Decisions):
         """(check, segment) -> its alert in this replay."""
         return dict(self._alerts)
 
-    def last_findings(self) -> dict[tuple[str, str], Finding]:
+    def last_findings(self, checks: Collection[str] | None = None) -> dict[tuple[str, str], Finding]:
         """(check, segment) -> its newest finding in this replay."""
-        return dict(self._findings)
+        return {at: each for at, each in self._findings.items() if checks is None or each.check in checks}
 
     def silences(self, now: datetime) -> list[Silence]:
         """None: a silence hides an alert from people and does not undo it."""

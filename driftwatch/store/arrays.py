@@ -31,8 +31,8 @@ def read_tallies(connection: Connection, source: str, first: int, last: int) -> 
         .where(tallies.c.source == source, tallies.c.hour >= first, tallies.c.hour < last)
         .order_by(tallies.c.hour, tallies.c.lang)
     )
-    langs = _Names()
-    lang, hour, *counts = _columns(connection, query, [langs.codes, *[_integers] * (1 + len(TALLY_FIELDS))])
+    langs = Names()
+    lang, hour, *counts = read_columns(connection, query, [langs.codes, *[integers] * (1 + len(TALLY_FIELDS))])
     if not hour.size:
         return Tallies.none()
     return Tallies(hour.astype("datetime64[h]"), langs.named(lang), np.stack(counts, axis=1))
@@ -48,9 +48,9 @@ def read_sample(connection: Connection, source: str, start: int, end: int, *, id
         .where(sampled.c.source == source, at >= start, at < end)
         .order_by(sampled.c.at, sampled.c.row_id)
     )
-    langs, strata, scores = _Names(), _Names(), _Blobs()
-    makes: list[Make] = [_integers, langs.codes, _integers, _integers, strata.codes, scores.lengths, *[np.array] * ids]
-    moments, lang, unit, days, stratum, lengths, *given = _columns(connection, query, makes)
+    langs, strata, scores = Names(), Names(), Blobs()
+    makes: list[Make] = [integers, langs.codes, integers, integers, strata.codes, scores.lengths, *[np.array] * ids]
+    moments, lang, unit, days, stratum, lengths, *given = read_columns(connection, query, makes)
     if not moments.size:
         return Sample.none()
     return Sample(
@@ -78,16 +78,28 @@ def _weights(
     connection: Connection, source: str, days: NDArray[np.int64], stratum: NDArray[np.int64], strata: Sequence[str]
 ) -> NDArray[np.float64]:
     """Shape (n,): one over the threshold that the stratum of each row has now."""
-    known, day = np.unique(days, return_inverse=True)
-    lowered: Mapping[tuple[int, str], float] = lowered_thresholds(connection, source, int(known[0]), int(known[-1]))
-    weights = [[1.0 / lowered.get((each, name), 1.0) for name in strata] for each in known.tolist()]
-    return np.array(weights)[day, stratum]
+    lowered = lowered_thresholds(connection, source, int(days.min()), int(days.max()))
+    return 1.0 / row_thresholds(lowered, days, stratum, strata)
+
+
+def row_thresholds(
+    lowered: Mapping[tuple[int, str], float],
+    days: NDArray[np.int64],
+    stratum: NDArray[np.int64],
+    strata: Sequence[str],
+) -> NDArray[np.float64]:
+    """Shape (n,): the threshold of the stratum of each row; ``strata`` are the names of the numbers in ``stratum``."""
+    if not len(days):
+        return np.empty(0)
+    first, last = int(days.min()), int(days.max())
+    table = np.array([[lowered.get((day, name), 1.0) for name in strata] for day in range(first, last + 1)])
+    return np.asarray(table[days - first, stratum])
 
 
 # --- columns -------------------------------------------------------------------------------------------------------
 
 
-def _columns(connection: Connection, query: Any, makes: Sequence[Make]) -> list[NDArray[Any]]:
+def read_columns(connection: Connection, query: Any, makes: Sequence[Make]) -> list[NDArray[Any]]:
     """What the query gives, an array a column."""
     parts: list[list[NDArray[Any]]] = [[make(())] for make in makes]
     cursor: Any = connection.execute(query).cursor
@@ -97,11 +109,12 @@ def _columns(connection: Connection, query: Any, makes: Sequence[Make]) -> list[
     return [np.concatenate(part[1:] or part) for part in parts]
 
 
-def _integers(values: Sequence[int]) -> NDArray[np.int64]:
+def integers(values: Sequence[int]) -> NDArray[np.int64]:
+    """Whole numbers, as they are."""
     return np.fromiter(values, np.int64, len(values))
 
 
-class _Names(dict[str, int]):
+class Names(dict[str, int]):
     """A number for each name, in the order they come."""
 
     def __missing__(self, name: str) -> int:
@@ -117,7 +130,7 @@ class _Names(dict[str, int]):
         return np.array(list(self))[codes]
 
 
-class _Blobs:
+class Blobs:
     """Bytes of any length, in one piece after the other."""
 
     def __init__(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection
 from driftwatch.store import incidents as incident_rows
 from driftwatch.store import outbox
 from driftwatch.store.database import Database
-from driftwatch.store.rows import CheckRun, alert_of, alert_row, finding_of, finding_row, transition_row
+from driftwatch.store.rows import ALERT_COLUMNS, CheckRun, alert_of, alert_row, finding_of, finding_row, transition_row
 from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
 from driftwatch.store.tables import ledgers as ledger_rows
 from driftwatch.types import Alert, Baseline, Finding, Incident, Silence, Transition
@@ -75,18 +75,18 @@ class Decisions:
     def alerts(self) -> dict[tuple[str, str], Alert]:
         """(check, segment) -> its alert."""
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(alerts)).mappings()
-            return {(row["check"], row["segment"]): alert_of(row) for row in rows}
+            found = map(alert_of, connection.execute(sa.select(*ALERT_COLUMNS)))
+            return {(alert.check, alert.segment): alert for alert in found}
 
     def ledgers(self) -> dict[str, bytes]:
         """Check -> the evidence that it carried from its last look."""
         with self._database.reading() as connection:
             return {row.check: row.body for row in connection.execute(sa.select(ledger_rows))}
 
-    def last_findings(self) -> dict[tuple[str, str], Finding]:
-        """(check, segment) -> its newest finding."""
+    def last_findings(self, checks: Collection[str] | None = None) -> dict[tuple[str, str], Finding]:
+        """(check, segment) -> its newest finding; of these ``checks`` only, when they are given."""
         with self._database.reading() as connection:
-            return incident_rows.newest_findings(connection)
+            return incident_rows.newest_findings(connection, checks)
 
     def findings(
         self, check: str | None = None, segment: str | None = None, since: datetime | None = None, limit: int = 1000

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
-from driftwatch.store.rows import alert_of, finding_of, transition_of
+from driftwatch.store.rows import ALERT_COLUMNS, alert_of, finding_of, transition_of
 from driftwatch.store.tables import alerts, findings, incidents, last_findings, transitions
 from driftwatch.types import POOLED, Alert, Finding, Incident, Member, Transition
 
@@ -67,7 +67,7 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
         history[row["incident"]].append(transition_of(row))
     places = {(each.check, each.segment) for told in history.values() for each in told}
     current = _alerts(connection, places)
-    newest = newest_findings(connection, places)
+    newest = newest_findings(connection, {check for check, _ in places})
     return [
         Incident(
             incident_id=row.incident_id,
@@ -86,14 +86,12 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
 
 
 def _alerts(connection: Connection, places: set[tuple[str, str]]) -> Mapping[tuple[str, str], Alert]:
-    query = sa.select(alerts).where(alerts.c.check.in_({check for check, _ in places}))
-    return {(row["check"], row["segment"]): alert_of(row) for row in connection.execute(query).mappings()}
+    query = sa.select(*ALERT_COLUMNS).where(alerts.c.check.in_({check for check, _ in places}))
+    return {(alert.check, alert.segment): alert for alert in map(alert_of, connection.execute(query))}
 
 
-def newest_findings(
-    connection: Connection, places: set[tuple[str, str]] | None = None
-) -> dict[tuple[str, str], Finding]:
-    """(check, segment) -> its newest finding; of ``places`` only, when they are given."""
+def newest_findings(connection: Connection, checks: Collection[str] | None = None) -> dict[tuple[str, str], Finding]:
+    """(check, segment) -> its newest finding; of ``checks`` only, when they are given."""
     query = sa.select(findings).join(
         last_findings,
         sa.and_(
@@ -102,6 +100,6 @@ def newest_findings(
             findings.c.at == last_findings.c.at,
         ),
     )
-    if places is not None:
-        query = query.where(last_findings.c.check.in_({check for check, _ in places}))
+    if checks is not None:
+        query = query.where(last_findings.c.check.in_(checks))
     return {(row["check"], row["segment"]): finding_of(row) for row in connection.execute(query).mappings()}

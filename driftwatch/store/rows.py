@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.engine import RowMapping
 
+from driftwatch.store.tables import alerts
 from driftwatch.types import Alert, Finding, Transition
 
 
@@ -24,6 +26,7 @@ class CheckRun:
 
 _FINDING = tuple(each.name for each in fields(Finding) if each.name != "interval")
 _ALERT = tuple(each.name for each in fields(Alert))
+ALERT_COLUMNS = tuple(alerts.c[name] for name in _ALERT)
 _TRANSITION = tuple(each.name for each in fields(Transition))
 
 
@@ -49,9 +52,9 @@ def alert_row(alert: Alert) -> dict[str, Any]:
     return {name: getattr(alert, name) for name in _ALERT}
 
 
-def alert_of(row: RowMapping) -> Alert:
-    """The alert that ``alert_row`` was given."""
-    return Alert(**{name: row[name] for name in _ALERT})
+def alert_of(row: Sequence[Any]) -> Alert:
+    """The alert that ``alert_row`` was given, of ``ALERT_COLUMNS``."""
+    return Alert(*row)
 
 
 def transition_row(transition: Transition) -> dict[str, Any]:

@@ -81,6 +81,12 @@ def padded(flat: NDArray[np.float32], lengths: NDArray[np.int64]) -> NDArray[np.
     return scores
 
 
+def widened(scores: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Shape (n, width): more columns of NaN."""
+    missing = width - scores.shape[1]
+    return np.pad(scores, ((0, 0), (0, missing)), constant_values=np.nan) if missing else scores
+
+
 def text_of(body: str) -> str:
     """What is kept of the query's text."""
     return str(orjson.loads(body)["text"])

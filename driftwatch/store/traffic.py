@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ from driftwatch.sampling import Batch, Reject, Stratum
 from driftwatch.store.arrays import lowered_thresholds, read_sample, read_tallies
 from driftwatch.store.columns import EPOCH_DAY, day_of, micros, moment, short_name
 from driftwatch.store.database import Database
+from driftwatch.store.recent import Recent
 from driftwatch.store.samples import observation_of, query_hash, row_of, text_of
 from driftwatch.store.tables import readings, rejects, sampled, tallies, thresholds
 from driftwatch.types import TALLY_FIELDS, Observation, Sample, Tallies
@@ -102,6 +103,10 @@ class Traffic:
         """
         with self._database.reading() as connection:
             return read_sample(connection, source, micros(start), micros(end), ids=ids)
+
+    def recent(self, source: str) -> Callable[[datetime, datetime], Sample]:
+        """``sample`` for a window that moves on, of which only what is new is read."""
+        return Recent(self._database, source).sample
 
     def texts(self, source: str, start: datetime, end: datetime) -> dict[tuple[int, str], str]:
         """(microseconds since 1970, query_id) -> what is kept of the text, of the sampled queries of [start, end)."""
