@@ -20,12 +20,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from driftwatch.schedule import Duration, duration
-from driftwatch.types import Alert, AlertState, Event, Finding, Silence, Transition
+from driftwatch.types import Alert, AlertState, Event, Finding, Silence, Transition, Verdict
 
 OPEN: tuple[AlertState, ...] = ("firing", "blind")
 """The states in which an alert belongs to an incident."""
@@ -79,7 +79,7 @@ def advance(
     entered = _enter(counted, state, now, incident)
     if event is None:
         return entered, None
-    return entered, _transition(alert, entered, event, now, family=finding.family)
+    return entered, _transition(alert, entered, event, now, family=finding.family, verdict=finding.verdict)
 
 
 def _count(alert: Alert, finding: Finding) -> Alert:
@@ -152,7 +152,14 @@ def retire(alert: Alert, now: datetime) -> tuple[Alert, Transition | None]:
 
 
 def _transition(
-    before: Alert, after: Alert, event: Event, now: datetime, *, family: str, actor: str = ""
+    before: Alert,
+    after: Alert,
+    event: Event,
+    now: datetime,
+    *,
+    family: str,
+    actor: str = "",
+    verdict: Verdict | Literal[""] = "",
 ) -> Transition:
     incident = after.incident or before.incident
     # Who acknowledged is no part of the key: the same moment of the same alert is the same change.
@@ -168,6 +175,7 @@ def _transition(
         incident=incident,
         family=family,
         actor=actor,
+        verdict=verdict,
     )
 
 

@@ -228,6 +228,8 @@ class Transition:
     family: str = ""
     actor: str = ""
     """Who acknowledged; empty for what driftwatch saw itself."""
+    verdict: Verdict | Literal[""] = ""
+    """What was found at the look that made it: what fires with `warn` pages nobody. Empty where no look did."""
 
 
 @dataclass(frozen=True, slots=True)

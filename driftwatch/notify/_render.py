@@ -121,9 +121,9 @@ def calls(incident: Incident) -> bool:
 
 
 def pages(notice: Notice) -> bool:
-    """Whether this very notice calls: the first firing of an incident that still fires."""
-    first = next((each for each in notice.incident.history if each.event == "firing"), notice.transition)
-    return notice.event == "firing" and first.key == notice.key and calls(notice.incident)
+    """Whether this very notice calls: the first firing of an incident that still fires, warnings left out."""
+    told = [each.key for each in notice.incident.history if each.event == "firing" and each.verdict != "warn"]
+    return notice.event == "firing" and told[:1] == [notice.key] and calls(notice.incident)
 
 
 def reopens(notice: Notice) -> bool:

@@ -214,6 +214,7 @@ transitions = Table(
     Column("incident", Name, nullable=False),
     Column("family", Words, nullable=False),
     Column("actor", Words, nullable=False),
+    Column("verdict", Words, nullable=False, server_default=""),
     UniqueConstraint("key"),
     Index(None, "incident"),
 )

@@ -67,6 +67,14 @@ def test_a_second_check_that_joins_the_incident_does_not_page_again() -> None:
     assert not pages(joined)
 
 
+def test_a_page_that_joins_what_was_only_a_warning_pages() -> None:
+    warned, paged = story("ww", check="canary rank")[0], story("bb")[0]
+    members = [(each.incident.members[0].alert, each.finding) for each in (warned, paged)]
+    history = (warned.transition, paged.transition)
+    assert pages(notice(members, paged.transition, history, START))
+    assert not pages(notice(members, warned.transition, history, START))
+
+
 def test_who_looks_after_it_is_named() -> None:
     told = story("bb", ack="ana")[-1]
     assert message(told).acknowledged_by == "ana"

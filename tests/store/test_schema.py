@@ -132,6 +132,18 @@ def test_alerts_from_before_incidents_reopened_were_resolved_in_none(empty_url: 
     store.close()
 
 
+def test_what_was_told_before_verdicts_were_kept_counts_as_a_page(empty_url: str) -> None:
+    with at_revision("0005", empty_url) as database:
+        _insert(database, "transitions", key="k", check="ks", segment="de", event="firing", before="pending",
+                after="firing", at=1, incident="i", family="scores", actor="")  # fmt: skip
+        _insert(database, "incidents", incident_id="i", family="scores", segment="de", opened_at=1)
+    store = Store.open(empty_url)
+    incident = store.decisions.incident("i")
+    assert incident is not None
+    assert [each.verdict for each in incident.history] == [""]
+    store.close()
+
+
 def test_a_database_of_a_newer_driftwatch_is_refused(empty_url: str) -> None:
     store = Store.open(empty_url)
     with store.database.writing() as connection:
