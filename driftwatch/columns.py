@@ -168,7 +168,10 @@ class Sample(Columns):
 
     def keep(self, mask: NDArray[np.bool_]) -> Sample:
         """The rows where ``mask`` (shape (n,)) holds."""
-        rows = np.flatnonzero(mask)
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: NDArray[np.intp]) -> Sample:
+        """The rows at ``rows``, ascending."""
         part = object.__new__(Sample)
         given: dict[str, Any] = {
             "_made": {},
@@ -201,12 +204,22 @@ class Sample(Columns):
         """shape (n,): hours since 1970 UTC."""
         return self.column("hour", lambda whole: whole.at.astype("datetime64[h]").astype(np.int64))
 
-    def languages(self) -> tuple[list[str], NDArray[np.int32]]:
+    def languages(self) -> tuple[list[str], NDArray[np.int16]]:
         """Names, in order, among them all that are here, and shape (n,): which of them each row has."""
         names = self.whole.once("languages", lambda: np.unique(self.whole.lang))
         return names.tolist(), self.column(
-            "language", lambda whole: np.searchsorted(names, whole.lang).astype(np.int32)
+            "language", lambda whole: np.searchsorted(names, whole.lang).astype(np.int16)
         )
+
+    def by_language(self) -> dict[str, NDArray[np.intp]]:
+        """Language -> the rows that have it, ascending."""
+        names, code = self.languages()
+
+        def split() -> dict[str, NDArray[np.intp]]:
+            order, edges = np.argsort(code, kind="stable"), [0, *np.cumsum(np.bincount(code, minlength=len(names)))]
+            return {name: order[edges[place] : edges[place + 1]] for place, name in enumerate(names)}
+
+        return self.once("by language", split)
 
     @staticmethod
     def none() -> Sample:

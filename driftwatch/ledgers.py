@@ -225,7 +225,8 @@ def folded(watched: Watched, state: State, counted: Shares, hour: int, firing: f
     """``state`` with ``counted`` folded in; what belongs to the ``hour`` that is not over counts and is not kept."""
     rows = np.array([name in firing for name in watched.segments])
     book, _ = watched.ledger.fold(state.book, counted.keep(counted.step < hour), rows)
-    open_book, _ = watched.ledger.fold(book, counted.keep(counted.step >= hour), rows)
+    still_open = counted.after(hour - 1)
+    open_book = watched.ledger.fold(book, still_open, rows)[0] if len(still_open) else book
     last = watched.ledger.standing(open_book, rows)
     evidence = watched.evidence(last[None])[0] * share
     standing = Standing(watched.check.name, watched.segments, evidence, watched.weights * share)

@@ -311,6 +311,9 @@ def _only_canaries(run: Run, canaries: Collection[tuple[str, str]]) -> Run:
 def _sample_part(sample: Sample, langs: Collection[str], inside: bool) -> Sample:
     if not langs and not inside:
         return sample
+    if inside:
+        rows = [sample.by_language().get(lang, np.empty(0, np.intp)) for lang in langs]
+        return sample.take(rows[0] if len(rows) == 1 else np.sort(np.concatenate(rows)))
     names, code = sample.languages()
     return sample.keep(np.array([(name in langs) == inside for name in names], dtype=bool)[code])
 

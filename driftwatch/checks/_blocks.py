@@ -67,8 +67,14 @@ def of_days(counts: NDArray[np.float64], prior: float) -> Dispersion:
 
 def by_day(tallies: Tallies, columns: tuple[str, ...]) -> NDArray[np.float64]:
     """Sums by day, shape (days, len(columns)), days ascending; only days with a row."""
-    _, day = np.unique(tallies.hour.astype("datetime64[D]"), return_inverse=True)
-    counts = tallies.counts[:, [TALLY_FIELDS.index(column) for column in columns]]
-    days = np.zeros((int(day.max()) + 1 if len(day) else 0, len(columns)))
-    np.add.at(days, day, counts)
-    return days
+    return tallies.once("by day", lambda: _by_day(tallies))[:, [TALLY_FIELDS.index(column) for column in columns]]
+
+
+def _by_day(tallies: Tallies) -> NDArray[np.float64]:
+    day = tallies.hour.astype("datetime64[D]").astype(np.int64)
+    first = np.flatnonzero(np.diff(day, prepend=-(2**62)))  # rows are in order of time
+    return (
+        np.add.reduceat(tallies.counts, first, axis=0).astype(np.float64)
+        if len(day)
+        else np.zeros((0, len(TALLY_FIELDS)))
+    )

@@ -34,20 +34,10 @@ class Units:
 
     values: NDArray[np.float64]
     weights: NDArray[np.float64]
-    hour: NDArray[np.int64]
-    """Hours since the epoch."""
+    day: NDArray[np.int64]
+    """Days since the epoch."""
     rows: NDArray[np.intp]
     """Where they are in their sample."""
-
-    def since(self, hour: int) -> Units:
-        """Those of ``hour`` and later."""
-        late = self.hour >= hour
-        return Units(self.values[late], self.weights[late], self.hour[late], self.rows[late])
-
-    @property
-    def day(self) -> NDArray[np.int64]:
-        """Days since the epoch."""
-        return self.hour // 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,13 +120,14 @@ def units(sample: Sample, score: Score) -> Units:
 
 
 def _units(sample: Sample, score: Score) -> Units:
-    if not len(sample) or not sample.scores.shape[1]:
+    if not len(sample) or not sample.whole.scores.shape[1]:
         nothing = np.empty(0, np.int64)
         return Units(np.empty(0), np.empty(0), nothing, nothing)
     scores = sample.column(("score", score), partial(_row_scores, score=score))
-    rows = sample.once("first of session", lambda: _first_scored(sample.unit, scores))
+    rows = sample.once("first of session", lambda: _first_scored(sample, scores))
     rows = rows[np.argsort(scores[rows])]
-    return Units(scores[rows], sample.weight[rows].astype(np.float64), sample.hour[rows], rows)
+    day = sample.column("day", lambda whole: whole.hour // 24)
+    return Units(scores[rows], sample.weight[rows].astype(np.float64), day[rows], rows)
 
 
 def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
@@ -152,14 +143,19 @@ def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
     return np.where(sample.weight > 0, scores, np.nan)
 
 
-def _first_scored(unit: NDArray[np.int64], scores: NDArray[np.float64]) -> NDArray[np.intp]:
+def _first_scored(sample: Sample, scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """The first row of each unit among those that have a score."""
     rows = np.flatnonzero(~np.isnan(scores))
-    ordered = np.sort(unit[rows])
-    if not (ordered[1:] == ordered[:-1]).any():
+    whole = sample.whole
+    if whole.once("units differ", lambda: _differ(whole.unit)):
         return rows
-    _, first = np.unique(unit[rows], return_index=True)
+    _, first = np.unique(sample.unit[rows], return_index=True)
     return rows[np.sort(first)]
+
+
+def _differ(unit: NDArray[np.int64]) -> bool:
+    ordered = np.sort(unit)
+    return not (ordered[1:] == ordered[:-1]).any()
 
 
 def normal(reference: Sample, score: Score) -> Normal:
@@ -193,12 +189,14 @@ def _below_median(sample: Weighted, found: Units) -> Days | None:
 
 def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """D of each day that has enough units against the other days, and the sizes of these comparisons."""
-    day = numbered(found.day)
+    day, _ = numbered(found.day)
     is_large = np.bincount(day) >= SMALLEST_DAY
     if is_large.sum() < 2:
         return np.empty(0), np.empty(0)
     keep = is_large[day]
-    return block_distances(found.values[keep], found.weights[keep], numbered(day[keep]))
+    distances, sizes = block_distances(found.values[keep], found.weights[keep], day[keep])
+    compared = is_large[: len(distances)]
+    return distances[compared], sizes[compared]
 
 
 # --- beside each other ---------------------------------------------------------------------------------------------

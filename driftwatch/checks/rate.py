@@ -148,8 +148,7 @@ class Rate(Counted):
 
     def count(self, window: Window, fixed: tuple[str, ...]) -> Shares:
         """Units by hour and language, and how many of them ended badly."""
-        known, hits = self._columns(window.tallies)
-        return summed(window.tallies.hour.astype(np.int64), window.tallies.lang, known, hits[:, None], fixed)
+        return window.tallies.once(("counted", self.of, fixed), lambda: self._count(window.tallies, fixed))
 
     def quantities(self, fixed: tuple[str, ...]) -> tuple[Quantity, ...]:
         """The rate itself, on the side that is bad."""
@@ -168,6 +167,10 @@ class Rate(Counted):
             )
             for side, weight in weights.items()
         )
+
+    def _count(self, tallies: Tallies, fixed: tuple[str, ...]) -> Shares:
+        known, hits = self._columns(tallies)
+        return summed(tallies.hour.astype(np.int64), tallies.lang, known, hits[:, None], fixed)
 
     def _columns(self, tallies: Tallies) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Units of which the outcome is known, and those that ended badly, one a row of ``tallies``."""

@@ -99,12 +99,12 @@ class ScoreDrift(Counted):
 
     def _count(self, window: Window, fixed: Ranks) -> Shares:
         found = units(window.sample, self.score)
-        if window.since is not None:
-            found = found.since(int(window.since.timestamp()) // 3600)
-        lang = window.sample.lang[found.rows]
-        rank = fixed.of(found.values, lang)
+        hour = window.sample.hour[found.rows]
+        late = hour >= (0 if window.since is None else int(window.since.timestamp()) // 3600)
+        lang = window.sample.lang[found.rows[late]]
+        rank = fixed.of(found.values[late], lang)
         inside = np.stack([rank, rank < TAIL, rank > 1 - TAIL], axis=1).astype(np.float64)
-        return binned(found.hour, lang, inside, fixed.segments)
+        return binned(hour[late], lang, inside, fixed.segments)
 
     def _alone(self, current: Window, now: Weighted, facts: dict[str, Any]) -> Finding:
         """While the baseline is being learnt."""

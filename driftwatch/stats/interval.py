@@ -54,10 +54,11 @@ class Days:
         numbers, weight = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
         if len(numbers) < 2:
             raise ValueError("a mean of fewer than two rows has no interval.")
-        place = numbered(day)
+        place, present = numbered(day)
         totals = np.bincount(place, weight)
-        mean = np.bincount(place, weight * numbers) / totals
+        mean = np.bincount(place, weight * numbers) / np.where(present, totals, 1.0)
         squares = np.bincount(place, (weight * (numbers - mean[place])) ** 2) / weight.sum() ** 2
+        totals, mean, squares = totals[present], mean[present], squares[present]
         rows, days = len(numbers), len(totals)
         inflation = rows / (rows - days) if rows > days else 0.0
         kish = float(weight.sum() ** 2 / (weight**2).sum())
@@ -152,16 +153,17 @@ def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
     return Days.of(sample.values <= value, np.diff(sample.share), day)
 
 
-def numbered(block: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Which of its different numbers each row has, shape (n,), in their order; days in a row are counted, not sorted.
+def numbered(block: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Small numbers in the place of those in ``block``, in their order, and which of them some row has.
 
-    >>> numbered(np.array([20_003, 20_001, 20_003])).tolist()
-    [1, 0, 1]
+    >>> place, present = numbered(np.array([20_003, 20_001, 20_003]))
+    >>> place.tolist(), present.tolist()
+    ([2, 0, 2], [True, False, True])
     """
     since = block - block.min()
     if int(since.max()) > MOST_APART:
-        return np.unique(block, return_inverse=True)[1]
-    return np.asarray(np.cumsum(np.bincount(since) > 0)[since] - 1)
+        since = np.unique(block, return_inverse=True)[1]
+    return since, np.bincount(since) > 0
 
 
 def quantile_change(current: Quantile, reference: Quantile) -> Interval:

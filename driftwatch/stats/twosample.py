@@ -237,21 +237,23 @@ def block_distances(values: Floats, weights: Floats, block: NDArray[np.int64]) -
     ``block``: shape (n,), the number of the block of each row, from 0. Blocks are days here: how far a day of the
     baseline is from the others says how far a day may be without anything having changed.
     """
-    order = np.argsort(values, kind="stable")
-    ordered, weights, block = values[order], weights[order], block[order]
-    last_of_tie = np.append(ordered[1:] != ordered[:-1], True)
+    if (values[1:] < values[:-1]).any():
+        order = np.argsort(values)
+        values, weights, block = values[order], weights[order], block[order]
+    tied = np.flatnonzero(values[1:] == values[:-1])
     total = np.cumsum(weights)
     count = int(block.max()) + 1
     distances, sizes = np.zeros(count), np.zeros(count)
     squares = np.bincount(block, weights**2, count)
-    for number in range(count):
-        inside = np.cumsum(np.where(block == number, weights, 0.0))
-        outside = total[-1] - inside[-1]
-        if inside[-1] <= 0 or outside <= 0:
+    for number in np.flatnonzero(np.bincount(block)).tolist():
+        inside = np.cumsum(weights * (block == number))
+        own, others = float(inside[-1]), float(total[-1] - inside[-1])
+        if own <= 0 or others <= 0:
             continue
-        gaps = inside / inside[-1] - (total - inside) / outside
-        distances[number] = np.abs(gaps[last_of_tie]).max()
-        m = inside[-1] ** 2 / squares[number]
-        n = outside**2 / max(squares.sum() - squares[number], 1e-300)
+        gaps = inside * (1 / own + 1 / others) - total / others
+        gaps[tied] = 0
+        distances[number] = max(gaps.max(), -gaps.min())
+        m = own**2 / squares[number]
+        n = others**2 / max(squares.sum() - squares[number], 1e-300)
         sizes[number] = m * n / (m + n)
     return distances, sizes

@@ -12,8 +12,18 @@ from sqlalchemy.engine import Connection
 
 from driftwatch.store import incidents as incident_rows
 from driftwatch.store import outbox
+from driftwatch.store.bulk import Bulk
 from driftwatch.store.database import Database
-from driftwatch.store.rows import ALERT_COLUMNS, CheckRun, alert_of, alert_row, finding_of, finding_row, transition_row
+from driftwatch.store.rows import (
+    ALERT_COLUMNS,
+    FINDING_COLUMNS,
+    CheckRun,
+    alert_of,
+    alert_row,
+    finding_of,
+    finding_row,
+    transition_row,
+)
 from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
 from driftwatch.store.tables import ledgers as ledger_rows
 from driftwatch.types import Alert, Baseline, Finding, Incident, Silence, Transition
@@ -27,6 +37,9 @@ class Decisions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._finding_rows = _upsert_findings(database.insert)
+        self._newest_rows = _upsert_newest(database.insert)
+        self._alert_rows = _upsert_alerts(database.insert)
 
     # --- one tick --------------------------------------------------------------------------------------------------
 
@@ -63,9 +76,11 @@ class Decisions:
         with self._database.writing(durable=True) as connection:
             if run is not None and not _add_run(connection, insert, run):
                 return False
-            _add_findings(connection, insert, list(findings))
+            found = list(findings)
+            self._finding_rows.write(connection, [finding_row(each) for each in found])
+            self._newest_rows.write(connection, [(each.check, each.segment, each.at) for each in found])
             _keep_ledgers(connection, insert, ledgers or {})
-            _move_alerts(connection, insert, list(alerts), news)
+            self._alert_rows.write(connection, _moved(connection, alerts, news))
             possible = (each for each in news if _is_possible(connection, each))
             new = [each for each in possible if _add_transition(connection, insert, each)]
             incident_rows.follow(connection, insert, new)
@@ -181,22 +196,37 @@ def _add_run(connection: Connection, insert: Any, run: CheckRun) -> bool:
     return Database.added(connection, insert(runs).on_conflict_do_nothing(), asdict(run))
 
 
-def _add_findings(connection: Connection, insert: Any, found: list[Finding]) -> None:
-    if not found:
-        return
-    rows = [finding_row(each) for each in found]
+def _upsert_findings(insert: Any) -> Bulk:
+    """A second finding of the same window takes the place of the first."""
     written = insert(findings)
-    judged_again = {name: written.excluded[name] for name in rows[0] if name not in ("check", "segment", "at")}
-    connection.execute(
-        written.on_conflict_do_update(index_elements=["check", "segment", "at"], set_=judged_again), rows
-    )
+    judged_again = {name: written.excluded[name] for name in FINDING_COLUMNS if name not in ("check", "segment", "at")}
+    written = written.on_conflict_do_update(index_elements=["check", "segment", "at"], set_=judged_again)
+    return Bulk(findings, written, FINDING_COLUMNS)
+
+
+def _upsert_newest(insert: Any) -> Bulk:
     newest = insert(last_findings)
     newest = newest.on_conflict_do_update(
         index_elements=["check", "segment"],
         set_={"at": newest.excluded.at},
         where=newest.excluded.at > last_findings.c.at,
     )
-    connection.execute(newest, [{"check": each.check, "segment": each.segment, "at": each.at} for each in found])
+    return Bulk(last_findings, newest, ("check", "segment", "at"))
+
+
+def _upsert_alerts(insert: Any) -> Bulk:
+    """A person's acknowledgement and a tick may meet here, and neither undoes the other."""
+    statement = insert(alerts)
+    kept = sa.and_(
+        statement.excluded.acknowledged_by == "",
+        statement.excluded.incident != "",
+        statement.excluded.incident == alerts.c.incident,
+    )
+    names = [column.name for column in ALERT_COLUMNS]
+    changed = {name: statement.excluded[name] for name in names if name not in ("check", "segment")}
+    changed["acknowledged_by"] = sa.case((kept, alerts.c.acknowledged_by), else_=statement.excluded.acknowledged_by)
+    written = statement.on_conflict_do_update(index_elements=["check", "segment"], set_=changed)
+    return Bulk(alerts, written, names)
 
 
 def _keep_ledgers(connection: Connection, insert: Any, bodies: Mapping[str, bytes]) -> None:
@@ -207,8 +237,8 @@ def _keep_ledgers(connection: Connection, insert: Any, bodies: Mapping[str, byte
     connection.execute(written, [{"check": check, "body": body} for check, body in bodies.items()])
 
 
-def _move_alerts(connection: Connection, insert: Any, moved: list[Alert], news: list[Transition]) -> None:
-    """Write alerts; a person's acknowledgement and a tick may meet here, and neither undoes the other."""
+def _moved(connection: Connection, moved: Iterable[Alert], news: list[Transition]) -> list[tuple[Any, ...]]:
+    """The rows of alerts that moved; of those that a person acknowledged, that alone is written."""
     acknowledged = {(each.check, each.segment): each for each in news if each.event == "acknowledged"}
     rows = []
     for alert in moved:
@@ -216,17 +246,7 @@ def _move_alerts(connection: Connection, insert: Any, moved: list[Alert], news: 
             _acknowledge(connection, by)
         else:
             rows.append(alert_row(alert))
-    if not rows:
-        return
-    statement = insert(alerts)
-    kept = sa.and_(
-        statement.excluded.acknowledged_by == "",
-        statement.excluded.incident != "",
-        statement.excluded.incident == alerts.c.incident,
-    )
-    changed = {name: statement.excluded[name] for name in rows[0] if name not in ("check", "segment")}
-    changed["acknowledged_by"] = sa.case((kept, alerts.c.acknowledged_by), else_=statement.excluded.acknowledged_by)
-    connection.execute(statement.on_conflict_do_update(index_elements=["check", "segment"], set_=changed), rows)
+    return rows
 
 
 def _acknowledge(connection: Connection, transition: Transition) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy.engine import RowMapping
@@ -25,17 +26,22 @@ class CheckRun:
 
 
 _FINDING = tuple(each.name for each in fields(Finding) if each.name != "interval")
+_PLAIN = ("learning", "pages", "n")
+"""What a check may have given as a number of numpy."""
+_AS_THEY_ARE = tuple(name for name in _FINDING if name not in _PLAIN)
+_KNOWN_OF = attrgetter(*_AS_THEY_ARE)
+FINDING_COLUMNS = (*_AS_THEY_ARE, *_PLAIN, "low", "high")
 _ALERT = tuple(each.name for each in fields(Alert))
+_ALERT_OF = attrgetter(*_ALERT)
 ALERT_COLUMNS = tuple(alerts.c[name] for name in _ALERT)
 _TRANSITION = tuple(each.name for each in fields(Transition))
 
 
-def finding_row(finding: Finding) -> dict[str, Any]:
-    """The row of ``tables.findings``."""
+def finding_row(finding: Finding) -> tuple[Any, ...]:
+    """The row of ``tables.findings``, of ``FINDING_COLUMNS``."""
+    row = _KNOWN_OF(finding)
     low, high = finding.interval or (None, None)
-    row = {name: getattr(finding, name) for name in _FINDING}
-    flags = {"learning": bool(finding.learning), "pages": bool(finding.pages)}
-    return row | flags | {"n": int(finding.n), "low": low, "high": high}
+    return (*row, bool(finding.learning), bool(finding.pages), int(finding.n), low, high)
 
 
 def finding_of(row: RowMapping) -> Finding:
@@ -47,9 +53,10 @@ def finding_of(row: RowMapping) -> Finding:
     return Finding(interval=interval, **known)
 
 
-def alert_row(alert: Alert) -> dict[str, Any]:
-    """The row of ``tables.alerts``."""
-    return {name: getattr(alert, name) for name in _ALERT}
+def alert_row(alert: Alert) -> tuple[Any, ...]:
+    """The row of ``tables.alerts``, of ``ALERT_COLUMNS``."""
+    row: tuple[Any, ...] = _ALERT_OF(alert)
+    return row
 
 
 def alert_of(row: Sequence[Any]) -> Alert:
