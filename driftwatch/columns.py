@@ -204,6 +204,16 @@ class Sample(Columns):
         """shape (n,): hours since 1970 UTC."""
         return self.column("hour", lambda whole: whole.at.astype("datetime64[h]").astype(np.int64))
 
+    @property
+    def units_differ(self) -> bool:
+        """Whether every row of the whole is a unit of its own, as those without a session are."""
+
+        def differ() -> bool:
+            ordered = np.sort(self.whole.unit)
+            return not (ordered[1:] == ordered[:-1]).any()
+
+        return self.whole.once("units differ", differ)
+
     def languages(self) -> tuple[list[str], NDArray[np.int16]]:
         """Names, in order, among them all that are here, and shape (n,): which of them each row has."""
         names = self.whole.once("languages", lambda: np.unique(self.whole.lang))

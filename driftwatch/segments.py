@@ -100,9 +100,11 @@ def _usual(window: Window, needs: str) -> tuple[int, dict[str, int]]:
 
 def _sessions(sample: Sample) -> dict[str, int]:
     """Language -> sampled sessions: the unit of evidence of a check that reads the sample."""
-    _, first = np.unique(sample.unit, return_index=True)
-    langs, counts = np.unique(sample.lang[first], return_counts=True)
-    return dict(zip(langs.tolist(), counts.tolist(), strict=True))
+    names, code = sample.languages()
+    if not sample.units_differ:
+        code = code[np.unique(sample.unit, return_index=True)[1]]
+    counts = np.bincount(code, minlength=len(names)).tolist()
+    return {name: n for name, n in zip(names, counts, strict=True) if n}
 
 
 def _hours(window: Window) -> float:

@@ -146,16 +146,10 @@ def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
 def _first_scored(sample: Sample, scores: NDArray[np.float64]) -> NDArray[np.intp]:
     """The first row of each unit among those that have a score."""
     rows = np.flatnonzero(~np.isnan(scores))
-    whole = sample.whole
-    if whole.once("units differ", lambda: _differ(whole.unit)):
+    if sample.units_differ:
         return rows
     _, first = np.unique(sample.unit[rows], return_index=True)
     return rows[np.sort(first)]
-
-
-def _differ(unit: NDArray[np.int64]) -> bool:
-    ordered = np.sort(unit)
-    return not (ordered[1:] == ordered[:-1]).any()
 
 
 def normal(reference: Sample, score: Score) -> Normal:

@@ -138,7 +138,7 @@ def _hypergeometric(n1: int, n2: int, hits: int, seen: int) -> tuple[int, NDArra
     ``seen`` is among them; what lies farther from the mean, or farther out than it, is nothing.
     """
     mean = n1 * hits / (n1 + n2)
-    reach = 200 + int(10 * np.sqrt(mean))
+    reach = 40 + int(12 * np.sqrt(mean))
     lowest = max(0, hits - n2, min(int(mean), seen) - reach)
     highest = min(n1, hits, max(int(mean), seen) + reach)
     mode = min(max((n1 + 1) * (hits + 1) // (n1 + n2 + 2), lowest), highest)

@@ -6,7 +6,7 @@ in, the thresholds of its day fall and rows of all its hours leave the sample; w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import pairwise
@@ -32,9 +32,10 @@ from driftwatch.store.tables import sampled
 from driftwatch.types import Sample
 
 HOUR = 3_600_000_000
-DAY = 24 * HOUR
 Mark = tuple[int, int]
-"""How many rows an hour holds, and the sum of their numbers."""
+"""How many rows there are, and the sum of their numbers."""
+_MARK = sa.func.count(), sa.func.sum(sampled.c.row_id)
+_AT = sa.type_coerce(sampled.c.at, sa.BigInteger)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,59 +78,71 @@ class Recent:
         self._source = source
         self._langs, self._strata = Names(), Names()
         self._hours: dict[int, Rows] = {}
-        self._made: tuple[object, Sample] | None = None
-        """What the newest sample was made of, and the sample."""
+        self._until = 0
+        """The hours before it are known."""
+        self._lowered: dict[tuple[int, str], float] = {}
+        self._asked: tuple[datetime | None, datetime | None] = None, None
+        self._made = Sample.none()
+        """Of what was asked last."""
 
     def sample(self, start: datetime, end: datetime) -> Sample:
         """The sampled queries of [start, end), as ``Traffic.sample`` gives them; the same object when nothing changed.
 
         Hours outside are forgotten.
         """
-        first, last = micros(start), micros(end)
+        first, last = micros(start) // HOUR, -(-micros(end) // HOUR)
         with self._database.reading() as connection:
-            marks = self._marks(connection, first // HOUR, -(-last // HOUR))
-            lowered = lowered_thresholds(connection, self._source, first // DAY, last // DAY)
-            made_of = (marks, lowered, first, last)
-            if self._made is not None and self._made[0] == made_of:
-                return self._made[1]
-            self._hours = self._unchanged(marks, lowered)
-            for begin, until in _runs([hour for hour in marks if hour not in self._hours]):
-                self._hours |= _by_hour(self._read(connection, begin * HOUR, until * HOUR))
-        sample = self._sample(lowered, first, last)
-        self._made = made_of, sample
-        return sample
+            lowered = lowered_thresholds(connection, self._source, first // 24, last // 24)
+            known = max(first, min(self._until, last))
+            hours = self._known(first, known, lowered)
+            is_new = known < last or (start, end, lowered) != (*self._asked, self._lowered)
+            if self._total(connection, first, known) != _mark(hours.values()):
+                hours, is_new = self._mended(connection, hours, self._marks(connection, first, known)), True
+            if is_new:
+                hours |= _by_hour(self._read(connection, known, last)) if known < last else {}
+        if is_new:
+            self._hours, self._until, self._asked, self._lowered = hours, last, (start, end), lowered
+            self._made = self._sample(micros(start), micros(end))
+        return self._made
+
+    def _known(self, first: int, last: int, lowered: Mapping[tuple[int, str], float]) -> dict[int, Rows]:
+        """What is known of the hours [first, last), without the rows whose priority is no longer enough."""
+        known = {hour: rows for hour, rows in self._hours.items() if first <= hour < last}
+        if lowered == self._lowered:
+            return known
+        kept = {hour: rows.keep(rows.priority < self._thresholds(rows, lowered)) for hour, rows in known.items()}
+        return {hour: rows for hour, rows in kept.items() if rows.mark[0]}
+
+    def _mended(self, connection: Connection, known: dict[int, Rows], marks: Mapping[int, Mark]) -> dict[int, Rows]:
+        """``known`` where it is what the table holds, and the other hours of ``marks`` as they are there."""
+        right = {hour: rows for hour, rows in known.items() if marks.get(hour) == rows.mark}
+        for begin, until in _runs([hour for hour in marks if hour not in right]):
+            right |= _by_hour(self._read(connection, begin, until))
+        return right
+
+    def _total(self, connection: Connection, first: int, last: int) -> Mark:
+        """Of the hours [first, last) together."""
+        count, total = connection.execute(sa.select(*_MARK).where(*self._within(first, last))).one()
+        return count, int(total or 0)
 
     def _marks(self, connection: Connection, first: int, last: int) -> dict[int, Mark]:
-        """Of the hours [first, last) that hold anything."""
-        at = sa.type_coerce(sampled.c.at, sa.BigInteger)
-        hour = (at // HOUR).label("hour")
-        query = (
-            sa.select(hour, sa.func.count(), sa.func.sum(sampled.c.row_id))
-            .where(sampled.c.source == self._source, at >= first * HOUR, at < last * HOUR)
-            .group_by(hour)
-            .order_by(hour)
-        )
+        """Of each of the hours [first, last) that holds anything."""
+        hour = (_AT // HOUR).label("hour")
+        query = sa.select(hour, *_MARK).where(*self._within(first, last)).group_by(hour).order_by(hour)
         return {int(each): (count, int(total)) for each, count, total in connection.execute(query)}
 
-    def _unchanged(self, marks: Mapping[int, Mark], lowered: Mapping[tuple[int, str], float]) -> dict[int, Rows]:
-        """The hours that hold, without the rows whose priority is no longer enough, what the table holds."""
-        known = {}
-        for hour, rows in self._hours.items():
-            if rows.mark != marks.get(hour):
-                rows = rows.keep(rows.priority < self._thresholds(rows, lowered))
-            if rows.mark == marks.get(hour):
-                known[hour] = rows
-        return known
+    def _within(self, first: int, last: int) -> tuple[sa.ColumnElement[bool], ...]:
+        return sampled.c.source == self._source, first * HOUR <= _AT, last * HOUR > _AT
 
     def _thresholds(self, rows: Rows, lowered: Mapping[tuple[int, str], float]) -> NDArray[np.float64]:
         return row_thresholds(lowered, rows.day, rows.stratum, list(self._strata))
 
     def _read(self, connection: Connection, first: int, last: int) -> Rows:
-        day, at = (sa.type_coerce(column, sa.BigInteger) for column in (sampled.c.day, sampled.c.at))
+        day = sa.type_coerce(sampled.c.day, sa.BigInteger)
         named = (sampled.c.stratum, sampled.c.priority, sampled.c.query_id, sampled.c.scores)
         query = (
-            sa.select(sampled.c.row_id, at, sampled.c.lang, sampled.c.unit, day, *named)
-            .where(sampled.c.source == self._source, at >= first, at < last)
+            sa.select(sampled.c.row_id, _AT, sampled.c.lang, sampled.c.unit, day, *named)
+            .where(*self._within(first, last))
             .order_by(sampled.c.at, sampled.c.row_id)
         )
         blobs = Blobs()
@@ -140,7 +153,7 @@ class Recent:
         scores = padded(flat, lengths // 4)
         return Rows(number, moments, lang, unit, days, stratum, priority, query_id, scores)
 
-    def _sample(self, lowered: Mapping[tuple[int, str], float], first: int, last: int) -> Sample:
+    def _sample(self, first: int, last: int) -> Sample:
         if not self._hours:
             return Sample.none()
         rows = Rows.joined([self._hours[hour] for hour in sorted(self._hours)])
@@ -152,9 +165,14 @@ class Recent:
             rows.at.view("datetime64[us]"),
             self._langs.named(rows.lang),
             rows.unit,
-            1.0 / self._thresholds(rows, lowered),
+            1.0 / self._thresholds(rows, self._lowered),
             rows.scores,
         )
+
+
+def _mark(parts: Iterable[Rows]) -> Mark:
+    marks = [part.mark for part in parts]
+    return sum(count for count, _ in marks), sum(total for _, total in marks)
 
 
 def _runs(hours: Sequence[int]) -> Iterator[tuple[int, int]]:
