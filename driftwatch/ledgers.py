@@ -204,8 +204,10 @@ class Ledgers:
         start, end = since, now + JUST_AFTER if check.needs == "runs" else floor_hour(now)
         if check.needs == "sample":
             # A sampled unit is a session or query of a whole day: what was counted at its first hour is not again.
-            # Where its own window holds that day, it is what will be judged, and is not read twice.
-            start = min(moment_of(step_of(since) // 24 * 24), end - check.window)
+            start = moment_of(step_of(since) // 24 * 24)
+        if check.needs != "runs":
+            # Where the check's own window holds all that is new, it is what will be judged, and is not read twice.
+            start = min(start, end - check.window)
         window = replace(self.windows.read(check, start, end), since=since)
         if fresh is not None:
             window = replace(window, runs=(*window.runs, fresh))

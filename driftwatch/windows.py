@@ -68,6 +68,7 @@ class Windows:
         self._kept: OrderedDict[Hashable, object] = OrderedDict()
         self._parts: WeakKeyDictionary[Window, dict[Hashable, Window]] = WeakKeyDictionary()
         self._look: dict[Hashable, Window] = {}
+        self._tallies: dict[tuple[str, datetime, datetime], Tallies] = {}
         self._readers: dict[tuple[str, timedelta], Reader] = {}
         self._baselines: list[Baseline] | None = None
         """As they were when this look began."""
@@ -143,6 +144,7 @@ class Windows:
     def begin(self) -> None:
         """A new look: what was read for the last one may have grown since."""
         self._look.clear()
+        self._tallies.clear()
         self._baselines = None
 
     def _once(self, check: Check, start: datetime, end: datetime) -> Window:
@@ -252,9 +254,16 @@ class Windows:
                 sample = read(start, end)
                 if check.embeds:
                     sample = self.asked.fill(sample, check.source, check.embeds)
-                return Window(start, end, sample=sample, tallies=self.store.traffic.tallies(check.source, start, end))
+                return Window(start, end, sample=sample, tallies=self._counts(check.source, start, end))
             case "tallies":
-                return Window(start, end, tallies=self.store.traffic.tallies(check.source, start, end))
+                return Window(start, end, tallies=self._counts(check.source, start, end))
+
+    def _counts(self, source: str, start: datetime, end: datetime) -> Tallies:
+        """Checks of the sample and of the tallies ask for the same ones."""
+        key = source, start, end
+        if key not in self._tallies:
+            self._tallies[key] = self.store.traffic.tallies(source, start, end)
+        return self._tallies[key]
 
 
 def floor_hour(moment: datetime) -> datetime:

@@ -5,6 +5,7 @@ Rows may carry weights (1 / probability of having been kept); what counts as evi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -199,15 +200,17 @@ def _shifted(n: float, shift: float, freedom: float) -> Callable[[float], float]
 def smallest_d(alpha: float, n: float, shift: float = 0.0, freedom: float = 1.0) -> float:
     """The smallest D that a test at level ``alpha`` can tell from chance with this ``n``; 1 when none can.
 
-    To 1 / ``GRID``, by false position on the logarithm of the p-value (the Illinois method: Dowell and Jarratt 1971).
+    To 1 / ``GRID``, by false position (the Illinois method: Dowell and Jarratt 1971) on the root of the logarithm of
+    the p-value, which is nearly linear in D.
     """
     p_value = _shifted(n, shift, freedom)
+    wanted = math.sqrt(-math.log(alpha))
 
     def excess(place: int) -> float:
-        return float(np.log(max(p_value(place / GRID), 1e-300) / alpha))
+        return wanted - math.sqrt(-math.log(min(max(p_value(place / GRID), 1e-300), 1.0)))
 
     low, high = 0, GRID
-    above, below = float(np.log(1 / alpha)), excess(GRID)
+    above, below = wanted, excess(GRID)
     if below >= 0:
         return 1.0
     fell = False
