@@ -105,6 +105,8 @@ class Worlds:
     """What is tolerated at least, since the baseline is an estimate."""
     k: Floats
     """(1 - rho) / rho: how sure the share of a block is."""
+    temper: Floats
+    """The power of a likelihood ratio, shape of ``k``: at most 1, which keeps its mean at most 1 (Jensen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +231,8 @@ class Ledger:
     def _worlds(self, book: Book, bucket: NDArray[np.int64], lane: int) -> Worlds:
         offset, shrink = self._refined(book)
         rho = self.normal.rho[lane][bucket][:, :, self.shares]
-        return Worlds(offset, STANDARD_ERRORS * self.stakes.error * shrink, (1 - rho) / rho)
+        temper = self.normal.temper[lane][bucket][:, :, self.shares]
+        return Worlds(offset, STANDARD_ERRORS * self.stakes.error * shrink, (1 - rho) / rho, temper)
 
     def _ratio_of(self, counts: Floats, worlds: Worlds, bets: tuple[float, ...]) -> Floats:
         """shape (T, S + 1, Q, bets), of counts (T, 3, S + 1, Q)."""
@@ -247,7 +250,7 @@ class Ledger:
         moved = _within(share[..., None] + bet, share[..., None])
         ratio = _beta_binomial(hits[..., None], n[..., None], moved, worlds.k[..., None])
         ratio -= _beta_binomial(hits, n, null, worlds.k)[..., None]
-        return np.where((n > NO_UNITS)[..., None], ratio, 0.0)
+        return np.where((n > NO_UNITS)[..., None], ratio * worlds.temper[..., None], 0.0)
 
     def onset(self, book: Book, row: int, quantity: int) -> Onset:
         """Where in the newest blocks the change most likely began, by the largest sum of log likelihood ratios.

@@ -74,6 +74,8 @@ class Normal:
     """shape (S + 1, J): standard error of ``level``."""
     rho: Floats
     """shape (2, BUCKETS, S + 1, J): correlation within a partial block, by lane and length."""
+    temper: Floats
+    """As ``rho``: the power of a likelihood ratio, below 1 where blocks hang together more than ``rho`` can say."""
     units: Floats
     """shape (J,): see ``Quantity.units``."""
     per_day: Floats
@@ -127,6 +129,7 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     rho = np.stack([lengths, lengths[_shorter(parts)]])
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
     inflation = (1 + lag) / (1 - lag) * _upper(slow.blocks + PRIOR_BLOCKS)
+    wanted = rho * inflation[:, None, None, :]
     units_seen = np.maximum(n.sum(axis=0), 1e-9)
     level = np.clip(np.where(n.sum(axis=0) > 0, hits.sum(axis=0) / units_seen, 0.5), SMALLEST, 1 - SMALLEST)
     days = max(slow.blocks * block / 24, 1e-9)
@@ -137,7 +140,8 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
         block,
         level,
         slow.error(rho[0], (1 + lag[0]) / (1 - lag[0])),
-        np.clip(rho * inflation[:, None, None, :], SMALLEST_RHO, LARGEST_RHO),
+        np.clip(wanted, SMALLEST_RHO, LARGEST_RHO),
+        np.minimum(1.0, LARGEST_RHO / np.maximum(wanted, SMALLEST_RHO)),
         units,
         (n / units).sum(axis=0)[:, 0] / days,
         (n / units).mean(axis=0)[:, 0],

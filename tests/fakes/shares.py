@@ -61,6 +61,7 @@ def known(segments: int, share: float, rho: float = 1e-5, quantity: Quantity = H
         level=np.full((rows, 1), share),
         error=np.zeros((rows, 1)),
         rho=np.full((2, 24, rows, 1), rho),
+        temper=np.ones((2, 24, rows, 1)),
         per_day=24.0 * each,
         per_step=each,
     )

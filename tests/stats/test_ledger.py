@@ -66,6 +66,22 @@ def test_without_change_a_ledger_grows_by_one_day_a_day_on_average():
         assert ledgers.mean() == pytest.approx(day, abs=max(5 * error, 0.05 * day))
 
 
+def test_blocks_of_one_bad_day_do_not_pass_for_many_days():
+    """A share that is 28 % on some days and 0 on the others: the six blocks of such a day are one piece of news."""
+    bad = np.zeros(28)
+    bad[[1, 3, 4, 11, 22, 25]] = 1
+    hits = np.repeat(bad, 24) * np.tile([3.0, 4, 3, 3, 4, 3], 112)
+    n = np.full(hits.shape, 12.0)
+    steps = START - 28 * 24 + np.arange(len(hits))
+    quantity = Quantity("higher rate", 0, +1, 1.0, 0.2, 1.0, relative=True, least=0.1)
+    normal = learn(Shares(steps, ("en",), n[:, None], hits[:, None, None]), (quantity,))
+    assert (normal.temper[1] < 0.5).all()
+    ledger = Ledger(normal, cap=2.6)
+    day = Shares(START + np.arange(24), ("en",), n[:24, None], hits[24:48, None, None])
+    _, days = folded(ledger, day)
+    assert days.max() < 10
+
+
 def test_with_a_tolerance_a_ledger_stays_behind_its_age():
     normal = known(3000, 0.3, quantity=replace(HALF, floor=0.02, tolerance=0.008), units=10)
     _, found = folded(Ledger(normal, cap=NO_CAP), stream(6, 10, 0.3, segments=normal.segments))
