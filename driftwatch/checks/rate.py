@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from driftwatch.checks._words import count, detected, percent
 from driftwatch.stats.interval import rate_change, share_interval
 from driftwatch.stats.ledger import WITHIN_REACH
 from driftwatch.stats.normal import Quantity
-from driftwatch.stats.proportion import two_proportions
+from driftwatch.stats.proportion import sided, tails
 from driftwatch.stats.shares import Shares, summed
 from driftwatch.types import TALLY_FIELDS, Finding, Tallies, Window
 
@@ -41,6 +42,24 @@ _SILENT = {
     "negative_feedback": "what people made of the answer (feedback)",
     "no_click": "what people made of the answer (feedback)",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a window's counts say beside those of the baseline, whichever side is bad."""
+
+    effect: float
+    usual: float
+    """The baseline's rate."""
+    reference_count: int
+    reference_known: int
+    vary: Dispersion
+    tempered: tuple[float, float]
+    """P-values of a rise and of a fall, on as many coins as the counts are worth."""
+    exact: tuple[float, float]
+    """The same if every query were a coin."""
+    interval: tuple[float, float]
+    interval_of_value: tuple[float, float]
 
 
 class Rate(Counted):
@@ -109,35 +128,50 @@ class Rate(Counted):
         return self.finding(current, "fail", message, **facts)
 
     def _by_change(self, current: Window, reference: Window, facts: dict[str, Any], remark: str) -> Finding:
-        (x, n), (x0, n0) = self._counted(current.tallies), self._counted(reference.tallies)
-        vary = self._dispersion(reference.tallies, x0, n0)
-        # Counts that vary so many times more than coins carry as much evidence as so many times fewer coins.
-        m, m0 = max(1, round(n / vary.factor)), max(1, round(n0 / vary.factor))
-        exact = two_proportions(round(x / n * m), m, round(x0 / n0 * m0), m0, self.side)
-        p_value = vary.temper(exact, two_sided=self.side == "both")
-        effect = x / n - x0 / n0
+        found = current.tallies.once(
+            ("beside", self.of, reference.tallies), lambda: self._beside(current.tallies, reference.tallies)
+        )
+        p_value = found.vary.temper(sided(*found.tempered, self.side), two_sided=self.side == "both")
+        effect, usual = found.effect, found.usual
         facts |= {
-            "reference": x0 / n0,
+            "reference": usual,
             "effect": effect,
-            "interval": rate_change(x, n, x0, n0, vary.design),
-            "statistic": float(x),
+            "interval": found.interval,
+            "statistic": float(facts["details"]["count"]),
             "p_value": p_value,
             "details": {
                 **facts["details"],
-                "reference_count": x0,
-                "reference_known": n0,
-                "day_dispersion": round(vary.factor, 3),
-                "fisher_p": two_proportions(x, n, x0, n0, self.side),
-                "interval_of_value": list(share_interval(x, n, vary.design)),
+                "reference_count": found.reference_count,
+                "reference_known": found.reference_known,
+                "day_dispersion": round(found.vary.factor, 3),
+                "fisher_p": sided(*found.exact, self.side),
+                "interval_of_value": list(found.interval_of_value),
             },
         }
-        changed = p_value < current.alpha and self._is_past_floor(effect, x0 / n0)
+        changed = p_value < current.alpha and self._is_past_floor(effect, usual)
         if changed if current.changed is None else current.changed:
             return self.finding(current, "fail", self._change_message(facts) + remark, **facts)
         if breach := self._breach(current, facts, remark):
             return breach
-        message = f"{self._said(facts)}, {percent(x0 / n0)} in the same hours of the baseline{remark}"
+        message = f"{self._said(facts)}, {percent(usual)} in the same hours of the baseline{remark}"
         return self.finding(current, "ok", message, **facts)
+
+    def _beside(self, current: Tallies, reference: Tallies) -> Beside:
+        (x, n), (x0, n0) = self._counted(current), self._counted(reference)
+        vary = self._dispersion(reference, x0, n0)
+        # Counts that vary so many times more than coins carry as much evidence as so many times fewer coins.
+        m, m0 = max(1, round(n / vary.factor)), max(1, round(n0 / vary.factor))
+        return Beside(
+            effect=x / n - x0 / n0,
+            usual=x0 / n0,
+            reference_count=x0,
+            reference_known=n0,
+            vary=vary,
+            tempered=tails(round(x / n * m), m, round(x0 / n0 * m0), m0),
+            exact=tails(x, n, x0, n0),
+            interval=rate_change(x, n, x0, n0, vary.design),
+            interval_of_value=share_interval(x, n, vary.design),
+        )
 
     # --- what is counted -------------------------------------------------------------------------------------------
 

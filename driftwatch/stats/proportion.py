@@ -18,7 +18,7 @@ def binomial_test(x: int, n: int, p: float, side: Side = "both") -> float:
         return 1.0
     up = 1.0 if x <= 0 else float(bdtrc(x - 1, n, p))
     down = 1.0 if x >= n else float(bdtr(x, n, p))
-    return _sided(up, down, side)
+    return sided(up, down, side)
 
 
 def two_proportions(x1: int, n1: int, x2: int, n2: int, side: Side = "both") -> float:
@@ -28,11 +28,16 @@ def two_proportions(x1: int, n1: int, x2: int, n2: int, side: Side = "both") -> 
     ratios to the likeliest one, so counts of millions and tails of 1e-200 are fine. Both sides = twice the smaller
     tail. Never too small: at level a it rejects at most a share a of the time, whatever the true rate.
     """
+    return sided(*tails(x1, n1, x2, n2), side)
+
+
+def tails(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
+    """The p-values of ``two_proportions`` that sample 1 has a higher share, and that it has a lower one."""
     if n1 <= 0 or n2 <= 0:
-        return 1.0
+        return 1.0, 1.0
     first, chances = _hypergeometric(n1, n2, x1 + x2, x1)
     place, whole = x1 - first, chances.sum()
-    return _sided(float(chances[place:].sum() / whole), float(chances[: place + 1].sum() / whole), side)
+    return float(chances[place:].sum() / whole), float(chances[: place + 1].sum() / whole)
 
 
 def poisson_ratio(x: float, expected: float, seen: float, side: Side = "both") -> float:
@@ -48,7 +53,7 @@ def poisson_ratio(x: float, expected: float, seen: float, side: Side = "both") -
     chance = expected / (expected + seen)
     down = float(betainc(seen, x + 1, 1 - chance)) if seen > 0 else 1.0
     up = float(betainc(x, seen + 1, chance)) if x > 0 else 1.0
-    return _sided(up, down, side)
+    return sided(up, down, side)
 
 
 def ratio_interval(
@@ -127,7 +132,8 @@ def g_test(
     return g, float(gammaincc(width / 2, g / dispersion / 2))
 
 
-def _sided(up: float, down: float, side: Side) -> float:
+def sided(up: float, down: float, side: Side) -> float:
+    """The p-value of a side, of those of both; twice the smaller one for ``both``."""
     p = {"up": up, "down": down, "both": 2 * min(up, down)}[side]
     return float(min(1.0, max(0.0, p)))
 
