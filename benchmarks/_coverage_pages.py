@@ -8,7 +8,8 @@ import numpy as np
 
 from benchmarks._coverage import Draw, Floats, Random, Setting, Z, inside
 from driftwatch.stats.book import Book
-from driftwatch.stats.ledger import Ledger, Onset
+from driftwatch.stats.history import History, Onset
+from driftwatch.stats.ledger import Ledger
 from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
 
@@ -43,7 +44,7 @@ def _first_page(random: Random, per_hour: float, p: float, rho: float, change: f
         level = np.array([p + change * (day >= QUIET)])
         book, days = ledger.fold(book, _hours(random, FIRST + (28 + day) * 24, level, per_hour, rho), nobody)
         if days[-1, 0, 0] >= NEEDED:
-            return ledger.onset(book, 0, 0) if day >= QUIET else None
+            return History(ledger, book).onset(0, 0) if day >= QUIET else None
     return None
 
 

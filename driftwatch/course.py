@@ -17,7 +17,7 @@ from driftwatch.budget import PRECISE, Standing, decide
 from driftwatch.checks._counted import Watched
 from driftwatch.ledgers import Account, State, folded, reopened
 from driftwatch.stats.book import Book
-from driftwatch.stats.ledger import Onset
+from driftwatch.stats.history import Onset
 from driftwatch.stats.shares import Shares
 
 Steps = NDArray[np.int64]

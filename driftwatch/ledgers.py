@@ -17,7 +17,7 @@ from driftwatch.budget import Standing, limit_of, shares
 from driftwatch.checks._counted import Counted, Watched, watch
 from driftwatch.config import Watch
 from driftwatch.stats.book import Book
-from driftwatch.stats.ledger import Onset
+from driftwatch.stats.history import History, Onset
 from driftwatch.stats.shares import Shares
 from driftwatch.types import POOLED, Baseline, Run
 from driftwatch.windows import HOUR, JUST_AFTER, Learning, Windows, floor_hour
@@ -29,9 +29,9 @@ LONGEST_CATCH_UP = timedelta(days=35)
 """After a longer absence only the newest days are folded in."""
 SOME = 0.01
 """Of the largest evidence among segments: what has less of its own is not named beside it."""
-VERSION = 1
+VERSION = 2
 """Of what is kept: another number where what the arrays hold gets another meaning."""
-ARRAYS = ("block", "counts", "odd", "carry", "ledgers", "recent", "settled")
+ARRAYS = ("block", "counts", "odd", "carry", "ledgers", "recent", "fine", "settled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +115,16 @@ class Account:
     def standing(self) -> Standing:
         return self.state.standing
 
+    @property
+    def history(self) -> History:
+        """What the newest counts say."""
+        return History(self.watched.ledger, self.open_book)
+
     def onset(self, segment: str) -> tuple[Onset, int]:
         """Since when and by how much ``segment`` differs, and in which quantity."""
         row = self.watched.segments.index(segment)
         quantity = int(self.watched.strongest(self.days)[row])
-        return self.watched.onset(self.open_book, row, quantity), quantity
+        return self.history.onset(row, quantity), quantity
 
     def matters(self, segment: str) -> bool:
         """Whether what ``segment`` differs by is worth waking somebody."""
@@ -130,7 +135,7 @@ class Account:
         found, quantity = self.onset(POOLED)
         if not segments or (POOLED not in segments and not found.matters):
             return set(segments)
-        rows = self.watched.ledger.explaining(self.open_book, quantity, found)
+        rows = self.history.explaining(quantity, found)
         least = SOME * float(self.standing.evidence.max())
         own = {self.watched.segments[row] for row in rows if self.standing.evidence[row] >= least}
         return own | (set(segments) - {POOLED}) if own else {POOLED}
@@ -140,7 +145,7 @@ class Account:
         if (fired := self.state.fired.get(segment)) is None:
             return None
         row = self.watched.segments.index(segment)
-        return self.watched.ledger.recovered(self.open_book, row, fired.quantity, fired.effect)
+        return self.history.recovered(row, fired.quantity, fired.effect)
 
     def paged(self, segments: Collection[str]) -> State:
         """What is kept when ``segments`` page: their ledgers start again from zero.

@@ -172,6 +172,6 @@ def _since_then(evidence: Mapping[str, Any]) -> str:
 
 
 def _shown(onset: datetime | None) -> str:
-    """An onset is found to the day, and said as one: ``Tue 12 May``."""
+    """An onset is found to a few hours where it is new, else to the day, and said as one: ``Tue 12 May``."""
     assert onset is not None
     return f"{onset:%a} {onset.day} {onset:%b}" + (f" {onset:%H:%M} UTC" if onset.hour else "")

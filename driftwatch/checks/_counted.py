@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.checks import Check
-from driftwatch.stats.book import BET_WEIGHTS, Book
-from driftwatch.stats.ledger import Ledger, Onset
+from driftwatch.stats.book import BET_WEIGHTS
+from driftwatch.stats.ledger import Ledger
 from driftwatch.stats.normal import Normal, Quantity, learn
 from driftwatch.stats.shares import Shares
 from driftwatch.types import POOLED, UNDETERMINED, Window
@@ -85,10 +85,6 @@ class Watched:
     def strongest(self, days: Floats) -> NDArray[np.intp]:
         """Which quantity holds most of a segment's evidence, shape (S + 1,), of ledgers (S + 1, Q)."""
         return np.asarray((days * [quantity.weight for quantity in self.quantities]).argmax(axis=1))
-
-    def onset(self, book: Book, row: int, quantity: int) -> Onset:
-        """Since when, and by how much, a segment differs."""
-        return self.ledger.onset(book, row, quantity)
 
 
 def watch(check: Counted, reference: Window, needed: float) -> Watched | None:

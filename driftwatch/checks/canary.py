@@ -40,7 +40,7 @@ class Canary(Counted):
     """`R@k`, `RR@k`, `nDCG@k`, `P@k`, `Success@k` or `AP`."""
     at_least: float | None = Field(default=None, ge=0, le=1)
     """Fails below this value whatever the baseline says, from the first run on."""
-    max_drop: float = Field(default=0.03, gt=0, le=1)
+    max_drop: float = Field(default=0.02, gt=0, le=1)
     """A drop smaller than this never fails, however certain it is."""
     min_queries: int = Field(default=10, ge=1)
     """With fewer canaries than this, nothing is said."""

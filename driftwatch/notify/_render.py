@@ -299,7 +299,7 @@ def figure(value: float | None, sign: str = "") -> str:
 
 
 def _onset(at: datetime) -> str:
-    """An onset is found to the day."""
+    """An onset is found to a few hours where it is new, else to the day."""
     return moment(at) if at.hour else f"{at.day} {at:%b %Y}"
 
 

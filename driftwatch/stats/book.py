@@ -15,11 +15,14 @@ Mask = NDArray[np.bool_]
 
 SLOW_BETS = (1.0, 2.0, 4.0, 8.0)
 FAST_BETS = (2.0, 8.0)
-RARE_BETS = (4.0, 8.0)
-"""Bets, as multiples of the floor."""
-LANES = (slice(0, len(SLOW_BETS)), slice(len(SLOW_BETS), None))
+STEADY_BETS = (1.25, 3.0)
+"""Bets, as multiples of the floor; the steady ones are on the blocks of the fast lane without their oddest step."""
+BETS = len(SLOW_BETS) + len(FAST_BETS) + len(STEADY_BETS)
+LANES = (slice(0, len(SLOW_BETS)), slice(len(SLOW_BETS), BETS))
 """Where the bets of each lane are in a book."""
-BET_WEIGHTS = np.array([0.125, 0.125, 0.125, 0.125, 0.25, 0.25])
+BET_WEIGHTS = np.full(BETS, 1 / BETS)
+FINE = 2
+"""Blocks of the slow lane of which the blocks of the fast lane are remembered."""
 LAG = 14
 """Blocks that must have passed before a block is taken for normal."""
 MEMORY = 120.0
@@ -46,6 +49,8 @@ class Book:
     """shape (S + 1, Q, bets of both lanes): days in each ledger now."""
     recent: Floats
     """shape (LAG, 3, S + 1, J): the counts of the newest closed blocks of the slow lane, oldest first."""
+    fine: Floats
+    """shape (K, 3, S + 1, J): counts of the newest blocks of the fast lane with the open one, by number modulo K."""
     settled: Floats
     """shape (4, S + 1, J): units, hits, expected hits and number of older blocks, which refine the baseline."""
 
@@ -53,15 +58,15 @@ class Book:
     def empty(cls, normal: Normal, at: int = NEVER) -> Book:
         """No evidence yet."""
         rows, shares = normal.level.shape
-        bets = len(SLOW_BETS) + len(FAST_BETS)
         return cls(
             at,
             np.array([NEVER, NEVER]),
             np.zeros((2, 3, rows, shares)),
             np.zeros((2, 2, 3, rows, shares)),
-            np.zeros((rows, len(normal.quantities), bets)),
-            np.zeros((rows, len(normal.quantities), bets)),
+            np.zeros((rows, len(normal.quantities), BETS)),
+            np.zeros((rows, len(normal.quantities), BETS)),
             np.zeros((LAG, 3, rows, shares)),
+            np.zeros((FINE * normal.fast, 3, rows, shares)),
             np.zeros((4, rows, shares)),
         )
 
@@ -75,6 +80,7 @@ class Book:
             carry=self.carry * keep[:, None, None],
             ledgers=self.ledgers * keep[:, None, None],
             recent=self.recent * keep[:, None],
+            fine=self.fine * keep[:, None],
         )
 
 
@@ -112,6 +118,21 @@ def aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple
     settled[:3] += oldest
     settled[3] += oldest[0] > 0
     return np.concatenate([recent[1:], closed[None]]), settled
+
+
+def renewed(fine: Floats, block: int, blocks: NDArray[np.int64], so_far: Floats, cuts: list[int]) -> Floats:
+    """``fine`` after steps in ``blocks``, shape (T,), with counts ``so_far``, shape (T, 3, S + 1, J), of the open one.
+
+    ``block`` is the newest one before; blocks without counts are blocks too.
+    """
+    fine, places = fine.copy(), len(fine)
+    for start, end in pairwise(cuts):
+        now = int(blocks[start])
+        for skipped in range(max(block + 1, now - places + 1), now):
+            fine[skipped % places] = 0
+        fine[now % places] = so_far[end - 1]
+        block = now
+    return fine
 
 
 def cuts_of(block: NDArray[np.int64]) -> list[int]:

@@ -11,7 +11,7 @@ anew at every look and not multiplied again, so that looking more often changes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -23,15 +23,15 @@ from driftwatch.stats.book import (
     LAG,
     LANES,
     NEVER,
-    RARE_BETS,
     SLOW_BETS,
+    STEADY_BETS,
     Book,
     aged,
     counts_so_far,
     cuts_of,
+    renewed,
 )
-from driftwatch.stats.interval import dispersed_share
-from driftwatch.stats.normal import Normal, bucket_of
+from driftwatch.stats.normal import LARGEST_RHO, Normal, bucket_of
 from driftwatch.stats.seasonal import SMALLEST
 from driftwatch.stats.shares import Shares
 
@@ -51,19 +51,9 @@ SEVERAL = 2
 """Steps in a block from which on one of them may be odd."""
 NO_UNITS = 1e-6
 FARTHEST = 3.0
-FEW = 3
-"""So many segments are named one by one, even when they are most of them."""
-CERTAIN = 3.0
-"""Standard errors from which on a segment is taken to differ by itself."""
-OVER = float(np.log(20))
-"""Log likelihood ratio from which on a change is taken to be over."""
 MOST = 1e12
 """Days: no ledger holds more, whatever happens; it would only be slower to forget."""
 LARGEST_RATIO = 100.0
-CHOSEN = 0.995
-"""Level of an interval that is shown as 95 %: the onset was searched for and the page waited for, and both make the
-effect look larger than it is. At this level it covers 93 to 100 % (benchmarks/coverage.py).
-"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,28 +99,6 @@ class Worlds:
     """The power of a likelihood ratio, shape of ``k``: at most 1, which keeps its mean at most 1 (Jensen)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Onset:
-    """Since when a share differs, and by how much since then."""
-
-    step: int
-    """The first hour of the block from which on it differs; no earlier than what the book still holds."""
-    effect: float
-    """Mean difference of the share from what was expected."""
-    interval: tuple[float, float]
-    """Of the effect, 95 %, for blocks that were chosen by what they hold."""
-    n: float
-    """Units since then."""
-    floor: float
-    """The smallest effect that matters."""
-
-    @property
-    def matters(self) -> bool:
-        """Whether the effect is past its floor, and its interval does not hold the effect of no change."""
-        low, high = self.interval
-        return abs(self.effect) >= self.floor and not low <= 0 <= high
-
-
 class Ledger:
     """Folds counts into books."""
 
@@ -142,7 +110,6 @@ class Ledger:
         self.stakes = stakes(normal)
         self.shares = np.array([quantity.share for quantity in normal.quantities], dtype=np.intp)
         self.lengths = np.array([normal.block, normal.block // normal.fast])
-        self.bets = (SLOW_BETS, RARE_BETS if normal.season is None else FAST_BETS)
         self.credit = self.lengths / 24
 
     def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
@@ -168,6 +135,7 @@ class Ledger:
 
     def _block(self, book: Book, step: NDArray[np.int64], counts: Floats, silent: Mask) -> tuple[Book, Floats]:
         """Steps of one block of the slow lane."""
+        newest = int(book.block[1])
         book = self._opened(book, int(step[0]), silent)
         cuts = cuts_of(step // self.lengths[1])
         so_far, odd = counts_so_far(book, counts, cuts)
@@ -185,9 +153,16 @@ class Ledger:
         days: Floats = ledgers @ BET_WEIGHTS
         days[:, silent] = 0
         carried = np.concatenate([book.carry[..., LANES[0]], carry], axis=-1)
-        block = np.array([book.block[0], int(step[-1]) // self.lengths[1]])
-        return Book(
-            int(step[-1]), block, so_far[:, -1], odd[:, :, -1], carried, ledgers[-1], book.recent, book.settled
+        blocks = step // self.lengths[1]
+        return replace(
+            book,
+            at=int(step[-1]),
+            block=np.array([book.block[0], blocks[-1]]),
+            counts=so_far[:, -1],
+            odd=odd[:, :, -1],
+            carry=carried,
+            ledgers=ledgers[-1],
+            fine=renewed(book.fine, newest, blocks, so_far[1], cuts),
         ), days
 
     def _opened(self, book: Book, step: int, silent: Mask) -> Book:
@@ -209,30 +184,36 @@ class Ledger:
             skipped = min(int(now[0] - book.block[0]) - 1, LAG)
             for closed in (book.counts[0], *[np.zeros_like(book.counts[0])] * skipped):
                 recent, settled = aged(recent, settled, closed, silent)
-        return Book(book.at, now, counts, odd, carry, book.ledgers, recent, settled)
+        return replace(book, block=now, counts=counts, odd=odd, carry=carry, recent=recent, settled=settled)
 
     def _log_ratio(self, book: Book, counts: Floats, odd: Floats, bucket: NDArray[np.int64], lane: int) -> Floats:
         """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J).
 
         What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a
-        block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others.
+        block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others. In the
+        fast lane some bets are only on what is left without it, which varies less.
         """
-        worlds, bets = self._worlds(book, bucket, lane), self.bets[lane]
-        quantities = counts[:, :, :, self.shares]
-        ratio = self._ratio_of(quantities, worlds, bets)
-        if self.normal.steps / (self.normal.fast if lane else 1) >= SEVERAL and (ratio > self.odd_cap).any():
+        offset, shrink = self._refined(book)
+        error = STANDARD_ERRORS * self.stakes.error * shrink
+        temper = self.normal.temper[lane][bucket][:, :, self.shares]
+        worlds = Worlds(offset, error, _sureness(self.normal.rho[lane][bucket][:, :, self.shares]), temper)
+        bets = FAST_BETS if lane else SLOW_BETS
+        whole = without = counts[:, :, :, self.shares]
+        ratio = self._ratio_of(whole, worlds, bets)
+        several = self.normal.steps / (self.normal.fast if lane else 1) >= SEVERAL
+        if several:
             above, below = odd[:, :, :, :, self.shares]
-            without = quantities - np.where(self.stakes.side > 0, above, below)
+            without = whole - np.where(self.stakes.side > 0, above, below)
+        if several and (ratio > self.odd_cap).any():
             ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.odd_cap))
         if lane == 0:
             ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
-        return ratio
-
-    def _worlds(self, book: Book, bucket: NDArray[np.int64], lane: int) -> Worlds:
-        offset, shrink = self._refined(book)
-        rho = self.normal.rho[lane][bucket][:, :, self.shares]
-        temper = self.normal.temper[lane][bucket][:, :, self.shares]
-        return Worlds(offset, STANDARD_ERRORS * self.stakes.error * shrink, (1 - rho) / rho, temper)
+            return ratio
+        if several:
+            steady = self.normal.steady[bucket]
+            temper = np.minimum(1.0, LARGEST_RHO / steady)
+            worlds = replace(worlds, k=_sureness(np.minimum(steady, LARGEST_RHO)), temper=temper)
+        return np.concatenate([ratio, self._ratio_of(without, worlds, STEADY_BETS)], axis=-1)
 
     def _ratio_of(self, counts: Floats, worlds: Worlds, bets: tuple[float, ...]) -> Floats:
         """shape (T, S + 1, Q, bets), of counts (T, 3, S + 1, Q)."""
@@ -252,90 +233,6 @@ class Ledger:
         ratio -= _beta_binomial(hits, n, null, worlds.k)[..., None]
         return np.where((n > NO_UNITS)[..., None], ratio * worlds.temper[..., None], 0.0)
 
-    def onset(self, book: Book, row: int, quantity: int) -> Onset:
-        """Where in the newest blocks the change most likely began, by the largest sum of log likelihood ratios.
-
-        Page (1954), *Continuous inspection schemes*: the start of the last rise of a cumulative sum.
-        """
-        share = self.shares[quantity]
-        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[:, :, row, share].T
-        variance = self._variance(n, expected, row, share)
-        residual = (hits - expected) * self.stakes.side[row, quantity]
-        floor = float(self.stakes.floor[row, quantity])
-        since = _start(n, residual, variance, 2 * floor)
-        # Of a large change, a day that differs by a little more than the floor is no part.
-        seen = float(residual[since:].sum() / max(n[since:].sum(), 1e-9))
-        since = _start(n, residual, variance, max(2 * floor, seen))
-        units = max(float(n[since:].sum()), 1e-9)
-        effect = float((hits - expected)[since:].sum()) / units
-        step = (int(book.block[0]) - (len(n) - 1 - since)) * int(self.lengths[0])
-        interval = self._interval(n[since:], hits[since:], expected[since:], row, share)
-        scale = float(self.normal.units[share])
-        return Onset(step, effect, interval, units / scale, floor)
-
-    def recovered(self, book: Book, row: int, quantity: int, effect: float) -> bool:
-        """Whether the newest counts say that a change of ``effect`` is over: ``OVER`` for the baseline against it.
-
-        A change that is smaller than the floor is taken to be as large: no counts tell a smaller one from none. What is
-        left of it must be smaller than the floor, too: at its first hours a change may have looked larger than it is.
-        """
-        share = self.shares[quantity]
-        open_blocks = np.stack([book.counts[0] - book.counts[1], book.counts[1]])
-        n, hits, expected = np.concatenate([book.recent, open_blocks])[:, :, row, share].T
-        variance = self._variance(n, expected, row, share)
-        side = float(self.stakes.side[row, quantity])
-        floor = float(self.stakes.floor[row, quantity])
-        moved = side * max(side * effect, floor) * n
-        gain = np.where(n > 0, (moved**2 / 2 - moved * (hits - expected)) / np.maximum(variance, 1e-12), 0.0)
-        left = side * (hits - expected)[::-1].cumsum() < floor * n[::-1].cumsum()
-        return bool((left & (gain[::-1].cumsum() >= OVER)).any())
-
-    def explaining(self, book: Book, quantity: int, onset: Onset) -> list[int]:
-        """The segments whose own change explains that of the pooled row since ``onset``; none if it is everybody's.
-
-        Segments are taken away, the largest change first, until what is left together no longer differs; they must
-        differ by themselves, and be the minority, or so few that they can be named while others are well.
-        """
-        share = self.shares[quantity]
-        first = max(0, len(book.recent) - (int(book.block[0]) - onset.step // int(self.lengths[0])))
-        n, hits, expected = np.concatenate([book.recent, book.counts[:1]])[first:, :, :-1, share].transpose(1, 2, 0)
-        variance = np.array([self._variance(n[row], expected[row], row, share).sum() for row in range(len(n))])
-        residual = (hits - expected).sum(axis=1) * np.sign(onset.effect)
-        units = np.maximum(n.sum(axis=1), 1e-9)
-        error = np.sqrt(np.maximum(variance, 1e-12))
-        named, left = len(n) - 1, np.ones(len(n), bool)
-        culprits: list[int] = []
-        for row in np.argsort(-residual[:named]).tolist():
-            rest, doubt = residual[left].sum(), np.sqrt(variance[left].sum())
-            if rest < onset.floor * units[left].sum() or rest < CERTAIN * doubt:
-                return culprits
-            culprits.append(row)
-            few = 2 * len(culprits) <= named or len(culprits) < min(named, FEW + 1)
-            if not few or residual[row] < max(CERTAIN * error[row], onset.floor * units[row]):
-                return []
-            left[row] = False
-        return culprits
-
-    def _interval(self, n: Floats, hits: Floats, expected: Floats, row: int, share: int) -> tuple[float, float]:
-        """Of the mean change over blocks that were chosen because they differ: see ``CHOSEN``."""
-        units = max(float(n.sum()), 1e-9)
-        return dispersed_share(
-            float(hits.sum()),
-            float(expected.sum()),
-            units,
-            float(self.normal.rho[0, -1, row, share]),
-            units**2 / max(float((n**2).sum()), 1e-9),
-            error=float(self.normal.error[row, share]) * units,
-            level=CHOSEN,
-        )
-
-    def _variance(self, n: Floats, expected: Floats, row: int, share: int) -> Floats:
-        """shape (blocks,): of the hits of whole blocks."""
-        mean = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-        rho = self.normal.rho[0, -1, row, share]
-        variance: Floats = n * mean * (1 - mean) * (1 + np.maximum(n - 1, 0) * rho)
-        return variance
-
     def _refined(self, book: Book) -> tuple[Floats, Floats]:
         """How far off the baseline's level was, by what came after it, and what is left of its standard error.
 
@@ -348,16 +245,12 @@ class Ledger:
         return np.clip(off, -farthest, farthest), np.sqrt(1 - known)
 
 
-def _start(n: Floats, residual: Floats, variance: Floats, bet: float) -> int:
-    """The block in which the last rise of the sum of log likelihood ratios for a change of ``bet`` begins."""
-    moved = bet * n
-    gain = np.where(n > 0, (moved * residual - moved**2 / 2) / np.maximum(variance, 1e-12), 0.0)
-    # The latest of equal starts: a change does not begin in blocks without counts.
-    return len(gain) - 1 - int(np.argmax(gain[::-1].cumsum()))
-
-
 def _multiplied(carry: Floats, credit: float, ratio: Floats) -> Floats:
     return np.asarray(np.minimum((carry + credit) * np.exp(np.minimum(ratio, LARGEST_RATIO)), MOST))
+
+
+def _sureness(rho: Floats) -> Floats:
+    return (1 - rho) / rho
 
 
 def _within(moved: Floats, share: Floats) -> Floats:

@@ -76,6 +76,9 @@ class Normal:
     """shape (2, BUCKETS, S + 1, J): correlation within a partial block, by lane and length."""
     temper: Floats
     """As ``rho``: the power of a likelihood ratio, below 1 where blocks hang together more than ``rho`` can say."""
+    steady: Floats
+    """shape (BUCKETS, S + 1, Q): ``rho`` of the fast lane for what is left of a block without its oddest step, however
+    large."""
     units: Floats
     """shape (J,): see ``Quantity.units``."""
     per_day: Floats
@@ -127,9 +130,11 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     slow, fast = (Blocks.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
     lengths = correlation(baseline.step, n, hits, expected + off * n, block, rare=rare)
     rho = np.stack([lengths, lengths[_shorter(parts)]])
+    steady = steady_correlation(baseline.step, n, hits, expected + off * n, block // parts, quantities, rare=rare)
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
     inflation = (1 + lag) / (1 - lag) * _upper(slow.blocks + PRIOR_BLOCKS)
     wanted = rho * inflation[:, None, None, :]
+    bet_on = [quantity.share for quantity in quantities]
     units_seen = np.maximum(n.sum(axis=0), 1e-9)
     level = np.clip(np.where(n.sum(axis=0) > 0, hits.sum(axis=0) / units_seen, 0.5), SMALLEST, 1 - SMALLEST)
     days = max(slow.blocks * block / 24, 1e-9)
@@ -142,6 +147,7 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
         slow.error(rho[0], (1 + lag[0]) / (1 - lag[0])),
         np.clip(wanted, SMALLEST_RHO, LARGEST_RHO),
         np.minimum(1.0, LARGEST_RHO / np.maximum(wanted, SMALLEST_RHO)),
+        np.maximum(steady * inflation[1, bet_on], SMALLEST_RHO),
         units,
         (n / units).sum(axis=0)[:, 0] / days,
         (n / units).mean(axis=0)[:, 0],
@@ -223,6 +229,50 @@ def correlation(
         excess = (residual**2).sum(axis=0) / freedom - variance.sum(axis=0)
         rho[length - 1] = _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks, rare)
     return np.asarray(np.maximum.accumulate(rho[::-1], axis=0)[::-1])
+
+
+def steady_correlation(
+    step: NDArray[np.int64],
+    n: Floats,
+    hits: Floats,
+    expected: Floats,
+    block: int,
+    quantities: tuple[Quantity, ...],
+    *,
+    rare: bool = False,
+) -> Floats:
+    """shape (BUCKETS, S + 1, Q): ``correlation`` in blocks of ``block`` hours of which the oddest step is left out.
+
+    The oddest is the one farthest on the side that a quantity watches. What is left is less than expected on average,
+    and varies around that.
+    """
+    cell = max(round(float(np.median(np.diff(step)))), 1) if len(step) > 1 else 1
+    place = (step - step[0]) // cell
+    laid = np.zeros((3, int(place[-1]) + 1, *n.shape[1:]))
+    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+    for part, counts in enumerate((n, hits - expected, n * share * (1 - share))):
+        np.add.at(laid[part], place, counts)
+    blocks = max(laid.shape[1] * cell / 24, 1.0)
+    lengths = max(min(block // cell, laid.shape[1]), 1)
+    rho = np.zeros((lengths, 2, *n.shape[1:]))
+    for length in range(2, lengths + 1):
+        windows = np.lib.stride_tricks.sliding_window_view(laid, length, axis=1)
+        whole = windows.sum(axis=-1)
+        for side, oddest in enumerate((windows[1].argmax(axis=-1), windows[1].argmin(axis=-1))):
+            left = whole - np.take_along_axis(windows, oddest[None, ..., None], axis=-1)[..., 0]
+            rho[length - 1, side] = _of_stretches(left, blocks, rare)
+    rho = np.maximum.accumulate(rho[::-1], axis=0)[::-1][np.arange(BUCKETS) * lengths // BUCKETS]
+    return np.stack([rho[:, 0 if each.side > 0 else 1, :, each.share] for each in quantities], axis=-1)
+
+
+def _of_stretches(counts: Floats, blocks: float, rare: bool) -> Floats:
+    """shape (S + 1, J): the correlation within stretches of units, residuals and chance variances (3, ...)."""
+    units, residual, variance = counts
+    mean = residual.sum(axis=0) / np.maximum(units.sum(axis=0), 1e-9) * units
+    freedom = max(blocks - 2.0, 1.0) / blocks
+    pairs = (variance * np.maximum(units - 1, 0)).sum(axis=0)
+    excess = ((residual - mean) ** 2).sum(axis=0) / freedom - variance.sum(axis=0)
+    return _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks, rare)
 
 
 def _shrunk(own: Floats, known: NDArray[np.bool_], blocks: float, rare: bool) -> Floats:

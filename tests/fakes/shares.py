@@ -62,6 +62,7 @@ def known(segments: int, share: float, rho: float = 1e-5, quantity: Quantity = H
         error=np.zeros((rows, 1)),
         rho=np.full((2, 24, rows, 1), rho),
         temper=np.ones((2, 24, rows, 1)),
+        steady=np.full((24, rows, 1), rho),
         per_day=24.0 * each,
         per_step=each,
     )

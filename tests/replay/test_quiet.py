@@ -18,7 +18,7 @@ from driftwatch.replay.projects import shipped_watch
 from driftwatch.replay.quiet import loud_stretches, opening
 from driftwatch.replay.report import Report, Said
 from driftwatch.replay.running import Request, replay
-from driftwatch.stats.ledger import Onset
+from driftwatch.stats.history import Onset
 
 START = datetime(2025, 5, 5, tzinfo=UTC)
 """A Monday."""

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from driftwatch.stats.book import LAG, Book
+from driftwatch.stats.book import LAG, STEADY_BETS, Book
+from driftwatch.stats.history import History
 from driftwatch.stats.ledger import MOST, Ledger, stakes
 from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
@@ -53,17 +54,23 @@ def test_an_absolute_floor_asks_for_no_more_than_half_of_what_can_be_lost(side, 
 
 
 def test_without_change_a_ledger_grows_by_one_day_a_day_on_average():
-    """Without tolerance and with exact parameters the mean over 6,000 ledgers is their age, no more and no less."""
+    """Without tolerance and with exact parameters the mean over 6,000 ledgers is their age, no more and no less.
+
+    But for the bets on what is left without the oddest step, which is less than was expected: they stay behind.
+    """
     days, streams = 4, 6000
     small = Quantity("more", 0, +1, 0.006, 0.0, 1.0)
     normal = known(streams, 0.3, quantity=small, units=4)
     shares = stream(days, 4, 0.3, segments=normal.segments)
-    _, found = folded(Ledger(normal, cap=NO_CAP), shares)
+    ledger, book = Ledger(normal, cap=NO_CAP), Book.empty(normal, START)
     for day in range(1, days + 1):
-        ledgers = found[day * 24 - 1, :-1, 0]
-        error = ledgers.std() / np.sqrt(streams)
-        assert ledgers.mean() < day + 4 * error
-        assert ledgers.mean() == pytest.approx(day, abs=max(5 * error, 0.05 * day))
+        book, _ = ledger.fold(book, shares.keep(slice(24 * day - 24, 24 * day)), nobody(normal))
+        bets = book.ledgers[:-1, 0]
+        whole = bets[:, : -len(STEADY_BETS)].mean(axis=1)
+        error = whole.std() / np.sqrt(streams)
+        assert whole.mean() < day + 4 * error
+        assert whole.mean() == pytest.approx(day, abs=max(5 * error, 0.05 * day))
+        assert bets[:, -len(STEADY_BETS) :].mean() < 0.95 * day
 
 
 def test_blocks_of_one_bad_day_do_not_pass_for_many_days():
@@ -104,12 +111,13 @@ def test_days_that_vary_more_than_coins_cross_only_where_that_is_ignored():
     shares = stream(days, 20, 0.3, segments=names, rho=0.03, seed=2)
     most = binom.ppf(0.999, streams, (days + 1) / limit)
 
-    def crossings(rho: np.ndarray) -> int:
-        _, found = folded(Ledger(replace(normal, rho=rho), cap=NO_CAP), shares)
+    def crossings(of: float) -> int:
+        less = replace(normal, rho=np.maximum(normal.rho * of, 1e-5), steady=np.maximum(normal.steady * of, 1e-5))
+        _, found = folded(Ledger(less, cap=NO_CAP), shares)
         return int((found[:, :-1, 0] >= limit).any(axis=0).sum())
 
-    assert crossings(normal.rho) <= most
-    assert crossings(np.full_like(normal.rho, 1e-5)) > most
+    assert crossings(1.0) <= most
+    assert crossings(1e-5) > most
 
 
 # --- looking -------------------------------------------------------------------------------------------------------
@@ -169,7 +177,7 @@ def test_a_change_is_found_dated_and_measured(side: int, share: float):
     book, found = folded(ledger, shares)
     assert found[18 * 24 - 1, 3, 0] < 60
     assert found[: 21 * 24, 3, 0].max() > 400
-    onset = ledger.onset(book, 3, 0)
+    onset = History(ledger, book).onset(3, 0)
     assert abs(onset.step - (START + 18 * 24)) <= 24
     low, high = onset.interval
     assert low < share - 0.3 < high
@@ -182,7 +190,7 @@ def test_a_change_is_found_dated_and_measured(side: int, share: float):
 def test_a_change_in_the_middle_of_a_day_is_dated_to_that_day():
     ledger, shares = broken(18.5, 15.5, MANY[:3], [0], 0.5)
     book, _ = folded(ledger, shares)
-    assert abs(ledger.onset(book, 0, 0).step - (START + 15.5 * 24)) <= 24
+    assert abs(History(ledger, book).onset(0, 0).step - (START + 15.5 * 24)) <= 24
 
 
 def test_the_interval_covers_the_effect_in_most_worlds():
@@ -194,7 +202,7 @@ def test_the_interval_covers_the_effect_in_most_worlds():
             stream(4, 20, p, day=day, segments=MANY[:4], rho=0.01, seed=seed + 100) for day, p in ((0, 0.3), (4, 0.4))
         )
         book, _ = folded(ledger, Shares.joined([quiet, changed]))
-        low, high = ledger.onset(book, 1, 0).interval
+        low, high = History(ledger, book).onset(1, 0).interval
         missed += not low <= 0.1 <= high
     assert missed <= 4
 
@@ -203,13 +211,23 @@ def test_after_days_without_counts_a_change_is_dated_by_the_clock():
     ledger, shares = broken(20, 17, MANY[:3], [0], 0.5)
     silent = (shares.step < START + 8 * 24) | (shares.step >= START + 14 * 24)
     book, _ = folded(ledger, shares.keep(silent))
-    assert abs(ledger.onset(book, 0, 0).step - (START + 17 * 24)) <= 24
+    assert abs(History(ledger, book).onset(0, 0).step - (START + 17 * 24)) <= 24
 
 
 def test_a_change_does_not_begin_before_anything_was_counted():
     ledger, shares = broken(2, 0, MANY[:3], [0], 0.6)
     book, _ = folded(ledger, shares)
-    assert ledger.onset(book, 0, 0).step >= START
+    assert History(ledger, book).onset(0, 0).step >= START
+
+
+@pytest.mark.parametrize("hours", [1, 5, 13, 22])
+def test_an_abrupt_change_is_dated_to_a_few_hours(hours: int):
+    ledger, shares = broken(16 + (hours + 6) / 24, 16 + hours / 24, MANY[:3], [0], 0.9)
+    book, _ = folded(ledger, shares)
+    onset = History(ledger, book).onset(0, 0)
+    assert abs(onset.step - (START + 16 * 24 + hours)) <= 4
+    low, high = onset.interval
+    assert low < 0.6 * 6 / (START + 16 * 24 + hours + 6 - onset.step) < high
 
 
 def test_overwhelming_evidence_stays_a_number_and_can_be_cleared():
@@ -218,8 +236,10 @@ def test_overwhelming_evidence_stays_a_number_and_can_be_cleared():
     book, found = folded(ledger, stream(20, 5000, 0.9, segments=normal.segments))
     assert np.isfinite(found).all()
     assert found[-1, 0, 0] == pytest.approx(MOST)
+    assert book.fine[:, 0].any()
     cleared = book.cleared(np.ones(3, bool))
     assert not cleared.carry.any()
+    assert not cleared.fine.any()
 
 
 def test_one_odd_hour_of_an_hourly_source_does_not_pass_the_cap_by_itself():
@@ -233,6 +253,24 @@ def test_one_odd_hour_of_an_hourly_source_does_not_pass_the_cap_by_itself():
     assert two.max() > 1000
 
 
+def test_what_lasts_is_seen_through_hours_that_are_odd_now_and_then():
+    """Ten of two hundred are lost; an hour a week in which thirty are is part of the baseline, and no evidence."""
+    usual = stream(28, 200, 0.005, day=-28)
+    usual.hits[30::168, 0] = 30
+    rare = Quantity("lost", 0, +1, 0.02, 0.004, 1.0)
+    normal = learn(usual, (rare,))
+    days = stream(4, 200, 0.005)
+    days.hits[20, 0] = 30
+    ledger = Ledger(normal, cap=4.0)
+    book, quiet = folded(ledger, days)
+    assert quiet[:, 0, 0].max() < 30
+    lost = stream(0.5, 200, 0.05, day=4)
+    _, found = ledger.fold(book, lost, nobody(normal))
+    assert found[5, 0, 0] > 100
+    blind = Ledger(replace(normal, steady=normal.rho[1]), cap=4.0)
+    assert blind.fold(book, lost, nobody(normal))[1][5, 0, 0] < found[5, 0, 0] / 10
+
+
 # --- who it is -----------------------------------------------------------------------------------------------------
 
 
@@ -241,7 +279,7 @@ def explained(rows: list[int], share: float = 0.5, names: tuple[str, ...] = (*MA
     book, found = folded(ledger, shares)
     pooled = len(names)
     assert found[-1, pooled, 0] > 20
-    return sorted(ledger.explaining(book, 0, ledger.onset(book, pooled, 0)))
+    return sorted(History(ledger, book).explaining(0, History(ledger, book).onset(pooled, 0)))
 
 
 def test_one_broken_language_of_many_explains_what_all_show():
@@ -250,6 +288,18 @@ def test_one_broken_language_of_many_explains_what_all_show():
 
 def test_two_broken_languages_explain_it_together():
     assert explained([3, 7], 0.95) == [3, 7]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_all_share_is_everybodys_though_few_show_it_by_themselves(seed: int):
+    """All fall alike: those in which chance makes it look largest are no culprits, however little the rest can show."""
+    names = (*(f"s{row}" for row in range(20)), "*")
+    normal = learn(stream(28, 20, 0.3, segments=names, day=-28, rho=0.005, seed=100 * seed), (HALF,))
+    quiet = stream(15, 20, 0.3, segments=names, rho=0.005, seed=100 * seed + 5)
+    fallen = stream(1, 20, 0.36, segments=names, day=15, rho=0.005, seed=100 * seed + 6)
+    book, _ = folded(Ledger(normal, cap=4.0), Shares.joined([quiet, fallen]))
+    history = History(Ledger(normal, cap=4.0), book)
+    assert history.explaining(0, history.onset(len(names), 0)) == []
 
 
 def test_when_all_are_broken_none_explains_it():
@@ -299,22 +349,22 @@ def test_a_change_is_over_only_when_the_counts_say_so():
     ledger, shares = broken(20, 15, MANY[:3], [0], 0.45)
     firing = np.array([True, False, False, False])
     book, _ = folded(ledger, shares)
-    effect = ledger.onset(book, 0, 0).effect
+    effect = History(ledger, book).onset(0, 0).effect
     book = book.cleared(firing)
-    assert not ledger.recovered(book, 0, 0, effect)
+    assert not History(ledger, book).recovered(0, 0, effect)
     still = stream(3, 20, [0.45, 0.3, 0.3], segments=MANY[:3], day=20, rho=0.005)
-    assert not ledger.recovered(ledger.fold(book, still, firing)[0], 0, 0, effect)
+    assert not History(ledger, ledger.fold(book, still, firing)[0]).recovered(0, 0, effect)
     well = stream(2, 20, 0.3, segments=MANY[:3], day=20, rho=0.005)
-    assert ledger.recovered(ledger.fold(book, well, firing)[0], 0, 0, effect)
+    assert History(ledger, ledger.fold(book, well, firing)[0]).recovered(0, 0, effect)
     silence = stream(3, 0, 0.3, segments=MANY[:3], day=20)
-    assert not ledger.recovered(ledger.fold(book, silence, firing)[0], 0, 0, effect)
+    assert not History(ledger, ledger.fold(book, silence, firing)[0]).recovered(0, 0, effect)
 
 
 @pytest.mark.parametrize("effect", [0.0, 0.001, -0.02])
 def test_also_what_fired_for_hardly_anything_can_be_over(effect: float):
     ledger, shares = broken(10, 10, MANY[:3], [], 0.3)
     book, _ = folded(ledger, shares)
-    assert ledger.recovered(book, 0, 0, effect)
+    assert History(ledger, book).recovered(0, 0, effect)
 
 
 # --- a baseline that is better known later -------------------------------------------------------------------------
@@ -349,7 +399,7 @@ def test_daily_and_weekly_sources_gather_evidence_step_by_step(every: int, block
     book, found = folded(ledger, Shares.joined([quiet, changed]))
     assert found[5, 0, 0] < 10 * block / 24
     assert found[-1, 0, 0] > 1000
-    assert abs(ledger.onset(book, 0, 0).step - changed.step[0]) <= block
+    assert abs(History(ledger, book).onset(0, 0).step - changed.step[0]) <= block
 
 
 def test_the_same_ledgers_are_weighed_by_what_is_watched():
