@@ -10,6 +10,7 @@ Harmonic regression: Hyndman and Athanasopoulos (2021), *Forecasting: principles
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ Steps = NDArray[np.int64]
 
 PRIOR_UNITS = 60.0
 """How many units of an hour the ridge on a seasonal term is worth."""
+WEEK = 168
 WEEKEND_HOURS = 24
 """So many hours of weekend (and of week) must be in the baseline before the other can be told from it."""
 SMALLEST = 1e-4
@@ -42,10 +44,8 @@ class Season:
 
     def expected(self, step: Steps) -> Floats:
         """shape (T, S, J), inside [SMALLEST, 1 - SMALLEST]."""
-        shares = np.empty((len(step), *self.coefficients.shape[:2]))
-        for zone in np.unique(self.zone):
-            here = self.zone == zone
-            shares[:, here] = np.einsum("tf,sjf->tsj", features(step + zone), self.coefficients[here])
+        terms = _of_the_week()[(step[:, None] + self.zone) % WEEK]
+        shares: Floats = np.einsum("tsf,sjf->tsj", terms, self.coefficients)
         return np.clip(shares, SMALLEST, 1 - SMALLEST)
 
     def knows(self, step: Steps) -> NDArray[np.bool_]:
@@ -68,6 +68,12 @@ def features(step: Steps) -> Floats:
     second = np.sin(2 * angle), np.cos(2 * angle)
     columns = (np.ones(len(step)), weekend, *first, *second, weekend * first[0], weekend * first[1])
     return np.stack(columns, axis=1)
+
+
+@cache
+def _of_the_week() -> Floats:
+    """shape (WEEK, 8): the features of every hour of a week; they are asked for at every look."""
+    return features(np.arange(WEEK))
 
 
 def fit(baseline: Shares) -> Season:
