@@ -28,6 +28,7 @@ LAG = 14
 MEMORY = 120.0
 """Blocks after which what refines the baseline fades."""
 NEVER = -(2**62)
+_SIDES = np.array([1.0, -1.0])[:, None, None, None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,19 +97,20 @@ def counts_so_far(book: Book, counts: Floats, cuts: list[int]) -> tuple[Floats, 
         for start, end in pairwise(lanes):
             here = counts[start:end]
             found[lane, start:end] = here.cumsum(axis=0) + (book.counts[lane] if start == 0 else 0.0)
-            for k in (0, 1):
-                before = book.odd[lane, k] if start == 0 else np.zeros_like(book.odd[lane, k])
-                odd[lane, k, start:end] = _oddest(before, here, 1 - 2 * k)
+            before = book.odd[lane] if start == 0 else np.zeros_like(book.odd[lane])
+            odd[lane, :, start:end] = _oddest(before, here)
     return found, odd
 
 
-def _oddest(before: Floats, counts: Floats, side: int) -> Floats:
-    """shape (T, 3, S + 1, J): of ``before`` and the steps so far, the counts of the one farthest on one side."""
-    steps = np.concatenate([before[None], counts])
-    residual = side * (steps[:, 1] - steps[:, 2])
-    place = np.where(residual >= np.maximum.accumulate(residual, axis=0), np.arange(len(steps))[:, None, None], 0)
-    oddest = np.maximum.accumulate(place, axis=0)[1:, None]
-    return np.take_along_axis(steps, np.broadcast_to(oddest, counts.shape), axis=0)
+def _oddest(before: Floats, counts: Floats) -> Floats:
+    """shape (2, T, 3, S + 1, J): of ``before``, shape (2, 3, S + 1, J), and the steps so far, the counts of the one
+    that is farthest above what was expected, and of the one farthest below.
+    """
+    steps = np.concatenate([before[:, None], np.broadcast_to(counts, (2, *counts.shape))], axis=1)
+    residual = (steps[:, :, 1] - steps[:, :, 2]) * _SIDES
+    place = np.where(residual >= np.maximum.accumulate(residual, axis=1), np.arange(len(counts) + 1)[:, None, None], 0)
+    oddest = np.maximum.accumulate(place, axis=1)[:, 1:, None]
+    return np.take_along_axis(steps, oddest, axis=1)
 
 
 def aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:

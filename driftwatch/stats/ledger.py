@@ -11,7 +11,7 @@ anew at every look and not multiplied again, so that looking more often changes 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -37,6 +37,7 @@ from driftwatch.stats.shares import Shares
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Places = NDArray[np.intp]
 
 CAPPED = 1
 """So many of the smallest bets cannot pass the budget within one block."""
@@ -51,9 +52,14 @@ SEVERAL = 2
 """Steps in a block from which on one of them may be odd."""
 NO_UNITS = 1e-6
 FARTHEST = 3.0
+VIEW = np.repeat([0, 1, 2], [len(SLOW_BETS), len(FAST_BETS), len(STEADY_BETS)])
+"""Of each bet the counts that it is on: those of the slow lane, of the fast lane, of that without its oddest step."""
+STEADY = 2
+"""The last of these views."""
 MOST = 1e12
 """Days: no ledger holds more, whatever happens; it would only be slower to forget."""
 LARGEST_RATIO = 100.0
+_BETS = np.array([*SLOW_BETS, *FAST_BETS, *STEADY_BETS])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +71,12 @@ class Stakes:
     error: Floats
     side: Floats
     relative: Mask
+    margin: Floats
+    """What the share of the baseline is away from 0 or 1, whichever is closer."""
+
+    def at(self, here: tuple[Places, Places]) -> Stakes:
+        """Those of some segments and quantities."""
+        return Stakes(*(getattr(self, each.name)[here] for each in fields(self)))
 
 
 def stakes(normal: Normal) -> Stakes:
@@ -72,7 +84,8 @@ def stakes(normal: Normal) -> Stakes:
     share = [quantity.share for quantity in normal.quantities]
     level, error = normal.level[:, share], normal.error[:, share]
     relative = np.array([quantity.relative for quantity in normal.quantities])
-    scale = np.where(relative, np.minimum(level, 1 - level), 1.0)
+    margin = np.minimum(level, 1 - level)
+    scale = np.where(relative, margin, 1.0)
     tolerance = scale * np.array([quantity.tolerance for quantity in normal.quantities])
     up = np.array([quantity.side > 0 for quantity in normal.quantities])
     least = np.array([quantity.least for quantity in normal.quantities])
@@ -83,20 +96,26 @@ def stakes(normal: Normal) -> Stakes:
     fewest = np.array([quantity.fewest for quantity in normal.quantities])
     floor = np.maximum(floor, fewest / np.maximum(normal.per_step[:, None], 1.0))
     side = np.broadcast_to([float(quantity.side) for quantity in normal.quantities], floor.shape)
-    return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape))
+    return Stakes(tolerance, floor, error, side, np.broadcast_to(relative, floor.shape), margin)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Worlds:
-    """What a block is compared with; every array of shape (S + 1, Q), ``k`` of (T, S + 1, Q)."""
+    """What the counts of a block are compared with, of a shape that broadcasts with theirs."""
 
+    stakes: Stakes
     offset: Floats
     error: Floats
     """What is tolerated at least, since the baseline is an estimate."""
     k: Floats
     """(1 - rho) / rho: how sure the share of a block is."""
     temper: Floats
-    """The power of a likelihood ratio, shape of ``k``: at most 1, which keeps its mean at most 1 (Jensen)."""
+    """The power of a likelihood ratio: at most 1, which keeps its mean at most 1 (Jensen)."""
+
+    def at(self, view: Places, step: Places, row: Places, quantity: Places) -> Worlds:
+        """Those of single places; of the whole ``k`` has the shape (views, T, S + 1, Q)."""
+        here, now = (row, quantity), (view, step, row, quantity)
+        return Worlds(self.stakes.at(here), self.offset[here], self.error[here], self.k[now], self.temper[now])
 
 
 class Ledger:
@@ -111,6 +130,8 @@ class Ledger:
         self.shares = np.array([quantity.share for quantity in normal.quantities], dtype=np.intp)
         self.lengths = np.array([normal.block, normal.block // normal.fast])
         self.credit = self.lengths / 24
+        self.several = normal.steps / np.array([1, normal.fast]) >= SEVERAL
+        self.k, self.temper = self._tables()
 
     def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
         """The book after ``shares``, and the days of evidence at each step, shape (T, S + 1, Q).
@@ -139,10 +160,8 @@ class Ledger:
         book = self._opened(book, int(step[0]), silent)
         cuts = cuts_of(step // self.lengths[1])
         so_far, odd = counts_so_far(book, counts, cuts)
-        slow, fast = (
-            self._log_ratio(book, so_far[lane], odd[lane], bucket_of(step, int(self.lengths[lane])), lane)
-            for lane in (0, 1)
-        )
+        ratio = self._log_ratio(book, so_far, odd, step)
+        slow, fast = ratio[..., LANES[0]], ratio[..., LANES[1]]
         grown = [_multiplied(book.carry[..., LANES[0]], self.credit[0], slow)]
         carry, quick = book.carry[..., LANES[1]], np.empty_like(fast)
         for start, end in pairwise(cuts):
@@ -186,52 +205,42 @@ class Ledger:
                 recent, settled = aged(recent, settled, closed, silent)
         return replace(book, block=now, counts=counts, odd=odd, carry=carry, recent=recent, settled=settled)
 
-    def _log_ratio(self, book: Book, counts: Floats, odd: Floats, bucket: NDArray[np.int64], lane: int) -> Floats:
-        """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (T, 3, S + 1, J).
+    def _log_ratio(self, book: Book, counts: Floats, odd: Floats, step: NDArray[np.int64]) -> Floats:
+        """shape (T, S + 1, Q, bets): log likelihood ratio of open blocks, of ``counts`` (2, T, 3, S + 1, J).
 
         What lasts for one step (an index that is being swapped, a burst) does not page by itself: beyond the cap a
-        block is worth no more than without its oddest step, ``odd`` (2, T, 3, S + 1, J), where it has others. In the
+        block is worth no more than without its oddest step, ``odd`` (2, 2, T, 3, S + 1, J), where it has others. In the
         fast lane some bets are only on what is left without it, which varies less.
         """
-        offset, shrink = self._refined(book)
-        error = STANDARD_ERRORS * self.stakes.error * shrink
-        temper = self.normal.temper[lane][bucket][:, :, self.shares]
-        worlds = Worlds(offset, error, _sureness(self.normal.rho[lane][bucket][:, :, self.shares]), temper)
-        bets = FAST_BETS if lane else SLOW_BETS
-        whole = without = counts[:, :, :, self.shares]
-        ratio = self._ratio_of(whole, worlds, bets)
-        several = self.normal.steps / (self.normal.fast if lane else 1) >= SEVERAL
-        if several:
-            above, below = odd[:, :, :, :, self.shares]
-            without = whole - np.where(self.stakes.side > 0, above, below)
-        if several and (ratio > self.odd_cap).any():
-            ratio = np.minimum(ratio, np.maximum(self._ratio_of(without, worlds, bets), self.odd_cap))
-        if lane == 0:
-            ratio[..., :CAPPED] = np.minimum(ratio[..., :CAPPED], self.cap)
-            return ratio
-        if several:
-            steady = self.normal.steady[bucket]
-            temper = np.minimum(1.0, LARGEST_RHO / steady)
-            worlds = replace(worlds, k=_sureness(np.minimum(steady, LARGEST_RHO)), temper=temper)
-        return np.concatenate([ratio, self._ratio_of(without, worlds, STEADY_BETS)], axis=-1)
+        whole, odd = np.moveaxis(counts[..., self.shares], 2, 0), np.moveaxis(odd[..., self.shares], 3, 0)
+        oddest = np.where(self.stakes.side > 0, odd[:, :, 0], odd[:, :, 1])
+        without = whole - oddest * self.several[:, None, None, None]
+        worlds = self._worlds(book, step)
+        ratio = _ratios(np.concatenate([whole, without[:, 1:]], axis=1), worlds, VIEW, _BETS[:, None, None, None])
+        bet, *place = np.nonzero(ratio[VIEW < STEADY] > self.odd_cap)
+        if len(bet):
+            here = (VIEW[bet], *place)
+            calm = _ratios(without[:, *here], worlds.at(*here), slice(None), _BETS[bet])
+            ratio[bet, *place] = np.minimum(ratio[bet, *place], np.maximum(calm, self.odd_cap))
+        ratio[:CAPPED] = np.minimum(ratio[:CAPPED], self.cap)
+        return np.moveaxis(ratio, 0, -1)
 
-    def _ratio_of(self, counts: Floats, worlds: Worlds, bets: tuple[float, ...]) -> Floats:
-        """shape (T, S + 1, Q, bets), of counts (T, 3, S + 1, Q)."""
-        n, hits, expected = counts[:, 0], counts[:, 1], counts[:, 2]
-        share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-        level = self.normal.level[:, self.shares]
-        here = np.minimum(share, 1 - share) / np.minimum(level, 1 - level)
-        scale = np.where(self.stakes.relative, here, 1.0)
-        share = _within(share + scale * worlds.offset, share)
-        # The baseline's own error is no smaller where less is expected.
-        tolerance = np.maximum(scale * self.stakes.tolerance, worlds.error)
-        floor = np.maximum(scale * self.stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
-        null = _within(share + self.stakes.side * tolerance, share)
-        bet = (self.stakes.side * floor)[..., None] * np.array(bets)
-        moved = _within(share[..., None] + bet, share[..., None])
-        ratio = _beta_binomial(hits[..., None], n[..., None], moved, worlds.k[..., None])
-        ratio -= _beta_binomial(hits, n, null, worlds.k)[..., None]
-        return np.where((n > NO_UNITS)[..., None], ratio * worlds.temper[..., None], 0.0)
+    def _worlds(self, book: Book, step: NDArray[np.int64]) -> Worlds:
+        """Of each view of the blocks that are open at ``step``."""
+        offset, shrink = self._refined(book)
+        lane = np.array([0, 1, 1])[:, None]
+        now = np.arange(len(lane))[:, None], bucket_of(step, self.lengths[lane])
+        error = STANDARD_ERRORS * self.stakes.error * shrink
+        return Worlds(self.stakes, offset, error, self.k[now], self.temper[now])
+
+    def _tables(self) -> tuple[Floats, Floats]:
+        """``k`` and ``temper`` of each view at every length of a block, shape (3, BUCKETS, S + 1, Q)."""
+        rho, temper = self.normal.rho[..., self.shares], self.normal.temper[..., self.shares]
+        if not self.several[1]:
+            return _sureness(rho[[0, 1, 1]]), temper[[0, 1, 1]]
+        steady = self.normal.steady
+        rho = np.concatenate([rho, np.minimum(steady, LARGEST_RHO)[None]])
+        return _sureness(rho), np.concatenate([temper, np.minimum(1.0, LARGEST_RHO / steady)[None]])
 
     def _refined(self, book: Book) -> tuple[Floats, Floats]:
         """How far off the baseline's level was, by what came after it, and what is left of its standard error.
@@ -243,6 +252,22 @@ class Ledger:
         off = known * (hits - expected) / np.maximum(n, 1e-9)
         farthest = FARTHEST * self.stakes.error
         return np.clip(off, -farthest, farthest), np.sqrt(1 - known)
+
+
+def _ratios(counts: Floats, worlds: Worlds, views: Places | slice, bets: Floats) -> Floats:
+    """Log likelihood ratio of each of ``bets``, on the ``views`` of ``counts``, shape (3, views, ...)."""
+    n, hits, expected = counts
+    stakes = worlds.stakes
+    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+    scale = np.where(stakes.relative, np.minimum(share, 1 - share) / stakes.margin, 1.0)
+    share = _within(share + scale * worlds.offset, share)
+    # The baseline's own error is no smaller where less is expected.
+    tolerance = np.maximum(scale * stakes.tolerance, worlds.error)
+    floor = np.maximum(scale * stakes.floor, FLOOR_OVER_TOLERANCE * tolerance)
+    null = _beta_binomial(hits, n, _within(share + stakes.side * tolerance, share), worlds.k)
+    n, hits, share, k = n[views], hits[views], share[views], worlds.k[views]
+    ratio = _beta_binomial(hits, n, _within(share + bets * (stakes.side * floor)[views], share), k) - null[views]
+    return np.where(n > NO_UNITS, ratio * worlds.temper[views], 0.0)
 
 
 def _multiplied(carry: Floats, credit: float, ratio: Floats) -> Floats:
