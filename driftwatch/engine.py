@@ -166,12 +166,12 @@ class Engine:
 
     def _without_symptoms(self, findings: list[Finding], alerts: Alerts) -> list[Finding]:
         """Where a traffic alert says that queries stay away, that nothing is known of them is no news of its own."""
+        firing = {name for (name, _), alert in alerts.items() if alert.state == "firing"}
         silent = {
-            check.source: check.name
-            for check in self.watch.checks
-            for (name, _), alert in alerts.items()
-            if check.family == "volume" and name == check.name and alert.state == "firing"
+            check.source: check.name for check in self.watch.checks if check.family == "volume" and check.name in firing
         }
+        if not silent:
+            return findings
         sources = {check.name: check.source for check in self.watch.checks}
         return [
             replace(each, learning=True, message=f"{each.message} (see '{silent[sources[each.check]]}')")

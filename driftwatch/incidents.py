@@ -59,7 +59,8 @@ def decide(
         if transition is not None:
             transitions.append(transition)
     transitions.sort(key=lambda each: each.segment != POOLED)  # the first one speaks for those of its incident
-    changed = tuple(alert for key, alert in current.items() if alert != alerts.get(key))
+    moved = ((alert, alerts.get(key)) for key, alert in current.items())
+    changed = tuple(alert for alert, before in moved if alert is not before and alert != before)
     return Decision(changed, tuple(transitions))
 
 

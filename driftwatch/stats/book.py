@@ -90,27 +90,36 @@ def counts_so_far(book: Book, counts: Floats, cuts: list[int]) -> tuple[Floats, 
 
     The second has shape (2, 2, T, 3, S + 1, J). ``cuts`` are the blocks of the fast lane.
     """
+    blocks = [(0, 0, len(counts)), *((1, start, end) for start, end in pairwise(cuts))]
     found = np.empty((2, *counts.shape))
-    odd = np.empty((2, 2, *counts.shape))
-    whole = [0, len(counts)]
-    for lane, lanes in enumerate((whole, cuts)):
-        for start, end in pairwise(lanes):
-            here = counts[start:end]
-            found[lane, start:end] = here.cumsum(axis=0) + (book.counts[lane] if start == 0 else 0.0)
-            before = book.odd[lane] if start == 0 else np.zeros_like(book.odd[lane])
-            odd[lane, :, start:end] = _oddest(before, here)
-    return found, odd
+    for lane, start, end in blocks:
+        counts[start:end].cumsum(axis=0, out=found[lane, start:end])
+        if start == 0:
+            found[lane, :end] += book.counts[lane]
+    return found, _oddest(book.odd, counts, blocks)
 
 
-def _oddest(before: Floats, counts: Floats) -> Floats:
-    """shape (2, T, 3, S + 1, J): of ``before``, shape (2, 3, S + 1, J), and the steps so far, the counts of the one
-    that is farthest above what was expected, and of the one farthest below.
+def _oddest(before: Floats, counts: Floats, blocks: list[tuple[int, int, int]]) -> Floats:
+    """Of the steps so far of each of ``blocks`` (lane, start, end), the counts of the one that is farthest above what
+    was expected, and of the one farthest below; the first block of a lane goes on from ``before``.
     """
-    steps = np.concatenate([before[:, None], np.broadcast_to(counts, (2, *counts.shape))], axis=1)
-    residual = (steps[:, :, 1] - steps[:, :, 2]) * _SIDES
-    place = np.where(residual >= np.maximum.accumulate(residual, axis=1), np.arange(len(counts) + 1)[:, None, None], 0)
-    oddest = np.maximum.accumulate(place, axis=1)[:, 1:, None]
-    return np.take_along_axis(steps, oddest, axis=1)
+    known = before.reshape(4, *counts.shape[1:])
+    steps = np.concatenate([np.zeros_like(known[:1]), known, counts])
+    off = (steps[:, 1] - steps[:, 2]) * _SIDES
+    residual = off[:, len(steps) - len(counts) :]
+    best = np.empty((2, *residual.shape))
+    for lane, start, end in blocks:
+        least = np.stack([off[0, 1 + 2 * lane], off[1, 2 + 2 * lane]])[:, None] if start == 0 else 0.0
+        here = np.maximum.accumulate(residual[:, start:end], axis=1, out=best[lane, :, start:end])
+        np.maximum(here, least, out=here)
+    first = np.arange(len(steps) - len(counts), len(steps))[:, None, None]
+    place = np.where(residual >= best, first, 0)
+    place[:, :, 0] = np.maximum(place[:, :, 0], np.arange(1, 5).reshape(2, 2, 1, 1))
+    for lane, start, end in blocks:
+        here = place[lane, :, start:end]
+        np.maximum.accumulate(here, axis=1, out=here)
+    parts, rows, shares = np.ogrid[tuple(slice(length) for length in counts.shape[1:])]
+    return steps[place[:, :, :, None], parts, rows, shares]
 
 
 def aged(recent: Floats, settled: Floats, closed: Floats, silent: Mask) -> tuple[Floats, Floats]:

@@ -161,17 +161,16 @@ class Ledger:
         cuts = cuts_of(step // self.lengths[1])
         so_far, odd = counts_so_far(book, counts, cuts)
         ratio = self._log_ratio(book, so_far, odd, step)
-        slow, fast = ratio[..., LANES[0]], ratio[..., LANES[1]]
-        grown = [_multiplied(book.carry[..., LANES[0]], self.credit[0], slow)]
-        carry, quick = book.carry[..., LANES[1]], np.empty_like(fast)
+        growth = np.exp(np.minimum(ratio, LARGEST_RATIO))
+        carry, ledgers = book.carry.copy(), np.empty(growth.shape)
+        slow, fast = LANES
+        ledgers[..., slow] = _multiplied(carry[..., slow], self.credit[0], growth[..., slow])
         for start, end in pairwise(cuts):
-            quick[start:end] = _multiplied(carry, self.credit[1], fast[start:end])
+            ledgers[start:end, ..., fast] = _multiplied(carry[..., fast], self.credit[1], growth[start:end, ..., fast])
             if end < len(step):
-                carry = np.where(silent[:, None, None], 0.0, quick[end - 1])
-        ledgers = np.concatenate([*grown, quick], axis=-1)
+                carry[..., fast] = np.where(silent[:, None, None], 0.0, ledgers[end - 1, ..., fast])
         days: Floats = ledgers @ BET_WEIGHTS
         days[:, silent] = 0
-        carried = np.concatenate([book.carry[..., LANES[0]], carry], axis=-1)
         blocks = step // self.lengths[1]
         return replace(
             book,
@@ -179,7 +178,7 @@ class Ledger:
             block=np.array([book.block[0], blocks[-1]]),
             counts=so_far[:, -1],
             odd=odd[:, :, -1],
-            carry=carried,
+            carry=carry,
             ledgers=ledgers[-1],
             fine=renewed(book.fine, newest, blocks, so_far[1], cuts),
         ), days
@@ -270,8 +269,8 @@ def _ratios(counts: Floats, worlds: Worlds, views: Places | slice, bets: Floats)
     return np.where(n > NO_UNITS, ratio * worlds.temper[views], 0.0)
 
 
-def _multiplied(carry: Floats, credit: float, ratio: Floats) -> Floats:
-    return np.asarray(np.minimum((carry + credit) * np.exp(np.minimum(ratio, LARGEST_RATIO)), MOST))
+def _multiplied(carry: Floats, credit: float, growth: Floats) -> Floats:
+    return np.asarray(np.minimum((carry + credit) * growth, MOST))
 
 
 def _sureness(rho: Floats) -> Floats:
