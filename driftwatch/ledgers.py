@@ -120,6 +120,11 @@ class Account:
         """What the newest counts say."""
         return History(self.watched.ledger, self.open_book)
 
+    def knows(self, now: datetime) -> bool:
+        """Whether the baseline has seen the kind of day, weekend or week, of the hour before ``now``."""
+        season = self.watched.normal.season
+        return season is None or bool(season.knows(np.array([step_of(now) - 1]))[0])
+
     def onset(self, segment: str) -> tuple[Onset, int]:
         """Since when and by how much ``segment`` differs, and in which quantity."""
         row = self.watched.segments.index(segment)

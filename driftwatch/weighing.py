@@ -127,6 +127,9 @@ class Weighed:
             # What passed the budget may be the pooled ledger, of which this segment is the explanation.
             days = max(days, account.standing.total)
         finding = replace(finding, evidence=days, share=share, pages=pages)
+        if not account.knows(finding.at) and finding.verdict == "ok":
+            remark = "the baseline has no such kind of day (weekend or week), so this one is no evidence"
+            finding = replace(finding, message=f"{finding.message}; {remark}")
         if finding.verdict == "ok" and account.recovered(finding.segment) and account.watched.check.past_floor(finding):
             finding = replace(finding, message=f"{finding.message}; the newest hours are as usual again")
         if days < WORTH_A_DATE * limit and not pages:

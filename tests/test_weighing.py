@@ -12,7 +12,7 @@ from driftwatch.engine import Engine
 from driftwatch.ledgers import State
 from driftwatch.store import Store
 from driftwatch.types import Finding
-from tests.fakes.recorded import BREAKS, HOUR, HOURLY, copied, ticked
+from tests.fakes.recorded import BREAKS, END, HOUR, HOURLY, copied, ticked
 from tests.fakes.world import START
 
 READY = START + timedelta(days=2)
@@ -62,6 +62,13 @@ def test_a_language_that_is_well_says_its_evidence_and_no_onset(engine: Engine):
     assert found.evidence is not None
     assert 0 <= found.evidence < 9
     assert (found.onset, found.pages) == (None, False)
+
+
+def test_a_weekend_that_the_baseline_has_not_seen_says_that_it_is_no_evidence(engine: Engine):
+    assert "no evidence" not in looked(engine, END)["all"].message
+    found = looked(engine, END + 2 * HOUR)["all"]
+    assert found.verdict == "ok"
+    assert found.message.endswith("the baseline has no such kind of day (weekend or week), so this one is no evidence")
 
 
 def test_what_was_told_is_told_once_and_its_evidence_starts_again(engine: Engine):
