@@ -7,7 +7,7 @@ languages fail at once, none of them is the explanation: the rest is then everyt
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
@@ -59,10 +59,15 @@ def look(
         return [judge(replace(pair.current, alpha=share), pair.reference)]
     langs = sorted(thick_enough(check, pair) | (set(followed) - {POOLED}))
     share = alpha(len(langs))
-    findings = []
-    for lang in langs:
-        reference = windows.segment(pair.reference, lang, share) if pair.reference else None
-        findings.append(judge(windows.segment(pair.current, lang, share), reference))
+    parts = [
+        (
+            windows.segment(pair.current, lang, share),
+            windows.segment(pair.reference, lang, share) if pair.reference else None,
+        )
+        for lang in langs
+    ]
+    _prepare(check, parts)
+    findings = [judge(current, reference) for current, reference in parts]
     failing = [finding.segment for finding in findings if finding.verdict in BAD]
     explained = failing if 2 * len(failing) <= len(langs) else []
     reference = windows.rest(pair.reference, explained, share) if pair.reference else None
@@ -118,6 +123,14 @@ def _held(check: Check, finding: Finding) -> Finding:
         return finding
     verdict: Verdict = "warn" if check.severity == "warn" else "fail"
     return replace(finding, verdict=verdict, message=f"{finding.message}; it is not yet as it was")
+
+
+def _prepare(check: Check, parts: Sequence[tuple[Window, Window | None]]) -> None:
+    try:
+        check.prepare(parts)
+    except Exception:
+        # Each of them meets the same trouble when it is judged, and says so.
+        log.exception("check %r broke before it judged", check.name)
 
 
 def _judge(check: Check, current: Window, reference: Window | None, previous: Finding | None, pair: Pair) -> Finding:

@@ -19,6 +19,7 @@ from driftwatch.columns import TALLY_FIELDS as TALLY_FIELDS
 from driftwatch.columns import Contents as Contents
 from driftwatch.columns import Sample as Sample
 from driftwatch.columns import Tallies as Tallies
+from driftwatch.columns import once_each as once_each
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 AlertState = Literal["ok", "pending", "firing", "blind"]

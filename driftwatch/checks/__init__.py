@@ -7,6 +7,7 @@ breakdown, minimum sample and the sharing of the error budget are written once.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -62,6 +63,10 @@ class Check(Kind):
     def learns_from(self) -> str:
         """The source of canaries whose runs its windows hold beside the sample; empty: none."""
         return ""
+
+    def prepare(self, windows: Sequence[tuple[Window, Window | None]]) -> None:
+        """What several segments need alike may be worked out at once, before each pair of ``windows`` is judged."""
+        del windows
 
     @abstractmethod
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:

@@ -5,16 +5,19 @@ What is made of a sample is remembered with it: the checks of one source that ju
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.stats.interval import Days, Quantile, Spread, numbered, quantile_change, share_below
-from driftwatch.stats.twosample import KS, Together, Weighted, block_distances, shifted_ks_p_value, smallest_d
-from driftwatch.types import POOLED, Sample
+from driftwatch.stats.interval import Days, Quantile, Spread, numbered, quantile_change, shares_below
+from driftwatch.stats.twosample import KS, Together, Weighted, block_distances_each, shifted_ks_p_value, smallest_d
+from driftwatch.types import POOLED, Sample, once_each
 
 Score = Literal["top1", "topk_mean"]
 
@@ -116,18 +119,35 @@ class Comparison:
 
 def units(sample: Sample, score: Score) -> Units:
     """The score of each session's first row that has one: rows of one session are not independent."""
-    return sample.once(("units", score), lambda: _units(sample, score))
+    return units_each([sample], score)[0]
 
 
-def _units(sample: Sample, score: Score) -> Units:
-    if not len(sample) or not sample.whole.scores.shape[1]:
+def units_each(samples: Sequence[Sample], score: Score) -> list[Units]:
+    """``units`` of several parts of one sample."""
+    return once_each(samples, ("units", score), lambda missing: _units_each(missing, score))
+
+
+def _units_each(samples: list[Sample], score: Score) -> list[Units]:
+    whole = samples[0].whole
+    if not whole.scores.shape[1]:
         nothing = np.empty(0, np.int64)
-        return Units(np.empty(0), np.empty(0), nothing, nothing)
-    scores = sample.column(("score", score), partial(_row_scores, score=score))
-    rows = sample.once("first of session", lambda: _first_scored(sample, scores))
-    rows = rows[np.argsort(scores[rows])]
-    day = sample.column("day", lambda whole: whole.hour // 24)
-    return Units(scores[rows], sample.weight[rows].astype(np.float64), day[rows], rows)
+        return [Units(np.empty(0), np.empty(0), nothing, nothing) for _ in samples]
+    scores = whole.column(("score", score), partial(_row_scores, score=score))
+    firsts = once_each(samples, "first of session", lambda missing: _first_scored(missing, scores))
+    rows = np.concatenate([_in_whole(sample, first) for sample, first in zip(samples, firsts, strict=True)])
+    order = np.argsort(scores[rows])
+    if len(samples) > 1:
+        part = np.repeat(np.arange(len(samples), dtype=np.int16), [len(first) for first in firsts])
+        order = order[np.argsort(part[order], kind="stable")]
+    rows = rows[order]
+    day = whole.column("day", lambda whole: whole.hour // 24)[rows]
+    values, weights, within = scores[rows], whole.weight[rows].astype(np.float64), np.concatenate(firsts)[order]
+    edges = accumulate((len(first) for first in firsts), initial=0)
+    return [Units(values[a:b], weights[a:b], day[a:b], within[a:b]) for a, b in pairwise(edges)]
+
+
+def _in_whole(sample: Sample, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    return rows if sample.part_of is None else sample.chosen[rows]
 
 
 def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
@@ -143,32 +163,45 @@ def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
     return np.where(sample.weight > 0, scores, np.nan)
 
 
-def _first_scored(sample: Sample, scores: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The first row of each unit among those that have a score."""
-    rows = np.flatnonzero(~np.isnan(scores))
-    if sample.units_differ:
-        return rows
-    _, first = np.unique(sample.unit[rows], return_index=True)
-    return rows[np.sort(first)]
+def _first_scored(samples: list[Sample], scores: NDArray[np.float64]) -> list[NDArray[np.intp]]:
+    """Of each sample the first row of each unit among those that have a score; ``scores`` are those of the whole."""
+    found = []
+    for sample in samples:
+        own = scores if sample.part_of is None else scores[sample.chosen]
+        rows = np.flatnonzero(~np.isnan(own))
+        if not sample.units_differ:
+            rows = rows[np.sort(np.unique(sample.unit[rows], return_index=True)[1])]
+        found.append(rows)
+    return found
 
 
 def normal(reference: Sample, score: Score) -> Normal:
     """The reference distribution."""
-    return reference.once(("normal", score), lambda: _normal(units(reference, score)))
+    return normal_each([reference], score)[0]
 
 
-def _normal(found: Units) -> Normal:
-    if not len(found.values):
-        return Normal(None, PRIOR_SHIFT, PRIOR_DAYS, (), Spread(0.0, np.inf), None)
-    distances, sizes = _between_days(found)
+def normal_each(references: Sequence[Sample], score: Score) -> list[Normal]:
+    """``normal`` of several parts of one sample."""
+    return once_each(references, ("normal", score), lambda missing: _normal_each(units_each(missing, score)))
+
+
+def _normal_each(found: list[Units]) -> list[Normal]:
+    known = [each for each in found if len(each.values)]
+    samples = [Weighted.in_order(each.values, each.weights) for each in known]
+    days, apart = _below_median_each(samples, known), _between_days_each(known)
+    made = iter([_normal(*each) for each in zip(samples, days, apart, strict=True)])
+    nothing = Normal(None, PRIOR_SHIFT, PRIOR_DAYS, (), Spread(0.0, np.inf), None)
+    return [next(made) if len(each.values) else nothing for each in found]
+
+
+def _normal(sample: Weighted, days: Days | None, apart: tuple[NDArray[np.float64], NDArray[np.float64]]) -> Normal:
+    distances, sizes = apart
     beyond_chance = max(0.0, float((distances**2 - CHANCE / sizes).sum()))
     freedom = max(len(distances) - 1, 0) + PRIOR_DAYS
-    sample = Weighted.in_order(found.values, found.weights)
-    days = _below_median(sample, found)
     spread = (Spread(0.0, np.inf) if days is None else Spread.of(days)).made_up(PRIOR_SHIFT**2, ENOUGH_DAYS)
     return Normal(
         units=sample,
-        day_shift=float(np.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom)),
+        day_shift=math.sqrt((beyond_chance + PRIOR_DAYS * PRIOR_SHIFT**2) / freedom),
         freedom=freedom,
         day_distances=tuple(distances.tolist()),
         spread=spread,
@@ -176,21 +209,41 @@ def _normal(found: Units) -> Normal:
     )
 
 
-def _below_median(sample: Weighted, found: Units) -> Days | None:
-    """The share of ``found``, which is ``sample``, below its median, by day; None with fewer than two rows."""
-    return share_below(sample, found.day, sample.quantile(0.5)) if len(found.values) > 1 else None
+def _below_median_each(samples: Sequence[Weighted], found: Sequence[Units]) -> list[Days | None]:
+    """The share of each of ``found``, which are ``samples``, below its median, by day; None of fewer than two rows."""
+    enough = [place for place, each in enumerate(found) if len(each.values) > 1]
+    some = [samples[place] for place in enough]
+    days: list[Days | None] = [None] * len(found)
+    if enough:
+        below = shares_below(some, [found[place].day for place in enough], [each.quantile(0.5) for each in some])
+        for place, each in zip(enough, below, strict=True):
+            days[place] = each
+    return days
 
 
-def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """D of each day that has enough units against the other days, and the sizes of these comparisons."""
-    day, _ = numbered(found.day)
-    is_large = np.bincount(day) >= SMALLEST_DAY
-    if is_large.sum() < 2:
-        return np.empty(0), np.empty(0)
-    keep = is_large[day]
-    distances, sizes = block_distances(found.values[keep], found.weights[keep], day[keep])
-    compared = is_large[: len(distances)]
-    return distances[compared], sizes[compared]
+def _between_days_each(found: Sequence[Units]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Of each of ``found``: D of each day that has enough units against the other days, and the sizes of these."""
+    if not found:
+        return []
+    rows = [len(each.values) for each in found]
+    day = numbered(np.concatenate([each.day for each in found]))[0]
+    count = int(day.max()) + 1
+    part = np.repeat(np.arange(len(found)), rows)
+    is_large = np.bincount(part * count + day, minlength=len(found) * count).reshape(-1, count) >= SMALLEST_DAY
+    is_large[is_large.sum(axis=1) < 2] = False
+    keep = is_large[part, day]
+    kept = np.flatnonzero(is_large.any(axis=1))
+    nothing = np.empty(0), np.empty(0)
+    if not len(kept):
+        return [nothing] * len(found)
+    values, weights = (np.concatenate([getattr(each, name) for each in found]) for name in ("values", "weights"))
+    edges = [0, *np.cumsum(np.bincount(part[keep], minlength=len(found))[kept]).tolist()]
+    distances, sizes = block_distances_each(values[keep], weights[keep], day[keep], edges)
+    places = {int(place): number for number, place in enumerate(kept)}
+    return [
+        (distances[places[place], large], sizes[places[place], large]) if place in places else nothing
+        for place, large in enumerate(is_large[:, : distances.shape[1]])
+    ]
 
 
 # --- beside each other ---------------------------------------------------------------------------------------------
@@ -198,14 +251,30 @@ def _between_days(found: Units) -> tuple[NDArray[np.float64], NDArray[np.float64
 
 def compared(current: Sample, reference: Sample, score: Score, alpha: float) -> Comparison | None:
     """``current``, which has scores, beside ``reference``; None when that has none."""
-    key = ("compared", score, alpha, reference)
-    return current.once(key, lambda: _compared(units(current, score), normal(reference, score), alpha))
+    return compared_each([(current, reference)], score, alpha)[0]
 
 
-def _compared(found: Units, usual: Normal, alpha: float) -> Comparison | None:
+def compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
+    """``compared`` of several pairs; all currents are parts of one sample, and so are all references."""
+    keys = [("compared", score, alpha, reference) for _, reference in pairs]
+    missing = [pair for pair, key in zip(pairs, keys, strict=True) if not pair[0].has(key)]
+    made = iter(_compared_each(missing, score, alpha))
+    return [current.once(key, lambda: next(made)) for (current, _), key in zip(pairs, keys, strict=True)]
+
+
+def _compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
+    if not pairs:
+        return []
+    found = units_each([current for current, _ in pairs], score)
+    usual = normal_each([reference for _, reference in pairs], score)
+    samples = [Weighted.in_order(each.values, each.weights) for each in found]
+    days = _below_median_each(samples, found)
+    return [_compared(*each, alpha) for each in zip(samples, days, usual, strict=True)]
+
+
+def _compared(now: Weighted, days: Days | None, usual: Normal, alpha: float) -> Comparison | None:
     if (before := usual.units) is None:
         return None
-    now = Weighted.in_order(found.values, found.weights)
     together = Together.of(now, before)
     test = together.ks()
     blind_below = smallest_d(alpha, test.n, usual.day_shift, usual.freedom)
@@ -217,7 +286,7 @@ def _compared(found: Units, usual: Normal, alpha: float) -> Comparison | None:
         "day_shift": round(usual.day_shift, 4),
         "effective_n": round(now.n, 1),
         "reference_n": len(before.values),
-        **_median_change(now, found, usual),
+        **_median_change(now, days, usual),
         "larger_than_days": [sum(test.d > d for d in usual.day_distances), len(usual.day_distances)],
         "blind_below": round(blind_below, 4),
     }
@@ -235,9 +304,8 @@ def shape(sample: Weighted) -> dict[str, float]:
     }
 
 
-def _median_change(now: Weighted, found: Units, usual: Normal) -> dict[str, Any]:
+def _median_change(now: Weighted, days: Days | None, usual: Normal) -> dict[str, Any]:
     """The change of the median beyond what days differ by anyway, with its 95 % interval."""
-    days = _below_median(now, found)
     if days is None or usual.median is None:
         return {}
     median = Quantile.around(now, days, 0.5, usual.spread)

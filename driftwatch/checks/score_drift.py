@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
 from driftwatch.checks._counted import Counted
-from driftwatch.checks._scores import Comparison, Ranks, Score, compared, ranks_of, shape, units
+from driftwatch.checks._scores import (
+    Comparison,
+    Ranks,
+    Score,
+    compared,
+    compared_each,
+    ranks_of,
+    shape,
+    units,
+    units_each,
+)
 from driftwatch.checks._words import count, detected, percent, score
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.shares import Shares, binned
@@ -41,6 +52,17 @@ class ScoreDrift(Counted):
     """A gap D smaller than this never fails, however certain it is."""
     min_n: int = Field(default=50, ge=2)
     """With fewer sessions than this in the window, or in the baseline, nothing is said."""
+
+    def prepare(self, windows: Sequence[tuple[Window, Window | None]]) -> None:
+        """Compare all segments at once: most of them are so small that the calls would cost more than the counting."""
+        found = units_each([current.sample for current, _ in windows], self.score)
+        pairs = [
+            (current.sample, reference.sample)
+            for (current, reference), known in zip(windows, found, strict=True)
+            if reference is not None and len(known.values)
+        ]
+        if pairs:
+            compared_each(pairs, self.score, windows[0][0].alpha)
 
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
         """Judge the sampled queries of the window."""

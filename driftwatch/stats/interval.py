@@ -8,7 +8,9 @@ as many independent units as the counts are worth (Kish 1965). What each interva
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,15 +56,35 @@ class Days:
         numbers, weight = np.asarray(values, dtype=np.float64), np.asarray(weights, dtype=np.float64)
         if len(numbers) < 2:
             raise ValueError("a mean of fewer than two rows has no interval.")
-        place, present = numbered(day)
-        totals = np.bincount(place, weight)
-        mean = np.bincount(place, weight * numbers) / np.where(present, totals, 1.0)
-        squares = np.bincount(place, (weight * (numbers - mean[place])) ** 2) / weight.sum() ** 2
-        totals, mean, squares = totals[present], mean[present], squares[present]
-        rows, days = len(numbers), len(totals)
-        inflation = rows / (rows - days) if rows > days else 0.0
-        kish = float(weight.sum() ** 2 / (weight**2).sum())
-        return cls(totals / weight.sum(), mean, squares * inflation, max(kish - days, 1.0))
+        return cls.each(numbers, weight, day, [0, len(numbers)])[0]
+
+    @classmethod
+    def each(cls, values: Floats, weights: Floats, day: NDArray[np.int64], edges: Sequence[int]) -> list[Days]:
+        """The same of several samples of at least two rows, one after the other from ``edges`` on."""
+        rows, first = np.diff(edges), np.array(edges[:-1])
+        place = numbered(day)[0]
+        width = int(place.max()) + 1
+        place = place + np.repeat(np.arange(len(rows)) * width, rows)
+
+        def summed(counts: Floats | None) -> Floats:
+            return np.asarray(np.bincount(place, counts, len(rows) * width), np.float64)
+
+        present = (summed(None) > 0).reshape(len(rows), width)
+        totals = summed(weights)
+        mean = summed(weights * values) / np.where(present.ravel(), totals, 1.0)
+        squares = summed((weights * (values - mean[place])) ** 2).reshape(len(rows), width)
+        totals, mean = totals.reshape(squares.shape), mean.reshape(squares.shape)
+        whole = np.add.reduceat(weights, first)
+        kish = whole**2 / np.add.reduceat(weights**2, first)
+        days = present.sum(axis=1)
+        inflation = rows / np.where(rows > days, rows - days, np.inf)
+        noise = squares * (inflation / whole**2)[:, None]
+        freedom = np.maximum(kish - days, 1.0).tolist()
+        share = totals / whole[:, None]
+        return [
+            cls(share[part, here], mean[part, here], noise[part, here], freedom[part])
+            for part, here in enumerate(present)
+        ]
 
     @property
     def whole(self) -> float:
@@ -151,6 +173,14 @@ class Quantile:
 def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
     """The share of ``sample`` at or below ``value``, day by day."""
     return Days.of(sample.values <= value, np.diff(sample.share), day)
+
+
+def shares_below(samples: Sequence[Weighted], days: Sequence[NDArray[np.int64]], values: Sequence[float]) -> list[Days]:
+    """``share_below`` of several samples."""
+    rows = [len(sample.values) for sample in samples]
+    below = np.concatenate([sample.values for sample in samples]) <= np.repeat(values, rows)
+    weights = np.concatenate([np.diff(sample.share) for sample in samples])
+    return Days.each(below.astype(np.float64), weights, np.concatenate(days), [0, *accumulate(rows)])
 
 
 def numbered(block: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -6,9 +6,10 @@ Rows may carry weights (1 / probability of having been kept); what counts as evi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -57,7 +58,7 @@ class Weighted:
 
     def quantile(self, q: float) -> float:
         """The smallest value with at least a share ``q`` at or below it."""
-        place = int(np.searchsorted(self.share[1:], q - 1e-12))
+        place = int(self.share[1:].searchsorted(q - 1e-12))
         return float(self.values[min(place, len(self.values) - 1)])
 
     def mean(self) -> float:
@@ -102,23 +103,21 @@ class Together:
     def ks(self) -> KS:
         """The largest distance and its p-value; see the function ``ks``."""
         # Between two neighbours of the smaller sample its share is flat: the gap is largest just before or at one.
-        few, many, rows = self.few.values, self.many.values, len(self.few.values)
-        differs = few[1:] != few[:-1]
-        run = np.concatenate([[0], np.cumsum(differs)])
-        edges = np.concatenate([[0], np.flatnonzero(differs) + 1, [rows]])
-        at, before = edges[run + 1], edges[run]
-        theirs = self.place.copy()
-        met = np.flatnonzero((self.place > 0) & (many[self.place - 1] == few))
-        theirs[met] = np.searchsorted(many, few[met], side="left")
-        ours = self.few.share[np.concatenate([at, before])]
-        gaps = self.sign * (ours - self.many.share[np.concatenate([self.place, theirs])])
-        place = int(np.argmax(np.abs(gaps)))
+        few, many = self.few.values, self.many.values
+        edges = np.concatenate([[0], (few[1:] != few[:-1]).nonzero()[0] + 1, [len(few)]])
+        few, place = few[edges[:-1]], self.place[edges[:-1]]
+        theirs = place.copy()
+        met = ((place > 0) & (many[place - 1] == few)).nonzero()[0]
+        theirs[met] = many.searchsorted(few[met], side="left")
+        ours = self.few.share[np.concatenate([edges[1:], edges[:-1]])]
+        gaps = self.sign * (ours - self.many.share[np.concatenate([place, theirs])])
+        farthest = int(np.abs(gaps).argmax())
         n = self.few.n * self.many.n / (self.few.n + self.many.n)
-        d = float(abs(gaps[place]))
+        d = float(abs(gaps[farthest]))
         direction: Literal["lower", "higher", "same"] = "same"
         if d:
-            direction = "lower" if gaps[place] > 0 else "higher"
-        return KS(d, ks_p_value(d, n), float(few[place % rows]), direction, n)
+            direction = "lower" if gaps[farthest] > 0 else "higher"
+        return KS(d, ks_p_value(d, n), float(few[farthest % len(few)]), direction, n)
 
     def area(self) -> float:
         """The area between the two distribution functions; see ``wasserstein``."""
@@ -127,9 +126,9 @@ class Together:
         is_few[self.place + np.arange(rows)] = True
         values = np.empty(len(is_few))
         values[is_few], values[~is_few] = self.few.values, self.many.values
-        below = np.cumsum(is_few)
+        below = is_few.cumsum()
         gaps = np.abs(self.few.share[below] - self.many.share[np.arange(1, len(below) + 1) - below])
-        return float((gaps[:-1] * np.diff(values)).sum())
+        return float((gaps[:-1] * (values[1:] - values[:-1])).sum())
 
 
 def ks(
@@ -209,10 +208,13 @@ def smallest_d(alpha: float, n: float, shift: float = 0.0, freedom: float = 1.0)
     def excess(place: int) -> float:
         return wanted - math.sqrt(-math.log(min(max(p_value(place / GRID), 1e-300), 1.0)))
 
-    low, high = 0, GRID
-    above, below = wanted, excess(GRID)
-    if below >= 0:
-        return 1.0
+    low, high = 0, _likely(alpha, n, shift, freedom)
+    above, below = wanted, excess(high)
+    while below >= 0:
+        if high == GRID:
+            return 1.0
+        low, above, high = high, below, min(high + high // 8 + 1, GRID)
+        below = excess(high)
     fell = False
     while high - low > 1:
         middle = min(max(int(low + (high - low) * above / (above - below)), low + 1), high - 1)
@@ -222,6 +224,15 @@ def smallest_d(alpha: float, n: float, shift: float = 0.0, freedom: float = 1.0)
         else:
             low, above, below = middle, found, below if fell_before else below / 2
     return high / GRID
+
+
+def _likely(alpha: float, n: float, shift: float, freedom: float) -> int:
+    """About where ``smallest_d`` is: what chance alone would need, and what the shift alone would, at right angles."""
+    from scipy.special import stdtrit
+
+    by_chance = math.sqrt(-math.log(alpha / 2) / (2 * n))
+    by_shift = -shift * float(stdtrit(freedom, alpha / 2)) if shift > 0 else 0.0
+    return min(max(int(math.hypot(by_chance, by_shift) * GRID), 1), GRID)
 
 
 def wasserstein(
@@ -243,20 +254,46 @@ def block_distances(values: Floats, weights: Floats, block: NDArray[np.int64]) -
     if (values[1:] < values[:-1]).any():
         order = np.argsort(values)
         values, weights, block = values[order], weights[order], block[order]
-    tied = np.flatnonzero(values[1:] == values[:-1])
-    total = np.cumsum(weights)
+    distances, sizes = block_distances_each(values, weights, block, [0, len(values)])
+    return distances[0], sizes[0]
+
+
+def block_distances_each(
+    values: Floats, weights: Floats, block: NDArray[np.int64], edges: Sequence[int]
+) -> tuple[Floats, Floats]:
+    """``block_distances`` of several samples, shape (samples, blocks), one after the other from ``edges`` on.
+
+    Each is in ascending order and has a row.
+    """
+    first, rows = np.array(edges[:-1]), np.diff(edges)
     count = int(block.max()) + 1
-    distances, sizes = np.zeros(count), np.zeros(count)
-    squares = np.bincount(block, weights**2, count)
+    total = _summed_up(weights, edges)
+    whole = total[np.array(edges[1:]) - 1]
+    squares = np.bincount(np.repeat(np.arange(len(rows)) * count, rows) + block, weights**2, len(rows) * count)
+    squares = squares.reshape(len(rows), count)
+    inner = np.ones(len(values), dtype=bool)
+    inner[:-1] = values[1:] != values[:-1]
+    inner[np.array(edges[1:]) - 1] = True
+    distances, sizes = np.zeros((len(rows), count)), np.zeros((len(rows), count))
     for number in np.flatnonzero(np.bincount(block)).tolist():
-        inside = np.cumsum(weights * (block == number))
-        own, others = float(inside[-1]), float(total[-1] - inside[-1])
-        if own <= 0 or others <= 0:
-            continue
-        gaps = inside * (1 / own + 1 / others) - total / others
-        gaps[tied] = 0
-        distances[number] = max(gaps.max(), -gaps.min())
-        m = own**2 / squares[number]
-        n = others**2 / max(squares.sum() - squares[number], 1e-300)
-        sizes[number] = m * n / (m + n)
+        inside = _summed_up(weights * (block == number), edges)
+        own = inside[np.array(edges[1:]) - 1]
+        others = whole - own
+        there = (own > 0) & (others > 0)
+        own, others = np.where(there, own, 1.0), np.where(there, others, 1.0)
+        gaps = inside * np.repeat(1 / own + 1 / others, rows) - total * np.repeat(1 / others, rows)
+        gaps *= inner
+        distance = np.maximum(np.maximum.reduceat(gaps, first), -np.minimum.reduceat(gaps, first))
+        m = own**2 / np.where(there, squares[:, number], 1.0)
+        n = others**2 / np.maximum(squares.sum(axis=1) - squares[:, number], 1e-300)
+        distances[:, number] = np.where(there, distance, 0.0)
+        sizes[:, number] = np.where(there, m * n / (m + n), 0.0)
     return distances, sizes
+
+
+def _summed_up(weights: Floats, edges: Sequence[int]) -> Floats:
+    """The running sums of samples that follow each other from ``edges`` on."""
+    sums = np.empty(len(weights))
+    for start, end in pairwise(edges):
+        weights[start:end].cumsum(out=sums[start:end])
+    return sums
