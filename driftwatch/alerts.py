@@ -89,7 +89,10 @@ def _count(alert: Alert, finding: Finding) -> Alert:
     # What was seen before a blindness is too old to be "in a row" with what is seen after it.
     bad, good = (0, 0) if alert.state == "blind" else (alert.bad, alert.good)
     if finding.verdict == "ok":
-        return replace(alert, unknown=0, bad=0, good=good + 1)
+        # Good looks count towards the end of something: an alert that is well stays as it is, and is not written.
+        well = good + 1 if alert.fired_at is not None else 0
+        is_same = (alert.unknown, alert.bad, alert.good) == (0, 0, well)
+        return alert if is_same else replace(alert, unknown=0, bad=0, good=well)
     return replace(alert, unknown=0, bad=bad + 1, good=0)
 
 

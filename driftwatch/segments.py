@@ -49,19 +49,20 @@ def look(
     """
 
     def judge(current: Window, reference: Window | None) -> Finding:
-        decided = changed(current.segment) if changed else None
-        current = replace(current, changed=decided)
         finding = _judge(check, current, reference, previous.get((check.name, current.segment)), pair)
-        return _held(check, finding) if current.segment in firing and decided is None else finding
+        return _held(check, finding) if current.segment in firing and current.changed is None else finding
+
+    def decided(segment: str) -> bool | None:
+        return changed(segment) if changed else None
 
     if not check.by or not check.pools:
-        share = alpha(0)
-        return [judge(replace(pair.current, alpha=share), pair.reference)]
+        current = replace(pair.current, alpha=alpha(0), changed=decided(pair.current.segment))
+        return [judge(current, pair.reference)]
     langs = sorted(thick_enough(check, pair) | (set(followed) - {POOLED}))
     share = alpha(len(langs))
     parts = [
         (
-            windows.segment(pair.current, lang, share),
+            windows.segment(pair.current, lang, share, decided(lang)),
             windows.segment(pair.reference, lang, share) if pair.reference else None,
         )
         for lang in langs
@@ -71,7 +72,7 @@ def look(
     failing = [finding.segment for finding in findings if finding.verdict in BAD]
     explained = failing if 2 * len(failing) <= len(langs) else []
     reference = windows.rest(pair.reference, explained, share) if pair.reference else None
-    pooled = judge(windows.rest(pair.current, explained, share), reference)
+    pooled = judge(windows.rest(pair.current, explained, share, decided(POOLED)), reference)
     return [*findings, replace(pooled, details={**pooled.details, "without": explained})]
 
 

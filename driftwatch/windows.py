@@ -176,13 +176,13 @@ class Windows:
             kept[key] = make()
         return kept[key]  # type: ignore[return-value]
 
-    def segment(self, window: Window, lang: str, alpha: float) -> Window:
-        """The part of ``window`` in one language."""
-        return self._part(window, (lang,), alpha, lang, inside=True)
+    def segment(self, window: Window, lang: str, alpha: float, changed: bool | None = None) -> Window:
+        """The part of ``window`` in one language, of which the evidence has decided whether it ``changed``."""
+        return self._part(window, (lang,), lang, (alpha, changed), inside=True)
 
-    def rest(self, window: Window, without: Collection[str], alpha: float) -> Window:
+    def rest(self, window: Window, without: Collection[str], alpha: float, changed: bool | None = None) -> Window:
         """Everything of ``window`` but the languages in ``without``."""
-        return self._part(window, tuple(sorted(without)), alpha, POOLED, inside=False)
+        return self._part(window, tuple(sorted(without)), POOLED, (alpha, changed), inside=False)
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, or what it gave for the same key before."""
@@ -193,10 +193,13 @@ class Windows:
         self._kept.move_to_end(key)
         return self._kept[key]  # type: ignore[return-value]
 
-    def _part(self, window: Window, langs: tuple[str, ...], alpha: float, name: str, *, inside: bool) -> Window:
+    def _part(
+        self, window: Window, langs: tuple[str, ...], name: str, judged: tuple[float, bool | None], *, inside: bool
+    ) -> Window:
         parts = self._parts.setdefault(window, {})
-        key = (name, langs, alpha)
+        key = (name, langs, *judged)
         if key not in parts:
+            alpha, changed = judged
             parts[key] = Window(
                 window.start,
                 window.end,
@@ -206,6 +209,7 @@ class Windows:
                 _sample_part(window.sample, langs, inside),
                 _tallies_part(window.tallies, langs, inside),
                 window.canaries,
+                changed,
             )
         return parts[key]
 

@@ -135,19 +135,19 @@ def _units_each(samples: list[Sample], score: Score) -> list[Units]:
     scores = whole.column(("score", score), partial(_row_scores, score=score))
     firsts = once_each(samples, "first of session", lambda missing: _first_scored(missing, scores))
     rows = np.concatenate([_in_whole(sample, first) for sample, first in zip(samples, firsts, strict=True)])
-    order = np.argsort(scores[rows])
-    if len(samples) > 1:
-        part = np.repeat(np.arange(len(samples), dtype=np.int16), [len(first) for first in firsts])
-        order = order[np.argsort(part[order], kind="stable")]
+    known = scores[rows]
+    edges = list(accumulate((len(first) for first in firsts), initial=0))
+    order = np.concatenate([known[start:end].argsort() + start for start, end in pairwise(edges)])
     rows = rows[order]
     day = whole.column("day", lambda whole: whole.hour // 24)[rows]
-    values, weights, within = scores[rows], whole.weight[rows].astype(np.float64), np.concatenate(firsts)[order]
-    edges = accumulate((len(first) for first in firsts), initial=0)
+    values, weights, within = known[order], whole.weight[rows], np.concatenate(firsts)[order]
     return [Units(values[a:b], weights[a:b], day[a:b], within[a:b]) for a, b in pairwise(edges)]
 
 
 def _in_whole(sample: Sample, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    return rows if sample.part_of is None else sample.chosen[rows]
+    if sample.part_of is None:
+        return rows
+    return sample.chosen if len(rows) == len(sample.chosen) else sample.chosen[rows]
 
 
 def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
@@ -228,17 +228,20 @@ def _between_days_each(found: Sequence[Units]) -> list[tuple[NDArray[np.float64]
     rows = [len(each.values) for each in found]
     day = numbered(np.concatenate([each.day for each in found]))[0]
     count = int(day.max()) + 1
-    part = np.repeat(np.arange(len(found)), rows)
-    is_large = np.bincount(part * count + day, minlength=len(found) * count).reshape(-1, count) >= SMALLEST_DAY
+    cell = day + np.repeat(np.arange(len(found)) * count, rows)
+    size = np.bincount(cell, minlength=len(found) * count).reshape(-1, count)
+    is_large = size >= SMALLEST_DAY
     is_large[is_large.sum(axis=1) < 2] = False
-    keep = is_large[part, day]
     kept = np.flatnonzero(is_large.any(axis=1))
     nothing = np.empty(0), np.empty(0)
     if not len(kept):
         return [nothing] * len(found)
     values, weights = (np.concatenate([getattr(each, name) for each in found]) for name in ("values", "weights"))
-    edges = [0, *np.cumsum(np.bincount(part[keep], minlength=len(found))[kept]).tolist()]
-    distances, sizes = block_distances_each(values[keep], weights[keep], day[keep], edges)
+    if size[~is_large].any():
+        keep = is_large.ravel()[cell]
+        values, weights, day = values[keep], weights[keep], day[keep]
+    edges = [0, *np.cumsum((size * is_large).sum(axis=1)[kept]).tolist()]
+    distances, sizes = block_distances_each(values, weights, day, edges)
     places = {int(place): number for number, place in enumerate(kept)}
     return [
         (distances[places[place], large], sizes[places[place], large]) if place in places else nothing

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -265,35 +264,24 @@ def block_distances_each(
 
     Each is in ascending order and has a row.
     """
-    first, rows = np.array(edges[:-1]), np.diff(edges)
-    count = int(block.max()) + 1
-    total = _summed_up(weights, edges)
-    whole = total[np.array(edges[1:]) - 1]
-    squares = np.bincount(np.repeat(np.arange(len(rows)) * count, rows) + block, weights**2, len(rows) * count)
-    squares = squares.reshape(len(rows), count)
-    inner = np.ones(len(values), dtype=bool)
-    inner[:-1] = values[1:] != values[:-1]
-    inner[np.array(edges[1:]) - 1] = True
-    distances, sizes = np.zeros((len(rows), count)), np.zeros((len(rows), count))
-    for number in np.flatnonzero(np.bincount(block)).tolist():
-        inside = _summed_up(weights * (block == number), edges)
-        own = inside[np.array(edges[1:]) - 1]
-        others = whole - own
-        there = (own > 0) & (others > 0)
-        own, others = np.where(there, own, 1.0), np.where(there, others, 1.0)
-        gaps = inside * np.repeat(1 / own + 1 / others, rows) - total * np.repeat(1 / others, rows)
-        gaps *= inner
-        distance = np.maximum(np.maximum.reduceat(gaps, first), -np.minimum.reduceat(gaps, first))
-        m = own**2 / np.where(there, squares[:, number], 1.0)
-        n = others**2 / np.maximum(squares.sum(axis=1) - squares[:, number], 1e-300)
-        distances[:, number] = np.where(there, distance, 0.0)
-        sizes[:, number] = np.where(there, m * n / (m + n), 0.0)
-    return distances, sizes
-
-
-def _summed_up(weights: Floats, edges: Sequence[int]) -> Floats:
-    """The running sums of samples that follow each other from ``edges`` on."""
-    sums = np.empty(len(weights))
-    for start, end in pairwise(edges):
-        weights[start:end].cumsum(out=sums[start:end])
-    return sums
+    first, rows, count = np.array(edges[:-1]), np.diff(edges), int(block.max()) + 1
+    shape = len(rows), count
+    cell = block + np.repeat(np.arange(len(rows)) * count, rows)
+    own, squares = (np.bincount(cell, each, len(rows) * count).reshape(shape) for each in (weights, weights**2))
+    others = own.sum(axis=1, keepdims=True) - own
+    there = (own > 0) & (others > 0)
+    up, down = (1 / np.where(there, each, np.inf) for each in (own, others))
+    last = np.append((values[1:] != values[:-1]).astype(np.float64), 1.0)
+    last[np.array(edges[1:]) - 1] = 1.0
+    distances = np.zeros(shape)
+    for number in np.flatnonzero(there.any(axis=0)).tolist():
+        step = np.repeat(-down[:, [number]], count, axis=1)
+        step[:, number] = up[:, number]
+        # The steps of a sample sum to nothing, so that one running sum serves them all.
+        gaps = (weights * step.ravel()[cell]).cumsum()
+        gaps *= last
+        distances[:, number] = np.maximum(np.maximum.reduceat(gaps, first), -np.minimum.reduceat(gaps, first))
+    m = own**2 / np.where(there, squares, np.inf)
+    n = others**2 / np.maximum(squares.sum(axis=1, keepdims=True) - squares, 1e-300)
+    sizes = np.where(there, m * n / np.where(there, m + n, 1.0), 0.0)
+    return np.where(there, distances, 0.0), sizes
