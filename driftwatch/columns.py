@@ -102,7 +102,21 @@ class Tallies(Columns):
 
     def keep(self, mask: NDArray[np.bool_]) -> Tallies:
         """The rows where ``mask`` (shape (n,)) holds."""
-        return Tallies(self.hour[mask], self.lang[mask], self.counts[mask])
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: NDArray[np.intp]) -> Tallies:
+        """The rows at ``rows``, ascending."""
+        return Tallies(self.hour[rows], self.lang[rows], self.counts[rows])
+
+    def of_language(self, lang: str) -> Tallies:
+        """The rows of one language."""
+
+        def split() -> dict[str, NDArray[np.intp]]:
+            names, code = np.unique(self.lang, return_inverse=True)
+            return _by_code(names.tolist(), code)
+
+        rows = self.once("by language", split)
+        return self.take(rows.get(lang, np.empty(0, np.intp)))
 
     @staticmethod
     def none() -> Tallies:
@@ -239,13 +253,7 @@ class Sample(Columns):
 
     def by_language(self) -> dict[str, NDArray[np.intp]]:
         """Language -> the rows that have it, ascending."""
-        names, code = self.languages()
-
-        def split() -> dict[str, NDArray[np.intp]]:
-            order, edges = np.argsort(code, kind="stable"), [0, *np.cumsum(np.bincount(code, minlength=len(names)))]
-            return {name: order[edges[place] : edges[place + 1]] for place, name in enumerate(names)}
-
-        return self.once("by language", split)
+        return self.once("by language", lambda: _by_code(*self.languages()))
 
     @staticmethod
     def none() -> Sample:
@@ -258,6 +266,12 @@ class Sample(Columns):
             np.empty(0, np.float64),
             np.empty((0, 0), np.float32),
         )
+
+
+def _by_code(names: list[str], code: NDArray[Any]) -> dict[str, NDArray[np.intp]]:
+    """Name -> where ``code`` has its number, ascending."""
+    order, edges = np.argsort(code, kind="stable"), [0, *np.cumsum(np.bincount(code, minlength=len(names))).tolist()]
+    return {name: order[edges[place] : edges[place + 1]] for place, name in enumerate(names)}
 
 
 _SAMPLED = frozenset({"query_id", "at", "lang", "unit", "weight", "scores"})

@@ -334,8 +334,8 @@ def _sample_part(sample: Sample, langs: Collection[str], inside: bool) -> Sample
 def _tallies_part(tallies: Tallies, langs: Collection[str], inside: bool) -> Tallies:
     if not langs and not inside:
         return tallies
-    if len(langs) == 1:
-        return tallies.keep((tallies.lang == next(iter(langs))) == inside)
+    if inside and len(langs) == 1:
+        return tallies.of_language(next(iter(langs)))
     return tallies.keep(np.isin(tallies.lang, list(langs), invert=not inside))
 
 

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -119,35 +118,22 @@ class Comparison:
 
 def units(sample: Sample, score: Score) -> Units:
     """The score of each session's first row that has one: rows of one session are not independent."""
-    return units_each([sample], score)[0]
+    return sample.once(("units", score), lambda: _units(sample, score))
 
 
-def units_each(samples: Sequence[Sample], score: Score) -> list[Units]:
-    """``units`` of several parts of one sample."""
-    return once_each(samples, ("units", score), lambda missing: _units_each(missing, score))
-
-
-def _units_each(samples: list[Sample], score: Score) -> list[Units]:
-    whole = samples[0].whole
-    if not whole.scores.shape[1]:
+def _units(sample: Sample, score: Score) -> Units:
+    whole = sample.whole
+    if not len(sample) or not whole.scores.shape[1]:
         nothing = np.empty(0, np.int64)
-        return [Units(np.empty(0), np.empty(0), nothing, nothing) for _ in samples]
+        return Units(np.empty(0), np.empty(0), nothing, nothing)
     scores = whole.column(("score", score), partial(_row_scores, score=score))
-    firsts = once_each(samples, "first of session", lambda missing: _first_scored(missing, scores))
-    rows = np.concatenate([_in_whole(sample, first) for sample, first in zip(samples, firsts, strict=True)])
-    known = scores[rows]
-    edges = list(accumulate((len(first) for first in firsts), initial=0))
-    order = np.concatenate([known[start:end].argsort() + start for start, end in pairwise(edges)])
-    rows = rows[order]
-    day = whole.column("day", lambda whole: whole.hour // 24)[rows]
-    values, weights, within = known[order], whole.weight[rows], np.concatenate(firsts)[order]
-    return [Units(values[a:b], weights[a:b], day[a:b], within[a:b]) for a, b in pairwise(edges)]
-
-
-def _in_whole(sample: Sample, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    if sample.part_of is None:
-        return rows
-    return sample.chosen if len(rows) == len(sample.chosen) else sample.chosen[rows]
+    rows = sample.once("first of session", lambda: _first_scored(sample, scores))
+    there = rows if sample.part_of is None else sample.chosen[rows]
+    known = scores[there]
+    order = known.argsort()
+    there = there[order]
+    day = whole.column("day", lambda whole: whole.hour // 24)
+    return Units(known[order], whole.weight[there], day[there], rows[order])
 
 
 def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
@@ -163,16 +149,13 @@ def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
     return np.where(sample.weight > 0, scores, np.nan)
 
 
-def _first_scored(samples: list[Sample], scores: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-    """Of each sample the first row of each unit among those that have a score; ``scores`` are those of the whole."""
-    found = []
-    for sample in samples:
-        own = scores if sample.part_of is None else scores[sample.chosen]
-        rows = np.flatnonzero(~np.isnan(own))
-        if not sample.units_differ:
-            rows = rows[np.sort(np.unique(sample.unit[rows], return_index=True)[1])]
-        found.append(rows)
-    return found
+def _first_scored(sample: Sample, scores: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The first row of each unit among those that have a score; ``scores`` are those of the whole."""
+    rows = np.flatnonzero(~np.isnan(scores if sample.part_of is None else scores[sample.chosen]))
+    if sample.units_differ:
+        return rows
+    _, first = np.unique(sample.unit[rows], return_index=True)
+    return rows[np.sort(first)]
 
 
 def normal(reference: Sample, score: Score) -> Normal:
@@ -181,8 +164,9 @@ def normal(reference: Sample, score: Score) -> Normal:
 
 
 def normal_each(references: Sequence[Sample], score: Score) -> list[Normal]:
-    """``normal`` of several parts of one sample."""
-    return once_each(references, ("normal", score), lambda missing: _normal_each(units_each(missing, score)))
+    """``normal`` of several samples."""
+    key = "normal", score
+    return once_each(references, key, lambda missing: _normal_each([units(each, score) for each in missing]))
 
 
 def _normal_each(found: list[Units]) -> list[Normal]:
@@ -212,12 +196,15 @@ def _normal(sample: Weighted, days: Days | None, apart: tuple[NDArray[np.float64
 def _below_median_each(samples: Sequence[Weighted], found: Sequence[Units]) -> list[Days | None]:
     """The share of each of ``found``, which are ``samples``, below its median, by day; None of fewer than two rows."""
     enough = [place for place, each in enumerate(found) if len(each.values) > 1]
-    some = [samples[place] for place in enough]
+    below = shares_below(
+        [samples[place].quantile(0.5) for place in enough],
+        [found[place].values for place in enough],
+        [found[place].weights for place in enough],
+        [found[place].day for place in enough],
+    )
     days: list[Days | None] = [None] * len(found)
-    if enough:
-        below = shares_below(some, [found[place].day for place in enough], [each.quantile(0.5) for each in some])
-        for place, each in zip(enough, below, strict=True):
-            days[place] = each
+    for place, each in zip(enough, below, strict=True):
+        days[place] = each
     return days
 
 
@@ -258,7 +245,7 @@ def compared(current: Sample, reference: Sample, score: Score, alpha: float) -> 
 
 
 def compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
-    """``compared`` of several pairs; all currents are parts of one sample, and so are all references."""
+    """``compared`` of several pairs."""
     keys = [("compared", score, alpha, reference) for _, reference in pairs]
     missing = [pair for pair, key in zip(pairs, keys, strict=True) if not pair[0].has(key)]
     made = iter(_compared_each(missing, score, alpha))
@@ -268,7 +255,7 @@ def compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: f
 def _compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
     if not pairs:
         return []
-    found = units_each([current for current, _ in pairs], score)
+    found = [units(current, score) for current, _ in pairs]
     usual = normal_each([reference for _, reference in pairs], score)
     samples = [Weighted.in_order(each.values, each.weights) for each in found]
     days = _below_median_each(samples, found)

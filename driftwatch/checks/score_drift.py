@@ -9,17 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from driftwatch.checks._counted import Counted
-from driftwatch.checks._scores import (
-    Comparison,
-    Ranks,
-    Score,
-    compared,
-    compared_each,
-    ranks_of,
-    shape,
-    units,
-    units_each,
-)
+from driftwatch.checks._scores import Comparison, Ranks, Score, compared, compared_each, ranks_of, shape, units
 from driftwatch.checks._words import count, detected, percent, score
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.shares import Shares, binned
@@ -55,11 +45,10 @@ class ScoreDrift(Counted):
 
     def prepare(self, windows: Sequence[tuple[Window, Window | None]]) -> None:
         """Compare all segments at once: most of them are so small that the calls would cost more than the counting."""
-        found = units_each([current.sample for current, _ in windows], self.score)
         pairs = [
             (current.sample, reference.sample)
-            for (current, reference), known in zip(windows, found, strict=True)
-            if reference is not None and len(known.values)
+            for current, reference in windows
+            if reference is not None and len(units(current.sample, self.score).values)
         ]
         if pairs:
             compared_each(pairs, self.score, windows[0][0].alpha)

@@ -175,12 +175,19 @@ def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:
     return Days.of(sample.values <= value, np.diff(sample.share), day)
 
 
-def shares_below(samples: Sequence[Weighted], days: Sequence[NDArray[np.int64]], values: Sequence[float]) -> list[Days]:
-    """``share_below`` of several samples."""
-    rows = [len(sample.values) for sample in samples]
-    below = np.concatenate([sample.values for sample in samples]) <= np.repeat(values, rows)
-    weights = np.concatenate([np.diff(sample.share) for sample in samples])
-    return Days.each(below.astype(np.float64), weights, np.concatenate(days), [0, *accumulate(rows)])
+def shares_below(
+    points: Sequence[float],
+    values: Sequence[Floats],
+    weights: Sequence[Floats],
+    days: Sequence[NDArray[np.int64]],
+) -> list[Days]:
+    """``share_below`` of several samples, each with a point of its own."""
+    if not points:
+        return []
+    rows = [len(each) for each in values]
+    below = np.concatenate(values) <= np.repeat(points, rows)
+    edges = [0, *accumulate(rows)]
+    return Days.each(below.astype(np.float64), np.concatenate(weights), np.concatenate(days), edges)
 
 
 def numbered(block: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

@@ -6,6 +6,7 @@ SQLAlchemy looks up each value of each row when it executes a statement, and a l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,5 +56,7 @@ class Bulk:
         if not compiled.positional:
             return str(compiled), lambda values: constant | dict(zip(self._names, values, strict=True))
         place = {name: number for number, name in enumerate(self._names)}
+        if not constant and len(place) > 1:
+            return str(compiled), itemgetter(*(place[name] for name in compiled.positiontup))
         order = [(place.get(name), constant.get(name)) for name in compiled.positiontup]
         return str(compiled), lambda values: tuple(value if at is None else values[at] for at, value in order)
