@@ -120,14 +120,16 @@ class Together:
 
     def area(self) -> float:
         """The area between the two distribution functions; see ``wasserstein``."""
-        rows = len(self.few.values)
-        is_few = np.zeros(rows + len(self.many.values), dtype=bool)
-        is_few[self.place + np.arange(rows)] = True
-        values = np.empty(len(is_few))
-        values[is_few], values[~is_few] = self.few.values, self.many.values
-        below = is_few.cumsum()
-        gaps = np.abs(self.few.share[below] - self.many.share[np.arange(1, len(below) + 1) - below])
-        return float((gaps[:-1] * (values[1:] - values[:-1])).sum())
+        few, many = self.few, self.many
+        at = self.place + np.arange(len(few.values))
+        is_many = np.ones(len(few.values) + len(many.values), dtype=bool)
+        is_many[at] = False
+        others = np.flatnonzero(is_many)
+        values, gaps = np.empty((2, len(is_many)))
+        values[at], values[others] = few.values, many.values
+        gaps[at] = few.share[1:] - many.share[self.place]
+        gaps[others] = few.share[others - np.arange(len(others))] - many.share[1:]
+        return float((np.abs(gaps[:-1]) * (values[1:] - values[:-1])).sum())
 
 
 def ks(
