@@ -138,12 +138,12 @@ def _units(sample: Sample, score: Score) -> Units:
 
 def _row_scores(sample: Sample, score: Score) -> NDArray[np.float64]:
     """One number a row; NaN where there is none, or the row has no weight."""
-    columns = np.where(np.isfinite(sample.scores), sample.scores, np.nan).T
+    columns = np.ascontiguousarray(sample.scores.T)
+    known = np.isfinite(columns)
     # Rows are best first, but a missing score may come before a known one.
     if score == "top1":
-        scores = np.fmax.reduce(columns).astype(np.float64)
+        scores = np.fmax.reduce(np.where(known, columns, np.nan)).astype(np.float64)
     else:
-        known = np.isfinite(columns)
         scores = np.where(known, columns, 0).sum(axis=0, dtype=np.float64) / np.maximum(known.sum(axis=0), 1)
         scores[~known.any(axis=0)] = np.nan
     return np.where(sample.weight > 0, scores, np.nan)

@@ -61,7 +61,7 @@ class Weighted:
         return float(self.values[min(place, len(self.values) - 1)])
 
     def mean(self) -> float:
-        return float((self.values * np.diff(self.share)).sum())
+        return float((self.values * (self.share[1:] - self.share[:-1])).sum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +152,16 @@ def _weighted(sample: ArrayLike | Weighted, weight: ArrayLike | None) -> Weighte
 
 def ks_p_value(d: float, n: float) -> float:
     """P(D >= d) for ``n`` = m n / (m + n), with Stephens' (1970) correction for small samples."""
-    return float(_kolmogorov_tail(np.array([d]), n)[0])
+    from scipy.special import kolmogorov
+
+    root = math.sqrt(n)
+    return min(max(float(kolmogorov((root + 0.12 + 0.11 / root) * d)), 0.0), 1.0)
 
 
 @cache
 def _quadrature() -> tuple[Floats, Floats]:
     nodes, weights = np.polynomial.legendre.leggauss(64)
     return nodes, weights
-
-
-def _kolmogorov_tail(d: Floats, n: float) -> Floats:
-    from scipy.special import kolmogorov
-
-    root = np.sqrt(n)
-    return np.asarray(np.clip(kolmogorov((root + 0.12 + 0.11 / root) * d), 0.0, 1.0))
 
 
 def shifted_ks_p_value(d: float, n: float, shift: float, freedom: float) -> float:
