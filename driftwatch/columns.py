@@ -49,10 +49,6 @@ class Columns:
 
     _made: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def has(self, key: Hashable) -> bool:
-        """Whether something is remembered under ``key``."""
-        return key in self._made
-
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, remembered under ``key`` as long as these rows live; it must not hold them itself."""
         if key not in self._made:
@@ -60,16 +56,13 @@ class Columns:
         return self._made[key]  # type: ignore[no-any-return]
 
 
-R = TypeVar("R", bound=Columns)
-
-
-def once_each(rows: Sequence[R], key: Hashable, make: Callable[[list[R]], Sequence[T]]) -> list[T]:
-    """``once`` of several at a time: ``make`` gives one value for each of those that do not have theirs."""
-    missing = [each for each in rows if key not in each._made]
+def once_each(rows: Sequence[Columns], keys: Sequence[Hashable], make: Callable[[list[int]], Sequence[T]]) -> list[T]:
+    """``once`` of several at a time, each under its key: ``make`` is given the places of those that miss theirs."""
+    missing = [place for place, (each, key) in enumerate(zip(rows, keys, strict=True)) if key not in each._made]
     if missing:
-        for each, made in zip(missing, make(missing), strict=True):
-            each._made[key] = made
-    return [each._made[key] for each in rows]
+        for place, made in zip(missing, make(missing), strict=True):
+            rows[place]._made[keys[place]] = made
+    return [each._made[key] for each, key in zip(rows, keys, strict=True)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -315,3 +315,10 @@ def test_an_alert_resolves_only_after_enough_good_looks_in_a_row(looks: str, pol
         if each.event == "resolved":
             hour = (each.at - START) // HOUR
             assert known[hour + 1 - policy.until : hour + 1] == "g" * policy.until
+
+
+def test_an_alert_that_is_well_stays_as_it_is():
+    well, _ = play("g")
+    assert advance(well, finding("g"), POLICY, START, incident="")[0] is well
+    recovering, _ = play("bbg")
+    assert play("g", recovering)[0].good == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -35,6 +35,13 @@ class Empties(Check):
             return self.learning(current, **facts)
         verdict = "unknown" if n == 0 else "fail" if 2 * empty > n else "ok"
         return self.finding(current, verdict, "said", details={"alpha": current.alpha}, **facts)
+
+
+class Unprepared(Empties):
+    """Breaks before it judges."""
+
+    def prepare(self, windows: Sequence[tuple[Window, Window | None]]) -> None:
+        raise ValueError("nothing is ready")
 
 
 class Whole(Empties):
@@ -75,6 +82,14 @@ def test_every_language_is_judged_and_the_rest_comes_last(windows: Windows):
     assert list(found) == ["de", "en", "fr", "it", "all"]
     assert {finding.verdict for finding in found.values()} == {"ok"}
     assert found["all"].n == 4 * 20 * HOURS
+
+
+def test_what_breaks_before_it_judges_is_logged_and_judges_all_the_same(
+    windows: Windows, caplog: pytest.LogCaptureFixture
+):
+    found = looked(windows, NORMAL, Unprepared(name="empties", source="live", by="lang"))
+    assert {finding.verdict for finding in found.values()} == {"ok"}
+    assert "broke before it judged" in caplog.text
 
 
 def test_what_a_failing_language_explains_is_left_out_of_the_rest(windows: Windows):

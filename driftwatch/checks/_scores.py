@@ -165,8 +165,11 @@ def normal(reference: Sample, score: Score) -> Normal:
 
 def normal_each(references: Sequence[Sample], score: Score) -> list[Normal]:
     """``normal`` of several samples."""
-    key = "normal", score
-    return once_each(references, key, lambda missing: _normal_each([units(each, score) for each in missing]))
+
+    def make(missing: list[int]) -> list[Normal]:
+        return _normal_each([units(references[place], score) for place in missing])
+
+    return once_each(references, [("normal", score)] * len(references), make)
 
 
 def _normal_each(found: list[Units]) -> list[Normal]:
@@ -246,15 +249,15 @@ def compared(current: Sample, reference: Sample, score: Score, alpha: float) -> 
 
 def compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
     """``compared`` of several pairs."""
+
+    def make(missing: list[int]) -> list[Comparison | None]:
+        return _compared_each([pairs[place] for place in missing], score, alpha)
+
     keys = [("compared", score, alpha, reference) for _, reference in pairs]
-    missing = [pair for pair, key in zip(pairs, keys, strict=True) if not pair[0].has(key)]
-    made = iter(_compared_each(missing, score, alpha))
-    return [current.once(key, lambda: next(made)) for (current, _), key in zip(pairs, keys, strict=True)]
+    return once_each([current for current, _ in pairs], keys, make)
 
 
 def _compared_each(pairs: Sequence[tuple[Sample, Sample]], score: Score, alpha: float) -> list[Comparison | None]:
-    if not pairs:
-        return []
     found = [units(current, score) for current, _ in pairs]
     usual = normal_each([reference for _, reference in pairs], score)
     samples = [Weighted.in_order(each.values, each.weights) for each in found]

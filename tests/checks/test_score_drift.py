@@ -52,6 +52,19 @@ def test_scores_as_in_the_baseline_are_ok():
     assert "as in the baseline" in finding.message
 
 
+def test_segments_that_are_compared_together_are_judged_as_each_alone():
+    def pairs():
+        reference = baseline()
+        sizes = (2_000, 40, 1, 0, 700)
+        return [(sample_window(scores(n, 0.65, seed=n)), baseline(90 * n, seed=n) if n else reference) for n in sizes]
+
+    check, together = score_drift(), pairs()
+    check.prepare(together)
+    alone = [score_drift().judge(current, reference, None) for current, reference in pairs()]
+    assert [check.judge(current, reference, None) for current, reference in together] == alone
+    assert [finding.verdict for finding in alone] == ["fail", "unknown", "unknown", "unknown", "fail"]
+
+
 def test_a_certain_but_small_gap_does_not_fail():
     finding = score_drift(min_effect=0.1).judge(sample_window(scores(20_000, 0.68)), baseline(20_000), None)
     assert finding.p_value < 0.001

@@ -56,6 +56,19 @@ def test_a_weight_of_two_counts_twice_in_the_mean():
     assert days_of([1, 2, 4], weights=np.array([1.0, 2.0, 1.0])).whole == 2.25
 
 
+def test_several_samples_at_once_give_the_days_that_each_has_alone():
+    random = np.random.default_rng(3)
+    sizes = [2, 50, 9]
+    values, weights = ([random.uniform(0.5, 2, size) for size in sizes] for _ in range(2))
+    day = [20_000 + random.integers(0, 5, size) for size in sizes]
+    edges = [0, *np.cumsum(sizes).tolist()]
+    together = Days.each(*map(np.concatenate, (values, weights, day)), edges)
+    for found, *one in zip(together, values, weights, day, strict=True):
+        alone = Days.of(*one)
+        for name in ("share", "mean", "noise", "freedom"):
+            assert getattr(found, name) == pytest.approx(getattr(alone, name), rel=1e-12)
+
+
 def test_days_that_differ_by_chance_only_have_next_to_no_spread():
     random = np.random.default_rng(2)
     alike, apart = Spread.of(days_of(*wobbly(random, 28, 400, 0.0))), Spread.of(days_of(*wobbly(random, 28, 400, 0.05)))

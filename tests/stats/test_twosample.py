@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftwatch.stats.twosample import (
+    GRID,
     Weighted,
     block_distances,
+    block_distances_each,
     ks,
     ks_p_value,
     shifted_ks_p_value,
@@ -121,6 +123,29 @@ def test_each_day_is_compared_with_the_others():
         assert distances[number] == pytest.approx(one.d, abs=1e-12)
         assert sizes[number] == pytest.approx(one.n)
     assert np.argmax(distances) == 2
+
+
+def test_several_samples_at_once_give_the_distances_that_each_has_alone():
+    random = np.random.default_rng(8)
+    sizes = [1, 2, 300, 40, 7]
+    values = [np.sort(random.normal(0, 1, size).round(1)) for size in sizes]
+    weights = [random.uniform(0.5, 3, size) for size in sizes]
+    block = [random.integers(0, 4, size) for size in sizes]
+    edges = [0, *np.cumsum(sizes).tolist()]
+    together = block_distances_each(*map(np.concatenate, (values, weights, block)), edges)
+    for place, one in enumerate(zip(values, weights, block, strict=True)):
+        for found, alone in zip(together, block_distances(*one), strict=True):
+            assert found[place, : len(alone)] == pytest.approx(alone, abs=1e-12)
+            assert not found[place, len(alone) :].any()
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.02, 0.3])
+@pytest.mark.parametrize("n", [3.0, 60.0, 4_000.0])
+def test_the_smallest_d_is_the_first_of_its_grid_that_is_certain(n, shift):
+    for alpha in (0.01, 1e-7):
+        found = smallest_d(alpha, n, shift, 9.0)
+        assert found == 1 or shifted_ks_p_value(found, n, shift, 9.0) < alpha
+        assert shifted_ks_p_value(found - 1 / GRID, n, shift, 9.0) >= alpha
 
 
 def test_two_thousand_against_twenty_eight_thousand_takes_under_five_milliseconds():
