@@ -79,8 +79,11 @@ class Engine:
         previous = self.store.decisions.last_findings(remembering) if remembering else {}
         weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), fresh)
         findings: list[Finding] = []
+        states_of: dict[str, dict[str, str]] = {}
+        for (name, segment), alert in alerts.items():
+            states_of.setdefault(name, {})[segment] = alert.state
         for check in checks:
-            states = {segment: alert.state for (name, segment), alert in alerts.items() if name == check.name}
+            states = states_of.get(check.name, {})
             followed = {segment for segment, state in states.items() if state != "ok"} | weighed.paged(check.name)
             found = look(
                 check,

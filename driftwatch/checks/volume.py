@@ -64,7 +64,7 @@ class Volume(Check):
                 message = f"{count(total)} queries in {len(hours)} hours, above the floor of {count(self.at_least)}"
                 return self.finding(current, "ok", message + remark, **facts)
             return self.learning(current, **facts)
-        usual = _usual(reference, hours)
+        usual = _usual_of(reference, hours)
         if usual is None or not usual.seen:
             why = "the baseline has no queries in these hours of the week, so there is nothing to compare with"
             return self.unknown(current, why, **facts)
@@ -156,8 +156,17 @@ def _counts(tallies: Tallies, hours: Hours) -> NDArray[np.int64]:
     return counts
 
 
+def _usual_of(reference: Window, hours: Hours) -> Usual | None:
+    """Mean count of each hour of the week over the baseline; None when no hour can be compared.
+
+    It depends on the hours of the week alone, and is asked for anew in every week.
+    """
+    first = int(hours[0]) % WEEK if len(hours) else 0
+    key = ("usual", reference.start, reference.end, first, len(hours))
+    return reference.tallies.once(key, lambda: _usual(reference, hours))
+
+
 def _usual(reference: Window, hours: Hours) -> Usual | None:
-    """Mean count of each hour of the week over the baseline; None when no hour can be compared."""
     past = _whole_hours(reference.start, reference.end)
     counts = _counts(reference.tallies, past)
     same_hour, same_day = np.isin(past % WEEK, hours % WEEK), np.isin(past % 24, hours % 24)
