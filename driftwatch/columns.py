@@ -244,6 +244,15 @@ class Sample(Columns):
             "language", lambda whole: np.searchsorted(names, whole.lang).astype(np.int16)
         )
 
+    def written_in(self, names: Sequence[str], code: NDArray[np.int64]) -> Sample:
+        """Itself, where the languages are known by number already: of each row, which of ``names`` it has."""
+        order = sorted(range(len(names)), key=names.__getitem__)
+        place = np.empty(len(names), np.int16)
+        place[order] = np.arange(len(names))
+        self.once("languages", lambda: np.array([names[number] for number in order]))
+        self.once("language", lambda: place[code])
+        return self
+
     def by_language(self) -> dict[str, NDArray[np.intp]]:
         """Language -> the rows that have it, ascending."""
         return self.once("by language", lambda: _by_code(*self.languages()))

@@ -128,7 +128,9 @@ def _units(sample: Sample, score: Score) -> Units:
         return Units(np.empty(0), np.empty(0), nothing, nothing)
     scores = whole.column(("score", score), partial(_row_scores, score=score))
     rows = sample.once("first of session", lambda: _first_scored(sample, scores))
-    there = rows if sample.part_of is None else sample.chosen[rows]
+    there = rows
+    if sample.part_of is not None:
+        there = sample.chosen if len(rows) == len(sample) else sample.chosen[rows]
     known = scores[there]
     order = known.argsort()
     there = there[order]
@@ -289,12 +291,8 @@ def _compared(now: Weighted, days: Days | None, usual: Normal, alpha: float) -> 
 
 def shape(sample: Weighted) -> dict[str, float]:
     """A distribution in four numbers."""
-    return {
-        "mean": sample.mean(),
-        "median": sample.quantile(0.5),
-        "p05": sample.quantile(0.05),
-        "p95": sample.quantile(0.95),
-    }
+    low, median, high = sample.quantiles((0.05, 0.5, 0.95))
+    return {"mean": sample.mean(), "median": median, "p05": low, "p95": high}
 
 
 def _median_change(now: Weighted, days: Days | None, usual: Normal) -> dict[str, Any]:

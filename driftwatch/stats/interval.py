@@ -165,9 +165,8 @@ class Quantile:
     @classmethod
     def around(cls, sample: Weighted, days: Days, q: float, spread: Spread, level: float = 0.95) -> Quantile:
         """The same, where ``share_below`` the quantile is known day by day."""
-        value = sample.quantile(q)
         reach = _reach(days.unevenness, spread, [(days.chance, days.freedom)], level)
-        return cls(value, sample.quantile(max(0.0, q - reach)), sample.quantile(min(1.0, q + reach)))
+        return cls(*sample.quantiles((q, max(0.0, q - reach), min(1.0, q + reach))))
 
 
 def share_below(sample: Weighted, day: NDArray[np.int64], value: float) -> Days:

@@ -48,8 +48,10 @@ class Weighted:
     @classmethod
     def in_order(cls, values: Floats, weights: Floats) -> Weighted:
         """A sample that is sorted already, without NaN, of at least one row."""
-        share = np.concatenate([[0.0], np.cumsum(weights)])
-        return cls(values, share / share[-1], float(weights.sum() ** 2 / (weights * weights).sum()))
+        share = np.zeros(len(weights) + 1)
+        weights.cumsum(out=share[1:])
+        share /= share[-1]
+        return cls(values, share, float(weights.sum() ** 2 / (weights * weights).sum()))
 
     def below(self, points: Floats, *, include: bool = True) -> Floats:
         """The share at or below each point; without ``include``, strictly below."""
@@ -57,8 +59,13 @@ class Weighted:
 
     def quantile(self, q: float) -> float:
         """The smallest value with at least a share ``q`` at or below it."""
-        place = int(self.share[1:].searchsorted(q - 1e-12))
-        return float(self.values[min(place, len(self.values) - 1)])
+        return self.quantiles((q,))[0]
+
+    def quantiles(self, shares: Sequence[float]) -> list[float]:
+        """``quantile`` of each of ``shares``."""
+        places = self.share[1:].searchsorted([q - 1e-12 for q in shares])
+        found: list[float] = self.values[np.minimum(places, len(self.values) - 1)].tolist()
+        return found
 
     def mean(self) -> float:
         return float((self.values * (self.share[1:] - self.share[:-1])).sum())
@@ -183,11 +190,12 @@ def _shifted(n: float, shift: float, freedom: float) -> Callable[[float], float]
     log_scale = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - np.log(freedom * np.pi) / 2
     steps, power, root = (nodes + 1) / 2, -(freedom + 1) / 2, np.sqrt(n)
     stretched = (root + 0.12 + 0.11 / root) * (1 - steps)
+    scaled, heights = steps / (shift * math.sqrt(freedom)), weights * (math.exp(log_scale) / shift)
 
     def p_value(d: float) -> float:
-        t = steps * (d / shift)
-        density = np.exp(log_scale + power * np.log1p(t * t / freedom))
-        inside = float((weights * density) @ kolmogorov(stretched * d)) * d / shift
+        t = scaled * d
+        density = heights * np.exp(power * np.log1p(t * t))
+        inside = float(density @ kolmogorov(stretched * d)) * d
         return min(1.0, inside + 2 * float(stdtr(freedom, -d / shift)))
 
     return p_value

@@ -160,7 +160,7 @@ class Recent:
         begin, until = np.searchsorted(rows.at, [first, last])
         if until - begin < len(rows.at):
             rows = rows.keep(slice(int(begin), int(until)))
-        return Sample(
+        sample = Sample(
             rows.query_id,
             rows.at.view("datetime64[us]"),
             self._langs.named(rows.lang),
@@ -168,6 +168,7 @@ class Recent:
             1.0 / self._thresholds(rows, self._lowered),
             rows.scores,
         )
+        return sample.written_in(list(self._langs), rows.lang)
 
 
 def _mark(parts: Iterable[Rows]) -> Mark:

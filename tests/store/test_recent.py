@@ -32,7 +32,13 @@ def same(store: Store, read: Read, start: datetime, end: datetime) -> Sample:
     width = whole.scores.shape[1]
     np.testing.assert_array_equal(found.scores[:, :width], whole.scores)
     assert np.isnan(found.scores[:, width:]).all()
+    assert rows_by_language(found) == rows_by_language(whole)
     return found
+
+
+def rows_by_language(sample: Sample) -> dict[str, list[int]]:
+    """Of each language that is there."""
+    return {lang: rows.tolist() for lang, rows in sample.by_language().items() if len(rows)}
 
 
 @contextmanager
@@ -52,7 +58,13 @@ def rows_read(store: Store) -> Iterator[list[str]]:
 def day(store: Store, *hours: int) -> None:
     """Four queries in each of these hours."""
     rows = [
-        kept((hour * 4 + k + 1) / 500, f"{hour}.{k}", MONDAY + (hour + k / 4) * HOUR, lang="de", hits=docs(0.5, 0.25))
+        kept(
+            (hour * 4 + k + 1) / 500,
+            f"{hour}.{k}",
+            MONDAY + (hour + k / 4) * HOUR,
+            lang=("it", "de")[k % 2],
+            hits=docs(0.5, 0.25),
+        )
         for hour in hours
         for k in range(4)
     ]
