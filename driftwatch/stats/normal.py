@@ -128,7 +128,9 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     rare = baseline.expected is not None
     parts = FAST_RARE if rare else FAST
     slow, fast = (Blocks.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
-    lengths = correlation(baseline.step, n, hits, expected + off * n, block, rare=rare)
+    single = block == 24 and len(baseline) < 2 * slow.blocks
+    usual = _without_oddest(hits, expected + off * n) if single else hits
+    lengths = correlation(baseline.step, n, usual, expected + off * n, block, rare=rare)
     rho = np.stack([lengths, lengths[_shorter(parts)]])
     steady = steady_correlation(baseline.step, n, hits, expected + off * n, block // parts, quantities, rare=rare)
     lag = np.array([slow.lag(rho[0]), fast.lag(rho[1])])
@@ -263,6 +265,16 @@ def steady_correlation(
             rho[length - 1, side] = _of_stretches(left, blocks, rare)
     rho = np.maximum.accumulate(rho[::-1], axis=0)[::-1][np.arange(BUCKETS) * lengths // BUCKETS]
     return np.stack([rho[:, 0 if each.side > 0 else 1, :, each.share] for each in quantities], axis=-1)
+
+
+def _without_oddest(hits: Floats, expected: Floats) -> Floats:
+    """``hits``, shape (T, S + 1, J), with the step that is farthest off as it was expected: what is odd for one run is
+    no part of how runs usually vary, and of few runs it would be most of it.
+    """
+    oddest = np.abs(hits - expected).argmax(axis=0)[None]
+    usual = hits.copy()
+    np.put_along_axis(usual, oddest, np.take_along_axis(expected, oddest, axis=0), axis=0)
+    return usual
 
 
 def _of_stretches(counts: Floats, blocks: float, rare: bool) -> Floats:

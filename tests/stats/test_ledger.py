@@ -271,6 +271,23 @@ def test_what_lasts_is_seen_through_hours_that_are_odd_now_and_then():
     assert blind.fold(book, lost, nobody(normal))[1][5, 0, 0] < found[5, 0, 0] / 10
 
 
+def test_one_odd_daily_run_does_not_page_and_two_that_agree_do():
+    """A run a day: one in the baseline that met an index refresh hides nothing, and the next that does is no page."""
+    usual = stream(28, 200, 0.005, day=-28, every=24)
+    usual.hits[9, 0] = 30
+    normal = learn(usual, (Quantity("lost", 0, +1, 0.02, 0.004, 1.0),))
+    assert normal.rho[0, -1, 0, 0] < 0.01
+    ledger = Ledger(normal, cap=4.0)
+    days = stream(6, 200, 0.005, every=24)
+    days.hits[2, 0] = 40
+    _, refreshed = folded(ledger, days)
+    assert refreshed[:, 0, 0].max() < 3 * np.exp(4.0)
+    assert refreshed[-1, 0, 0] < 3
+    days.hits[2:, 0] = 10
+    _, lost = folded(ledger, days)
+    assert lost[3, 0, 0] > 10 * np.exp(4.0)
+
+
 # --- who it is -----------------------------------------------------------------------------------------------------
 
 
