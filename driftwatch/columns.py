@@ -78,8 +78,11 @@ class Tallies(Columns):
 
     def total(self, column: str) -> int:
         """Sum of one column."""
-        totals = self.once("totals", lambda: self.counts.sum(axis=0).tolist())
-        return int(totals[TALLY_FIELDS.index(column)])
+        totals = self.once("totals", self._totals)
+        return totals[column]
+
+    def _totals(self) -> dict[str, int]:
+        return dict(zip(TALLY_FIELDS, self.counts.sum(axis=0).tolist(), strict=True))
 
     def by_hour(self, column: str) -> dict[np.datetime64, int]:
         """Hour -> sum over languages."""

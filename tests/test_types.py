@@ -63,7 +63,7 @@ def test_a_total_is_the_sum_of_its_column() -> None:
 
 
 def test_a_column_that_there_is_not_is_an_error() -> None:
-    with pytest.raises(ValueError, match="not in tuple"):
+    with pytest.raises(KeyError, match="querys"):
         DAY.total("querys")
 
 

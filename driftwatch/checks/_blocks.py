@@ -55,12 +55,15 @@ class Dispersion:
 
 def of_days(counts: NDArray[np.float64], prior: float) -> Dispersion:
     """Dispersion of ``counts``, shape (days, categories), around the shares that all days have together."""
-    table = counts[counts.sum(axis=1) > 0]
-    table = table[:, table.sum(axis=0) > 0]
+    of_day, of_kind = counts.sum(axis=1), counts.sum(axis=0)
+    table = counts
+    if not (of_day.all() and of_kind.all()):
+        table = counts[of_day > 0][:, of_kind > 0]
+        of_day, of_kind = of_day[of_day > 0], of_kind[of_kind > 0]
     width = max(table.shape[1] - 1, 1)
     if table.shape[0] < 2 or table.shape[1] < 2:
         return Dispersion.of(0.0, 0.0, prior, width)
-    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / table.sum()
+    expected = of_day[:, None] * of_kind / of_day.sum()
     chi_square = float(((table - expected) ** 2 / expected).sum())
     return Dispersion.of(chi_square, (table.shape[0] - 1) * width, prior, width)
 
