@@ -131,8 +131,7 @@ class Ledger:
         self.lengths = np.array([normal.block, normal.block // normal.fast])
         self.credit = self.lengths / 24
         self.several = normal.steps / np.array([1, normal.fast]) >= SEVERAL
-        # A single run of a day may be odd as well, and the next one comes soon enough.
-        self.capped = len(_BETS) if normal.block == 24 and not self.several[0] else CAPPED
+        self.single = normal.block == 24 and not self.several[0]
         self.k, self.temper = self._tables()
 
     def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
@@ -223,7 +222,12 @@ class Ledger:
             here = (VIEW[bet], *place)
             calm = _ratios(without[:, *here], worlds.at(*here), slice(None), _BETS[bet])
             ratio[bet, *place] = np.minimum(ratio[bet, *place], np.maximum(calm, self.odd_cap))
-        ratio[: self.capped] = np.minimum(ratio[: self.capped], self.cap)
+        ratio[:CAPPED] = np.minimum(ratio[:CAPPED], self.cap)
+        if self.single:
+            # A day's only run may be odd as well, and the next one comes soon enough; but not where half is lost.
+            n, hits, expected = whole[:, 0]
+            half = self.stakes.side * (hits - expected) >= n / 2
+            ratio = np.where(half, ratio, np.minimum(ratio, self.cap))
         return np.moveaxis(ratio, 0, -1)
 
     def _worlds(self, book: Book, step: NDArray[np.int64]) -> Worlds:

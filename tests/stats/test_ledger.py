@@ -286,6 +286,9 @@ def test_one_odd_daily_run_does_not_page_and_two_that_agree_do():
     days.hits[2:, 0] = 10
     _, lost = folded(ledger, days)
     assert lost[3, 0, 0] > 10 * np.exp(4.0)
+    days.hits[2, 0] = 120
+    _, gone = folded(ledger, days)
+    assert gone[2, 0, 0] > 1e6
 
 
 # --- who it is -----------------------------------------------------------------------------------------------------
