@@ -14,6 +14,7 @@ with Ctrl-C, it shows what is there.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -34,7 +35,7 @@ import _topics
 import _traffic
 from _families import FAMILIES, Nuisances, Service, checks
 from _ours import LIMIT
-from _report import show_and_keep
+from _report import RESULTS, show_and_keep
 from _tuned import upper_bound
 
 BUDGET = 365 / LIMIT
@@ -70,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", nargs="*", default=FAMILIES, choices=FAMILIES, help="fewer, with their budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--keep", action="store_true", help="beside the years that results/promise.json has already")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args(arguments)
     if given.quick:
@@ -78,12 +80,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     families = tuple(given.families)
     plan = [Year("as it is", given.seed + k, days, families) for k in range(given.years)]
     plan += [Year(name, given.seed + 1000 + k, days, families) for name in doubles() for k in range(given.doubled)]
-    found = list(_until_stopped(_all(plan, given.jobs)))
-    rows = [row(what, looks, found) for what in dict.fromkeys(year.what for year in plan) for looks in LOOKS]
+    known = {each.year: each for each in _before()} if given.keep else {}
+    known |= {each.year: each for each in _until_stopped(_all(plan, given.jobs))}
+    found = list(known.values())
+    rows = [row(what, looks, found) for what in ["as it is", *doubles()] for looks in LOOKS]
     rows = [each for each in rows if each]
     raw = {"budget": BUDGET, "found": [{**vars(each.year), **each.pages} for each in found]}
     show_and_keep("promise", f"False pages where nothing drifts; the budget is {BUDGET:.2f} a year", rows, raw)
     return 0 if all("no" not in str(each["kept"]) for each in rows if each["traffic"] == "as it is") else 1
+
+
+def _before() -> list[Found]:
+    """What was measured last."""
+    path = RESULTS / "promise.json"
+    raw = json.loads(path.read_text("utf-8"))["found"] if path.exists() else []
+    return [
+        Found(
+            Year(each["what"], each["seed"], each["days"], tuple(each["families"])),
+            {looks: each[looks] for looks in LOOKS},
+        )
+        for each in raw
+    ]
 
 
 def doubles() -> list[str]:
