@@ -26,7 +26,7 @@ OVER = float(np.log(20))
 """Log likelihood ratio from which on a change is taken to be over."""
 CHOSEN = 0.995
 """Level of an interval that is shown as 95 %: the onset was searched for and the page waited for, and both make the
-effect look larger than it is. At this level it covers 93 to 100 % (benchmarks/coverage.py).
+effect look larger than it is. At this level it covers 94 to 100 % (benchmarks/coverage.py).
 """
 
 
