@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import orjson
@@ -175,6 +176,7 @@ class Ledgers:
         self.windows = windows
         self.watch = watch
         self.shares = shares(watch.checks)
+        self._keys: WeakKeyDictionary[Watched, str] = WeakKeyDictionary()
 
     def limit(self, severity: str) -> float:
         """Days of evidence at which something pages, or warns."""
@@ -194,7 +196,8 @@ class Ledgers:
         watched = self.watched(check, baseline, fresh)
         if watched is None:
             return None
-        key = _key(check, baseline, watched)
+        if (key := self._keys.get(watched)) is None:
+            key = self._keys[watched] = _key(check, baseline, watched)
         if state is None or state.key != key:
             state = State(key, Book.empty(watched.normal, step_of(baseline.end) - 1), self._nothing(watched))
         state = reopened(state, watched, frozenset(firing))

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import TypeVar
 from weakref import WeakKeyDictionary
 
@@ -284,6 +284,7 @@ def _hours_since_monday(hour: NDArray[np.int64]) -> NDArray[np.int64]:
     return (hour + 72) % 168  # 1970 began on a Thursday
 
 
+@lru_cache(maxsize=MOST_KEPT)
 def matching_hours(start: datetime, end: datetime, baseline: Baseline) -> frozenset[int]:
     """The hours of the week of ``[start, end)``; of the day, where the baseline never saw that hour of the week."""
     wanted = _hours_of_week(start, end)

@@ -53,7 +53,7 @@ class Counted(Check):
         """What is bet on."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Watched:
     """One counted check with everything that its baseline fixes."""
 
