@@ -131,7 +131,6 @@ class Ledger:
         self.lengths = np.array([normal.block, normal.block // normal.fast])
         self.credit = self.lengths / 24
         self.several = normal.steps / np.array([1, normal.fast]) >= SEVERAL
-        self.single = normal.block == 24 and not self.several[0]
         self.k, self.temper = self._tables()
 
     def fold(self, book: Book, shares: Shares, firing: Mask) -> tuple[Book, Floats]:
@@ -223,7 +222,7 @@ class Ledger:
             calm = _ratios(without[:, *here], worlds.at(*here), slice(None), _BETS[bet])
             ratio[bet, *place] = np.minimum(ratio[bet, *place], np.maximum(calm, self.odd_cap))
         ratio[:CAPPED] = np.minimum(ratio[:CAPPED], self.cap)
-        if self.single:
+        if self.normal.single:
             # A day's only run may be odd as well, and the next one comes soon enough; but not where half is lost.
             n, hits, expected = whole[:, 0]
             half = self.stakes.side * (hits - expected) >= n / 2

@@ -29,6 +29,8 @@ PRIOR_BLOCKS = 14.0
 SMALLEST_RHO = 1e-5
 LARGEST_RHO = 0.9
 LARGEST_LAG = 0.95
+ONE_STEP = 1.5
+"""Steps in a day below which it has one step."""
 DOUBT = 0.1
 """The correlation is used at its upper bound of this one-sided level."""
 
@@ -92,6 +94,11 @@ class Normal:
     blocks: int
     """Blocks of the baseline."""
 
+    @property
+    def single(self) -> bool:
+        """Whether a day usually has one step only."""
+        return _is_single(self.block, self.steps)
+
     def totals(self, shares: Shares, active: NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:
         """Units, hits and expected hits, each of shape (T, S + 1, J), in coin flips; the pooled row sums ``active``."""
         n, hits, expected = scaled(shares, self.season, self.units)
@@ -128,8 +135,8 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
     rare = baseline.expected is not None
     parts = FAST_RARE if rare else FAST
     slow, fast = (Blocks.of(baseline.step, n, hits, expected + off * n, lane) for lane in (block, block // parts))
-    single = block == 24 and len(baseline) < 2 * slow.blocks
-    usual = _without_oddest(hits, expected + off * n) if single else hits
+    steps = len(baseline) / max(slow.blocks, 1)
+    usual = _without_oddest(hits, expected + off * n) if _is_single(block, steps) else hits
     lengths = correlation(baseline.step, n, usual, expected + off * n, block, rare=rare)
     rho = np.stack([lengths, lengths[_shorter(parts)]])
     steady = steady_correlation(baseline.step, n, hits, expected + off * n, block // parts, quantities, rare=rare)
@@ -153,7 +160,7 @@ def learn(baseline: Shares, quantities: tuple[Quantity, ...]) -> Normal:
         units,
         (n / units).sum(axis=0)[:, 0] / days,
         (n / units).mean(axis=0)[:, 0],
-        len(baseline) / max(slow.blocks, 1),
+        steps,
         parts,
         slow.blocks,
     )
@@ -265,6 +272,10 @@ def steady_correlation(
             rho[length - 1, side] = _of_stretches(left, blocks, rare)
     rho = np.maximum.accumulate(rho[::-1], axis=0)[::-1][np.arange(BUCKETS) * lengths // BUCKETS]
     return np.stack([rho[:, 0 if each.side > 0 else 1, :, each.share] for each in quantities], axis=-1)
+
+
+def _is_single(block: int, steps: float) -> bool:
+    return block == 24 and steps < ONE_STEP
 
 
 def _without_oddest(hits: Floats, expected: Floats) -> Floats:
