@@ -71,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--families", nargs="*", default=FAMILIES, choices=FAMILIES, help="fewer, with their budget")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--rows", nargs="*", default=doubles(), choices=doubles(), help="only these are made worse")
     parser.add_argument("--keep", action="store_true", help="beside the years that results/promise.json has already")
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args(arguments)
@@ -79,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     days = 91 if given.quick else 365
     families = tuple(given.families)
     plan = [Year("as it is", given.seed + k, days, families) for k in range(given.years)]
-    plan += [Year(name, given.seed + 1000 + k, days, families) for name in doubles() for k in range(given.doubled)]
+    plan += [Year(name, given.seed + 1000 + k, days, families) for name in given.rows for k in range(given.doubled)]
     known = {each.year: each for each in _before()} if given.keep else {}
     known |= {each.year: each for each in _until_stopped(_all(plan, given.jobs))}
     found = list(known.values())
