@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -92,16 +91,13 @@ def thick_enough(check: Check, pair: Pair) -> set[str]:
     return {lang for lang, n in counts.items() if n >= needed and lang != UNDETERMINED}
 
 
-_USUAL: WeakKeyDictionary[Window, dict[str, tuple[int, dict[str, int]]]] = WeakKeyDictionary()
-
-
 def _usual(window: Window, needs: str) -> tuple[int, dict[str, int]]:
-    """Hours that hold anything, and what each language brings in them; remembered as long as the window lives."""
-    known = _USUAL.setdefault(window, {})
-    if needs not in known:
-        units = _sessions(window.sample) if needs == "sample" else window.tallies.by_lang("queries")
-        known[needs] = len(np.unique(window.tallies.hour)), units
-    return known[needs]
+    """Hours that hold anything, and what each language brings in them."""
+    sample, tallies = window.sample, window.tallies
+    hours = tallies.once("hours", lambda: len(np.unique(tallies.hour)))
+    if needs == "sample":
+        return hours, sample.once("sessions", lambda: _sessions(sample))
+    return hours, tallies.once("queries by language", lambda: tallies.by_lang("queries"))
 
 
 def _sessions(sample: Sample) -> dict[str, int]:

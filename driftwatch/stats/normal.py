@@ -80,7 +80,8 @@ class Normal:
     """As ``rho``: the power of a likelihood ratio, below 1 where blocks hang together more than ``rho`` can say."""
     steady: Floats
     """shape (BUCKETS, S + 1, Q): ``rho`` of the fast lane for what is left of a block without its oddest step, however
-    large."""
+    large.
+    """
     units: Floats
     """shape (J,): see ``Quantity.units``."""
     per_day: Floats
@@ -222,21 +223,13 @@ def correlation(
     towards the median of all segments and is never below it, since what happened to others can happen to it. ``rare``:
     towards their mean, where what happens is so rare that most segments have not seen it (a canary that is lost).
     """
-    width = max(block // BUCKETS, 1)
-    place = (step - step[0]) // width
-    laid = np.zeros((3, int(place[-1]) + 2, *n.shape[1:]))
-    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-    for part, counts in enumerate((n, hits - expected, n * share * (1 - share))):
-        np.add.at(laid[part], place + 1, counts)
-    so_far = laid.cumsum(axis=1)
-    blocks = max((int(place[-1]) + 1) / BUCKETS, 1.0)
-    freedom = max(blocks - 2.0, 1.0) / blocks
+    laid = _laid(step, n, hits, expected, max(block // BUCKETS, 1))
+    so_far = np.concatenate([np.zeros_like(laid[:, :1]), laid.cumsum(axis=1)], axis=1)
+    blocks = max(laid.shape[1] / BUCKETS, 1.0)
     rho = np.zeros((BUCKETS, *n.shape[1:]))
-    for length in range(1, min(BUCKETS, so_far.shape[1] - 1) + 1):
+    for length in range(1, min(BUCKETS, laid.shape[1]) + 1):
         units, residual, variance = so_far[:, length:] - so_far[:, :-length]
-        pairs = (variance * np.maximum(units - 1, 0)).sum(axis=0)
-        excess = (residual**2).sum(axis=0) / freedom - variance.sum(axis=0)
-        rho[length - 1] = _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks, rare)
+        rho[length - 1] = _of_stretches(units, residual, variance, blocks, rare)
     return np.asarray(np.maximum.accumulate(rho[::-1], axis=0)[::-1])
 
 
@@ -256,11 +249,7 @@ def steady_correlation(
     and varies around that.
     """
     cell = max(round(float(np.median(np.diff(step)))), 1) if len(step) > 1 else 1
-    place = (step - step[0]) // cell
-    laid = np.zeros((3, int(place[-1]) + 1, *n.shape[1:]))
-    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
-    for part, counts in enumerate((n, hits - expected, n * share * (1 - share))):
-        np.add.at(laid[part], place, counts)
+    laid = _laid(step, n, hits, expected, cell)
     blocks = max(laid.shape[1] * cell / 24, 1.0)
     lengths = max(min(block // cell, laid.shape[1]), 1)
     rho = np.zeros((lengths, 2, *n.shape[1:]))
@@ -268,8 +257,9 @@ def steady_correlation(
         windows = np.lib.stride_tricks.sliding_window_view(laid, length, axis=1)
         whole = windows.sum(axis=-1)
         for side, oddest in enumerate((windows[1].argmax(axis=-1), windows[1].argmin(axis=-1))):
-            left = whole - np.take_along_axis(windows, oddest[None, ..., None], axis=-1)[..., 0]
-            rho[length - 1, side] = _of_stretches(left, blocks, rare)
+            units, residual, variance = whole - np.take_along_axis(windows, oddest[None, ..., None], axis=-1)[..., 0]
+            residual = residual - residual.sum(axis=0) / np.maximum(units.sum(axis=0), 1e-9) * units
+            rho[length - 1, side] = _of_stretches(units, residual, variance, blocks, rare)
     rho = np.maximum.accumulate(rho[::-1], axis=0)[::-1][np.arange(BUCKETS) * lengths // BUCKETS]
     return np.stack([rho[:, 0 if each.side > 0 else 1, :, each.share] for each in quantities], axis=-1)
 
@@ -288,13 +278,21 @@ def _without_oddest(hits: Floats, expected: Floats) -> Floats:
     return usual
 
 
-def _of_stretches(counts: Floats, blocks: float, rare: bool) -> Floats:
-    """shape (S + 1, J): the correlation within stretches of units, residuals and chance variances (3, ...)."""
-    units, residual, variance = counts
-    mean = residual.sum(axis=0) / np.maximum(units.sum(axis=0), 1e-9) * units
+def _laid(step: NDArray[np.int64], n: Floats, hits: Floats, expected: Floats, width: int) -> Floats:
+    """shape (3, cells, S + 1, J): units, residuals and what chance alone would give, in cells of ``width`` hours."""
+    place = (step - step[0]) // width
+    laid = np.zeros((3, int(place[-1]) + 1, *n.shape[1:]))
+    share = np.clip(expected / np.maximum(n, 1e-9), SMALLEST, 1 - SMALLEST)
+    for part, counts in enumerate((n, hits - expected, n * share * (1 - share))):
+        np.add.at(laid[part], place, counts)
+    return laid
+
+
+def _of_stretches(units: Floats, residual: Floats, variance: Floats, blocks: float, rare: bool) -> Floats:
+    """shape (S + 1, J): the correlation within stretches, one a row; ``variance`` is what chance alone would give."""
     freedom = max(blocks - 2.0, 1.0) / blocks
     pairs = (variance * np.maximum(units - 1, 0)).sum(axis=0)
-    excess = ((residual - mean) ** 2).sum(axis=0) / freedom - variance.sum(axis=0)
+    excess = (residual**2).sum(axis=0) / freedom - variance.sum(axis=0)
     return _shrunk(np.maximum(excess, 0) / np.maximum(pairs, 1e-9), pairs > 0, blocks, rare)
 
 
