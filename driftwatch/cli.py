@@ -11,6 +11,7 @@ import typer
 
 from driftwatch import __version__
 from driftwatch.errors import DriftwatchError
+from driftwatch.verbs import HERE, AsJson, Config, add_to
 
 EXIT_ERROR = 3
 
@@ -28,12 +29,7 @@ notify_app = typer.Typer(help="Who is told.", no_args_is_help=True)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(notify_app, name="notify")
-
-Config = Annotated[
-    Path, typer.Option("--config", "-c", envvar="DRIFTWATCH_CONFIG", help="The configuration file.", show_default=True)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output instead of a table.")]
-HERE = Path("driftwatch.yaml")
+add_to(app)
 
 
 @app.callback()

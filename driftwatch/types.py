@@ -20,6 +20,17 @@ from driftwatch.columns import Contents as Contents
 from driftwatch.columns import Sample as Sample
 from driftwatch.columns import Tallies as Tallies
 from driftwatch.columns import once_each as once_each
+from driftwatch.probed import Capability as Capability
+from driftwatch.probed import Cell as Cell
+from driftwatch.probed import Contrast as Contrast
+from driftwatch.probed import Diagnosis as Diagnosis
+from driftwatch.probed import Document as Document
+from driftwatch.probed import Experiment as Experiment
+from driftwatch.probed import Flip as Flip
+from driftwatch.probed import IndexFacts as IndexFacts
+from driftwatch.probed import Look as Look
+from driftwatch.probed import Probe as Probe
+from driftwatch.probed import Stored as Stored
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 AlertState = Literal["ok", "pending", "firing", "blind"]
@@ -138,6 +149,8 @@ class Window:
     """What the evidence ledger has decided about this segment; None: the p-value decides."""
     since: datetime | None = None
     """Only what came from this hour on is to be counted for the ledger: the rows before it were. None: everything."""
+    probes: tuple[Probe, ...] = ()
+    """Runs of the index probes, oldest first."""
 
 
 # --- what it means -------------------------------------------------------------------------------------------------

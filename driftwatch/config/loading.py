@@ -16,9 +16,10 @@ from driftwatch import yamlfile
 from driftwatch.config.crosschecks import problems
 from driftwatch.config.sentences import Complaint, at, complaints, place, shown
 from driftwatch.config.watch import NOT_SETTINGS, Origin, Watch
+from driftwatch.documents import Documents
 from driftwatch.embed import EmbedderSettings
 from driftwatch.errors import ConfigError, ConfigErrors
-from driftwatch.plugins import below, find_kind, kind_names
+from driftwatch.plugins import Settings, below, find_kind, kind_names
 from driftwatch.sources._abstention import Pack, pack_of, read_pack
 from driftwatch.yamlfile import Document, Where, show
 
@@ -68,9 +69,11 @@ class _Loader:
         self.origins[""] = Origin(document, ())
         given = self._settings(document)
         parts = {
-            "retriever": self._retriever(document, given.pop("retriever", None)),
+            "retriever": self._retriever(document, "retriever", given.pop("retriever", None)),
+            "index": self._retriever(document, "index", given.pop("index", None)),
+            "documents": self._section(Documents, document, "documents", given.pop("documents", None)),
             "sources": self._sources(document, given.pop("sources", {})),
-            "embedder": self._embedder(document, given.pop("embedder", None)),
+            "embedder": self._section(EmbedderSettings, document, "embedder", given.pop("embedder", None)),
             "checks": self._checks(document, given.pop("checks", [])),
             "notify": self._notify(document, given.pop("notify", [])),
             "abstention": self._abstention(document, given.pop("abstention", {})),
@@ -96,11 +99,11 @@ class _Loader:
         # A section whose settings are all commented out is left out, not wrong.
         return {name: value for name, value in given.items() if value is not None or name not in Watch.model_fields}
 
-    def _retriever(self, document: Document, given: Any) -> Any:
+    def _retriever(self, document: Document, name: str, given: Any) -> Any:
         if given is None:
             return None
-        self.origins["retriever"] = Origin(document, ("retriever",))
-        return self._kind("retrievers", document, ("retriever",), given)
+        self.origins[name] = Origin(document, (name,))
+        return self._kind("retrievers", document, (name,), given)
 
     def _sources(self, document: Document, given: Any) -> dict[str, Any]:
         if not isinstance(given, dict):
@@ -121,11 +124,11 @@ class _Loader:
             return None
         return self._kind("sources", document, where, given, name=name)
 
-    def _embedder(self, document: Document, given: Any) -> Any:
+    def _section(self, settings: type[Settings], document: Document, name: str, given: Any) -> Any:
         if given is None:
             return None
-        self.origins["embedder"] = Origin(document, ("embedder",))
-        return self._validated(EmbedderSettings, given, document, ("embedder",), "the embedder")
+        self.origins[name] = Origin(document, (name,))
+        return self._validated(settings, given, document, (name,), f"'{name}'")
 
     def _abstention(self, document: Document, given: Any) -> Pack:
         """Patterns by language, or the file that holds them."""

@@ -35,6 +35,7 @@ from driftwatch.config.sections import (
     Retrain,
 )
 from driftwatch.config.texts import database_url, language
+from driftwatch.documents import Documents
 from driftwatch.embed import EmbedderSettings
 from driftwatch.notify import Notifier
 from driftwatch.plugins import Settings, read_secret
@@ -76,6 +77,10 @@ class Watch(Settings):
     """An IANA name such as `Europe/Berlin`; for display only, everything runs in UTC."""
     retriever: SerializeAsAny[Retriever] | None = None
     """The service under watch: how canaries are asked."""
+    index: SerializeAsAny[Retriever] | None = None
+    """The vector store behind the service, for experiments; without it, the retriever itself if it is one."""
+    documents: Documents | None = None
+    """The documents as their source has them: what the index should hold."""
     sources: dict[str, SerializeAsAny[Source]] = Field(default_factory=dict)
     """Where queries come from, by a name that checks refer to."""
     embedder: EmbedderSettings | None = None
@@ -113,6 +118,13 @@ class Watch(Settings):
     def base(self) -> Path:
         """The directory that relative paths start from."""
         return self.path.absolute().parent
+
+    @property
+    def probed(self) -> Retriever | None:
+        """The index that experiments are made on; None: nothing of the service can be looked into."""
+        if self.index is not None:
+            return self.index
+        return self.retriever if self.retriever is not None and self.retriever.capabilities else None
 
     @property
     def zone(self) -> zoneinfo.ZoneInfo:

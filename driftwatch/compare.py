@@ -1,0 +1,1 @@
+"""Two retrievers side by side."""

@@ -1,0 +1,1 @@
+"""Which live queries have a canary nearby."""

@@ -1,0 +1,28 @@
+"""Experiments on the live index and embedder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from driftwatch.documents import Corpus
+from driftwatch.retrievers import Retriever
+from driftwatch.types import Embedder, Query, ScoredDoc
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is experimented on. What is missing is said in the result, and nothing is guessed."""
+
+    index: Retriever | None = None
+    """The vector store behind the service (`index:`), or the retriever itself where it has the capabilities."""
+    service: Retriever | None = None
+    """The watched service as its users ask it (`retriever:`)."""
+    embedder: Embedder | None = None
+    corpus: Corpus | None = None
+    """The documents as their source has them now (`documents:`)."""
+    canaries: tuple[Query, ...] = ()
+    before: Mapping[str, tuple[ScoredDoc, ...]] = field(default_factory=dict)
+    """query_id -> what a canary was answered in the baseline, best first; empty while there is none."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether to leave off."""

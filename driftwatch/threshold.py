@@ -1,0 +1,1 @@
+"""The score cut-off, recalibrated."""
