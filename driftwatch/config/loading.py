@@ -128,7 +128,7 @@ class _Loader:
         if given is None:
             return None
         self.origins[name] = Origin(document, (name,))
-        return self._validated(settings, given, document, (name,), f"'{name}'")
+        return self._validated(settings, given, document, (name,), f"the {name}")
 
     def _abstention(self, document: Document, given: Any) -> Pack:
         """Patterns by language, or the file that holds them."""
