@@ -26,3 +26,5 @@ class Target:
     """query_id -> what a canary was answered in the baseline, best first; empty while there is none."""
     stopping: Callable[[], bool] = lambda: False
     """Whether to leave off."""
+    notes: tuple[str, ...] = ()
+    """What is missing above and why, a sentence each."""
