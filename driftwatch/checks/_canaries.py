@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from driftwatch.stats.ir import Measure, first_rank
 from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
 from driftwatch.stats.shares import Shares
-from driftwatch.types import PERTURBED, Observation, Run, Window
+from driftwatch.types import PERTURBED, Observation, Run, ScoredDoc, Window
 
 Key = tuple[str, str]
 """(query_id, digest): a canary that was rewritten is another canary."""
 
 FLIPS_KEPT = 50
+ROT_SHOWN = 50
+"""Canaries, and documents, of a list of rot."""
 
 RELIABLE = 0.9
 """A canary that passes less often than this in the baseline carries no evidence."""
@@ -33,6 +35,10 @@ class Outcome:
     """In [0, 1]; 0 when nothing came back."""
     rank: int | None
     """Of the first relevant document, from 1; None when none came back."""
+    hits: tuple[ScoredDoc, ...] = ()
+    """The answer, best first."""
+    judged: Mapping[str, int] = field(default_factory=dict)
+    """The relevant documents that it was judged by: those that the index still held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,14 @@ class Asked:
     """One run, read: every canary is in exactly one of the first three."""
 
     outcomes: Mapping[Key, Outcome]
-    rotten: tuple[str, ...]
-    """query_ids whose relevant documents have all left the index."""
+    rotten: tuple[Observation, ...]
+    """Canaries whose relevant documents have all left the index: in quarantine until one of them is back."""
     errors: Counter[str]
     """Reason -> how many canaries could not be asked because of it."""
     noise: float | None
     """Mean absolute difference between two askings of the same canary; None when each was asked once."""
+    partly: tuple[str, ...] = ()
+    """query_ids among ``outcomes`` that lost some of their documents and are judged by those that remain."""
 
     @property
     def total(self) -> int:
@@ -66,6 +74,20 @@ class Usual:
     """Share of runs below ``typical``: how flaky it is."""
     days: int
     """On how many days it was asked: runs of one day are hardly independent."""
+    median: Outcome | None = None
+    """The median run's outcome."""
+
+    def judged_by(self, relevant: Mapping[str, int], measure: Measure) -> Usual:
+        """What it would have measured, had the index held just these of its documents: by its median run's answer.
+
+        A canary that loses one of its two documents is not worse by that; nor is it better when the document is back.
+        """
+        if self.median is None or self.median.judged == relevant:
+            return self
+        outcome = _measured(self.median.hits, relevant, measure)
+        moved = outcome.value - self.typical
+        mean = min(1.0, max(0.0, self.mean + moved))
+        return replace(self, mean=mean, typical=outcome.value, rank=outcome.rank, median=outcome)
 
     @property
     def reliability(self) -> float:
@@ -100,22 +122,25 @@ def read(run: Run, measure: Measure) -> Asked:
     """Measure every canary of a run."""
     outcomes: dict[Key, Outcome] = {}
     again: dict[Key, Outcome] = {}
-    rotten: list[str] = []
+    rotten: list[Observation] = []
+    partly: list[str] = []
     errors: Counter[str] = Counter()
     for seen in run.observations:
         if seen.attempt == PERTURBED:
             continue  # another question: it says nothing of the noise of this one
+        left = remaining(seen, run.gone)
         if seen.attempt:
             if seen.hits is not None and not seen.error:
-                again[seen.query_id, seen.digest] = _outcome(seen, measure)
+                again[seen.query_id, seen.digest] = _outcome(seen, left, measure)
         elif seen.hits is None or seen.error:
             errors[seen.error or "the retriever gave no answer"] += 1
-        elif _is_rotten(seen, run.gone):
-            rotten.append(seen.query_id)
+        elif left is None:
+            rotten.append(seen)
         else:
-            outcomes[seen.query_id, seen.digest] = _outcome(seen, measure)
+            outcomes[seen.query_id, seen.digest] = _outcome(seen, left, measure)
+            partly += [seen.query_id] * (len(left) < len(seen.relevant))
     both = [abs(outcomes[key].value - again[key].value) for key in outcomes.keys() & again.keys()]
-    return Asked(outcomes, tuple(rotten), errors, float(np.mean(both)) if both else None)
+    return Asked(outcomes, tuple(rotten), errors, float(np.mean(both)) if both else None, tuple(partly))
 
 
 _USUAL: WeakKeyDictionary[Window, dict[Measure, dict[Key, Usual]]] = WeakKeyDictionary()
@@ -129,8 +154,8 @@ def usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
     return known[measure]
 
 
-def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
-    """Pair each canary with its own baseline; None when no canary has one.
+def compare(asked: Asked, baseline: Mapping[Key, Usual], measure: Measure) -> Change | None:
+    """Pair each canary with its own baseline, judged by the same documents; None when no canary has one.
 
     Two exact one-sided tests, the better of them doubled (Bonferroni):
 
@@ -142,6 +167,7 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
     keys = sorted(asked.outcomes.keys() & baseline.keys())
     if not keys:
         return None
+    baseline = {key: baseline[key].judged_by(asked.outcomes[key].judged, measure) for key in keys}
     values = np.array([asked.outcomes[key].value for key in keys])
     means = np.array([baseline[key].mean for key in keys])
     typical = np.array([baseline[key].typical for key in keys])
@@ -178,20 +204,41 @@ def compare(asked: Asked, baseline: Mapping[Key, Usual]) -> Change | None:
     )
 
 
-def _outcome(seen: Observation, measure: Measure) -> Outcome:
+def remaining(seen: Observation, gone: frozenset[str]) -> Mapping[str, int] | None:
+    """doc_id -> relevance of the canary's documents that the index still holds; None when it holds none of them.
+
+    A document that the canary names as not relevant decides nothing: it is judged by the others.
+    """
+    if not gone or seen.expect_empty or gone.isdisjoint(seen.relevant):
+        return seen.relevant
+    left = {doc_id: relevance for doc_id, relevance in seen.relevant.items() if doc_id not in gone}
+    had_any = any(relevance > 0 for relevance in seen.relevant.values())
+    return left if not had_any or any(relevance > 0 for relevance in left.values()) else None
+
+
+def rot(asked: Asked) -> dict[str, Any]:
+    """The canaries in quarantine, for the details of a finding: which, for want of which documents, by language."""
+    documents = sorted({doc_id for seen in asked.rotten for doc_id, grade in seen.relevant.items() if grade > 0})
+    return {
+        "query_ids": [seen.query_id for seen in asked.rotten[:ROT_SHOWN]],
+        "doc_ids": documents[:ROT_SHOWN],
+        "by": dict(sorted(Counter(seen.lang for seen in asked.rotten).items())),
+        "count": len(asked.rotten),
+        "share": round(len(asked.rotten) / asked.total, 4),
+    }
+
+
+def _outcome(seen: Observation, left: Mapping[str, int] | None, measure: Measure) -> Outcome:
     hits = seen.hits or ()
     if seen.expect_empty:
-        return Outcome(0.0 if hits else 1.0, None)
+        return Outcome(0.0 if hits else 1.0, None, hits)
+    return _measured(hits, left or {}, measure)
+
+
+def _measured(hits: tuple[ScoredDoc, ...], relevant: Mapping[str, int], measure: Measure) -> Outcome:
     ranking = [hit.doc_id for hit in hits]
-    rank = first_rank(ranking, seen.relevant)
-    return Outcome(measure(ranking, seen.relevant) if rank else 0.0, rank)
-
-
-def _is_rotten(seen: Observation, gone: frozenset[str]) -> bool:
-    if not gone or seen.expect_empty:
-        return False
-    positives = [doc_id for doc_id, relevance in seen.relevant.items() if relevance > 0]
-    return bool(positives) and gone.issuperset(positives)
+    rank = first_rank(ranking, relevant)
+    return Outcome(measure(ranking, relevant) if rank else 0.0, rank, hits, relevant)
 
 
 def _usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
@@ -206,7 +253,8 @@ def _usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
 
 
 def _summary(outcomes: list[Outcome], days: int) -> Usual:
-    values = sorted(outcome.value for outcome in outcomes)
+    in_order = sorted(outcomes, key=lambda outcome: outcome.value)
+    values = [outcome.value for outcome in in_order]
     mean = sum(values) / len(values)
     typical = values[len(values) // 2]
     ranks = sorted(outcome.rank for outcome in outcomes if outcome.rank is not None)
@@ -217,6 +265,7 @@ def _summary(outcomes: list[Outcome], days: int) -> Usual:
         rank=ranks[len(ranks) // 2] if 2 * len(ranks) >= len(values) else None,
         down=sum(value < typical - 1e-9 for value in values) / len(values),
         days=days,
+        median=in_order[len(values) // 2],
     )
 
 
@@ -237,7 +286,7 @@ class Steady:
     """The canaries that can be relied on."""
 
     measure: Measure
-    typical: Mapping[Key, float]
+    usual: Mapping[Key, Usual]
     misses: Mapping[Key, float]
     """How likely each of them is below its typical value in a run."""
     segments: tuple[str, ...]
@@ -252,8 +301,9 @@ class Steady:
             langs = {(seen.query_id, seen.digest): seen.lang for seen in run.observations}
             for key, outcome in read(run, self.measure).outcomes.items():
                 if key in self.misses and langs[key] in places:
+                    typical = self.usual[key].judged_by(outcome.judged, self.measure).typical
                     cell = counts[at, places[langs[key]]]
-                    cell += (1.0, outcome.value < self.typical[key] - 1e-9, self.misses[key])
+                    cell += (1.0, outcome.value < typical - 1e-9, self.misses[key])
         n, hits, expected = np.moveaxis(counts, 2, 0)
         return Shares(np.array(hours, dtype=np.int64), self.segments, n, hits[..., None], expected[..., None])
 
@@ -268,7 +318,7 @@ def steady(reference: Window, measure: Measure) -> Steady | None:
     langs = {seen.lang for run in reference.runs for seen in run.observations}
     return Steady(
         measure,
-        {key: known[key].typical for key in keys},
+        {key: known[key] for key in keys},
         dict(zip(keys, rates.tolist(), strict=True)),
         tuple(sorted(langs)),
     )

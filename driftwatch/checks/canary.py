@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
-from driftwatch.checks._canaries import Asked, Change, Steady, compare, read, steady, usual
+from driftwatch.checks._canaries import ROT_SHOWN, Asked, Change, Steady, compare, read, rot, steady, usual
 from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import percent, shorten, things
 from driftwatch.stats.ir import Measure
@@ -65,7 +65,7 @@ class Canary(Counted):
         if len(asked.outcomes) < self.min_queries:
             why = f"only {len(asked.outcomes)} of {asked.total} canaries could be judged; {self.min_queries} are needed"
             return self.unknown(current, why, n=len(asked.outcomes), details=self._asked_details(asked))
-        change = compare(asked, usual(reference, self.measure)) if reference else None
+        change = compare(asked, usual(reference, self.measure), self.measure) if reference else None
         if change is None or change.n < self.min_queries:
             return self._by_floor(current, asked)
         return self._by_change(current, asked, change)
@@ -109,7 +109,7 @@ class Canary(Counted):
             message,
             n=asked.total,
             value=_mean(asked),
-            examples=asked.rotten[:10],
+            examples=tuple(seen.query_id for seen in asked.rotten[:10]),
             details=self._asked_details(asked),
         )
 
@@ -123,9 +123,9 @@ class Canary(Counted):
         if value < self.at_least:
             lost = [query_id for (query_id, _), outcome in sorted(asked.outcomes.items()) if outcome.value == 0]
             message = f"{said}, below the floor of {self.at_least:.2f}: {len(lost)} find nothing relevant"
-            return self.finding(current, "fail", message + _rot_clause(asked), examples=tuple(lost[:10]), **facts)
+            return self.finding(current, "fail", message + _asides(asked), examples=tuple(lost[:10]), **facts)
         message = f"{said}, above the floor of {self.at_least:.2f}; changes are judged once the baseline is full"
-        return self.finding(current, "ok", message + _rot_clause(asked), **facts)
+        return self.finding(current, "ok", message + _asides(asked), **facts)
 
     def _by_change(self, current: Window, asked: Asked, change: Change) -> Finding:
         overall = _mean(asked)
@@ -145,7 +145,7 @@ class Canary(Counted):
         }
         if below or dropped:
             losses = [flip["query_id"] for flip in change.details["flips"] if flip["change"] < 0]
-            message = self._drop_message(change, overall if below else None) + _rot_clause(asked)
+            message = self._drop_message(change, overall if below else None) + _asides(asked)
             return self.finding(current, "fail", message, examples=tuple(losses[:10]), **facts)
         if change.smallest_p >= current.alpha and self.at_least is None and current.changed is None:
             return self.unknown(current, self._blind_message(change), **facts)
@@ -153,7 +153,7 @@ class Canary(Counted):
             f"{self.measure.words} is {change.value:.2f} over {things(change.n, 'canary')}, "
             f"{change.reference:.2f} in the baseline"
         )
-        return self.finding(current, "ok", message + _rot_clause(asked), **facts)
+        return self.finding(current, "ok", message + _asides(asked), **facts)
 
     def _drop_message(self, change: Change, below: float | None) -> str:
         low, high = change.interval
@@ -186,12 +186,9 @@ class Canary(Counted):
         if asked.errors:
             details["unasked"] = {shorten(reason): times for reason, times in asked.errors.most_common(5)}
         if asked.rotten:
-            details["rot"] = {
-                "query_ids": list(asked.rotten[:50]),
-                "count": len(asked.rotten),
-                "share": round(len(asked.rotten) / asked.total, 4),
-                "message": f"{_rot_clause(asked).removeprefix('; ')}: mend or retire them",
-            }
+            details["rot"] = rot(asked) | {"message": f"{_rot_clause(asked).removeprefix('; ')}: mend or retire them"}
+        if asked.partly:
+            details["partly_gone"] = {"query_ids": list(asked.partly[:ROT_SHOWN]), "count": len(asked.partly)}
         if asked.noise is not None:
             details["noise_floor"] = asked.noise
         return details
@@ -202,9 +199,22 @@ def _mean(asked: Asked) -> float | None:
     return sum(values) / len(values) if values else None
 
 
+def _asides(asked: Asked) -> str:
+    """What is no change of retrieval and is said beside it."""
+    return _rot_clause(asked) + _partly_clause(asked)
+
+
 def _rot_clause(asked: Asked) -> str:
     if not asked.rotten:
         return ""
     number = len(asked.rotten)
     verb = "asks" if number == 1 else "ask"
     return f"; {things(number, 'canary')} {verb} for documents that the index no longer holds"
+
+
+def _partly_clause(asked: Asked) -> str:
+    if not asked.partly:
+        return ""
+    number = len(asked.partly)
+    lost = "lost a document and is" if number == 1 else "lost some of their documents and are"
+    return f"; {things(number, 'canary')} {lost} judged by what remains"

@@ -1,11 +1,12 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 
 from driftwatch.checks.canary import Canary
 from driftwatch.types import PERTURBED, Window
-from tests.fakes.windows import DAY, MONDAY, asked, run, runs_window, steady_runs
+from tests.fakes.windows import DAY, MONDAY, asked, hits, run, runs_window, steady_runs
 
 TODAY = MONDAY + 14 * DAY
 
@@ -146,6 +147,68 @@ def test_a_few_canaries_whose_documents_are_gone_are_rot_and_not_drift():
     assert finding.value == 1.0
     assert finding.message.endswith("; 5 canaries ask for documents that the index no longer holds")
     assert finding.details["rot"]["query_ids"] == [f"q{n}" for n in range(5)]
+
+
+def test_rot_names_the_documents_and_counts_languages():
+    seen = [asked(f"q{n}", None if n < 5 else 1, lang="de" if n < 3 else "en") for n in range(50)]
+    rot = judge(canary(), seen, gone=[f"right-q{n}" for n in range(5)]).details["rot"]
+    assert rot["doc_ids"] == [f"right-q{n}" for n in range(5)]
+    assert rot["by"] == {"de": 3, "en": 2}
+    assert (rot["count"], rot["share"]) == (5, 0.1)
+
+
+def test_a_canary_in_quarantine_is_not_in_the_ledger_and_comes_back_by_itself():
+    check = canary()
+    fixed = check.settle(runs_window(*steady_runs([1] * 50)))
+    lost = run([None] * 5 + [1] * 45, TODAY, [f"right-q{n}" for n in range(5)])
+    back = run([1] * 50, TODAY + DAY)
+    counted = check.count(runs_window(lost, back), fixed)
+    assert counted.n.sum(axis=1).tolist() == [45, 50]
+    assert counted.hits.sum() == 0
+    missing = check.count(runs_window(run([None] * 5 + [1] * 45, TODAY)), fixed)
+    assert (missing.n.sum(), missing.hits.sum()) == (50, 5)  # the documents are there and are not found: that is drift
+
+
+def two_documents(rank_of_first=1, number=50, gone=(), at=TODAY):
+    """Canaries with two documents each, ``kept`` at rank 1 (or where it is said) and ``lost`` at rank 2, or gone."""
+    seen = []
+    for n in range(number):
+        found = (
+            list(hits(rank_of_first, f"kept-q{n}")) if gone else [*hits(1, f"kept-q{n}")[:1], *hits(1, f"lost-q{n}")]
+        )
+        each = asked(f"q{n}", relevant={f"kept-q{n}": 2, f"lost-q{n}": 1})
+        seen.append(replace(each, hits=tuple(found)))
+    return run(seen, at, gone)
+
+
+@pytest.mark.parametrize("measure", ["R@10", "nDCG@10", "AP"])
+def test_a_canary_that_lost_one_of_two_documents_is_judged_by_the_other(measure):
+    gone = [f"lost-q{n}" for n in range(50)]
+    check = canary(measure=measure)
+    reference = runs_window(*(two_documents(at=MONDAY + day * DAY) for day in range(14)))
+    finding = check.judge(runs_window(two_documents(gone=gone)), reference, None)
+    assert (finding.verdict, finding.effect) == ("ok", 0.0)
+    assert finding.message.endswith("50 canaries lost some of their documents and are judged by what remains")
+    assert finding.details["partly_gone"]["count"] == 50
+    assert "rot" not in finding.details
+    assert check.count(runs_window(two_documents(gone=gone)), check.settle(reference)).hits.sum() == 0
+
+
+def test_a_canary_that_lost_one_document_and_no_longer_finds_the_other_fails():
+    gone = [f"lost-q{n}" for n in range(50)]
+    check = canary()
+    reference = runs_window(*(two_documents(at=MONDAY + day * DAY) for day in range(14)))
+    now = runs_window(two_documents(None, gone=gone))
+    assert check.judge(now, reference, None).verdict == "fail"
+    assert check.count(now, check.settle(reference)).hits.sum() == 50
+
+
+def test_a_document_that_comes_back_and_is_not_found_is_no_canary_that_got_better():
+    check, gone = canary(), [f"lost-q{n}" for n in range(50)]
+    reference = runs_window(*(two_documents(gone=gone, at=MONDAY + day * DAY) for day in range(14)))
+    finding = check.judge(runs_window(two_documents()), reference, None)
+    assert (finding.reference, finding.value) == (0.5, 1.0)
+    assert "partly_gone" not in finding.details
 
 
 def test_many_canaries_whose_documents_are_gone_fail_as_lost_documents():
