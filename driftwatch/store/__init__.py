@@ -12,6 +12,8 @@ from driftwatch.store import maintenance
 from driftwatch.store.canaries import Canaries
 from driftwatch.store.database import Database, read_url
 from driftwatch.store.decisions import Decisions
+from driftwatch.store.diagnoses import Diagnoses
+from driftwatch.store.experiments import Experiments
 from driftwatch.store.leader import Leadership, leader
 from driftwatch.store.outbox import Delivery, Outbox
 from driftwatch.store.rows import CheckRun
@@ -30,6 +32,8 @@ class Store:
         self.canaries = Canaries(database)
         self.decisions = Decisions(database)
         self.outbox = Outbox(database)
+        self.experiments = Experiments(database)
+        self.diagnoses = Diagnoses(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:

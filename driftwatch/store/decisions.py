@@ -14,6 +14,7 @@ from driftwatch.store import incidents as incident_rows
 from driftwatch.store import outbox
 from driftwatch.store.bulk import Bulk
 from driftwatch.store.database import Database
+from driftwatch.store.diagnoses import keep as keep_diagnosis
 from driftwatch.store.rows import (
     ALERT_COLUMNS,
     FINDING_COLUMNS,
@@ -26,7 +27,7 @@ from driftwatch.store.rows import (
 )
 from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
 from driftwatch.store.tables import ledgers as ledger_rows
-from driftwatch.types import Alert, Baseline, Finding, Incident, Silence, Transition
+from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Incident, Silence, Transition
 
 _SILENCE = tuple(each.name for each in fields(Silence))
 _BASELINE = tuple(each.name for each in fields(Baseline))
@@ -53,6 +54,7 @@ class Decisions:
         held: Mapping[str, datetime] | None = None,
         run: CheckRun | None = None,
         ledgers: Mapping[str, bytes] | None = None,
+        diagnoses: Mapping[str, Diagnosis] | None = None,
     ) -> bool:
         """Write what one tick found and decided, with a delivery for every receiver that is told: all of it or nothing.
 
@@ -69,6 +71,7 @@ class Decisions:
             held: transition key -> not to be delivered before (a silence).
             run: the scheduled work that this was.
             ledgers: check -> the evidence that it carries to its next look.
+            diagnoses: incident -> what is thought to have broken, from now on.
         """
         news = list(transitions)
         held = held or {}
@@ -84,6 +87,8 @@ class Decisions:
             possible = (each for each in news if _is_possible(connection, each))
             new = [each for each in possible if _add_transition(connection, insert, each)]
             incident_rows.follow(connection, insert, new)
+            for incident, diagnosis in (diagnoses or {}).items():
+                keep_diagnosis(connection, insert, incident, diagnosis)
             outbox.post(connection, new, receivers, held)
         return True
 

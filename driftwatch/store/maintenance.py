@@ -21,6 +21,7 @@ from driftwatch.store.database import Database
 from driftwatch.store.tables import (
     baselines,
     canary_runs,
+    experiments,
     findings,
     last_findings,
     metadata,
@@ -130,6 +131,7 @@ def _forget_old(
     _delete(database, sampled, sampled.c.at < old, _outside(sampled, sampled.c.at, learnt))
     _delete(database, canary_runs, canary_runs.c.at < old, _outside(canary_runs, canary_runs.c.at, kept_runs))
     _delete(database, tallies, *_old_tallies(now - retention.tallies, learnt))
+    _delete(database, experiments, experiments.c.at < old)
     _delete(database, findings, findings.c.at < now - retention.findings, ~_is_newest())
     later = runs.alias("later")
     newer = sa.exists().where(later.c.check == runs.c.check, later.c.scheduled_for > runs.c.scheduled_for)

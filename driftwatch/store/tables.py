@@ -266,6 +266,36 @@ baselines = Table(
     Column("source", Name, nullable=False),
 )
 
+# --- experiments ---------------------------------------------------------------------------------------------------
+
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("kind", Words, primary_key=True),
+    Column("source", Name, primary_key=True),
+    Column("at", Moment, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""What was found out at one time, as compressed JSON: probes of an index, comparisons of two retrievers."""
+
+keepsakes = Table(
+    "keepsakes",
+    metadata,
+    Column("kind", Words, primary_key=True),
+    Column("source", Name, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+"""What an experiment hands to the next one."""
+
+diagnoses = Table(
+    "diagnoses",
+    metadata,
+    Column("incident", Name, primary_key=True),
+    Column("at", Moment, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False),
+)
+"""What was thought to have broken, each time that another thing was thought."""
+
 # --- the outbox ----------------------------------------------------------------------------------------------------
 
 deliveries = Table(

@@ -1,0 +1,59 @@
+"""What was thought to have broken, incident by incident."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from driftwatch.store.database import Database
+from driftwatch.store.experiments import packed, unpacked
+from driftwatch.store.tables import diagnoses
+from driftwatch.types import Diagnosis
+
+
+class Diagnoses:
+    """The diagnoses of every incident."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, incident: str) -> Diagnosis | None:
+        """What is thought of an incident now."""
+        return self.newest([incident]).get(incident)
+
+    def history(self, incident: str) -> tuple[Diagnosis, ...]:
+        """What was thought of an incident, oldest first."""
+        query = sa.select(diagnoses.c.body).where(diagnoses.c.incident == incident).order_by(diagnoses.c.at)
+        with self._database.reading() as connection:
+            return tuple(_diagnosis(row.body) for row in connection.execute(query))
+
+    def newest(self, incidents: Collection[str]) -> dict[str, Diagnosis]:
+        """Incident -> what is thought of it now; without those of which nothing was thought."""
+        query = sa.select(diagnoses).where(diagnoses.c.incident.in_(incidents)).order_by(diagnoses.c.at)
+        with self._database.reading() as connection:
+            return {row.incident: _diagnosis(row.body) for row in connection.execute(query)}
+
+
+def keep(connection: Connection, insert: Any, incident: str, diagnosis: Diagnosis) -> None:
+    """Write what is thought of ``incident`` from ``diagnosis.at`` on."""
+    assert diagnosis.at is not None
+    statement = insert(diagnoses).values(incident=incident, at=diagnosis.at, body=packed(diagnosis))
+    statement = statement.on_conflict_do_update(
+        index_elements=["incident", "at"], set_={"body": statement.excluded.body}
+    )
+    connection.execute(statement)
+
+
+def _diagnosis(body: bytes) -> Diagnosis:
+    plain = unpacked(body)
+    known = {each.name: plain[each.name] for each in fields(Diagnosis) if each.name in plain}
+    for name in ("documents", "queries", "beside", "causes", "unseen"):
+        known[name] = tuple(known.get(name, ()))
+    known["silences"] = tuple((check, segment) for check, segment in known.get("silences", ()))
+    known["at"] = datetime.fromisoformat(known["at"]) if known.get("at") else None
+    return Diagnosis(**known)
