@@ -65,17 +65,17 @@ class Agenda:
         return [
             Job(f"source {name}", source.every, self._reader(name, source.gives), remembered=asks, asks=asks)
             for name, source in self.engine.watch.sources.items()
-            if (asks := source.gives == "runs") or hasattr(source, "read")
+            if (asks := source.gives != "traffic") or hasattr(source, "read")
         ]
 
     def _reader(self, name: str, gives: str) -> Callable[[datetime, datetime], None]:
-        """Read a source; canaries are judged as soon as they have been asked."""
+        """Read a source; what is asked of a service is judged as soon as it has answered."""
         at_once = [check for check in self.engine.watch.checks if check.source == name and check.every is None]
 
         def work(due: datetime, now: datetime) -> None:
             started = datetime.now(UTC)
             observed = self.engine.observe(name, now)
-            if gives != "runs" or self.engine.observer.stopping():
+            if gives == "traffic" or self.engine.observer.stopping():
                 return  # a run that was broken off is made again at the next start
             run = CheckRun(f"source {name}", due, started, datetime.now(UTC), "failed" if observed.trouble else "done")
             self.engine.tick(at_once, now, run)
@@ -87,7 +87,7 @@ class Agenda:
         groups: defaultdict[tuple[str, str], list[Check]] = defaultdict(list)
         for check in self.engine.watch.checks:
             source = self.engine.watch.sources[check.source]
-            if check.every is not None or source.gives != "runs":
+            if check.every is not None or source.gives == "traffic":
                 groups[check.source, str(schedule_of(check, self.engine.watch))].append(check)
         return [
             Job(

@@ -84,10 +84,11 @@ class Daemon:
         self.use(watch)
 
     def use(self, watch: Watch) -> None:
-        """Work by ``watch`` from now on; the retriever of the one before lets go of its connections."""
+        """Work by ``watch`` from now on; the retrievers of the one before let go of theirs."""
         before: Watch | None = getattr(self, "watch", None)
-        if before is not None and before.retriever is not None:
-            before.retriever.close()
+        for retriever in (before.retriever, before.index) if before is not None else ():
+            if retriever is not None:
+                retriever.close()
         self.watch = watch
         self.notifiers = watch.notify if self._given_notifiers is None else self._given_notifiers
         self.engine = Engine(watch, self.store, embedder=self.embedder, stopping=self.stop.is_set)

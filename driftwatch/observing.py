@@ -20,7 +20,9 @@ from driftwatch.sampling import Batch, Sampler
 from driftwatch.sources import Source
 from driftwatch.sources._abstention import Abstention
 from driftwatch.sources._records import Reading
+from driftwatch.sources.index import Index
 from driftwatch.store import Store
+from driftwatch.targets import target_of
 from driftwatch.types import Embedder, Observation, Query, Reply, Run, ScoreKind
 
 log = logging.getLogger(__name__)
@@ -73,7 +75,7 @@ class Observer:
         source = self.watch.sources[name]
         with self.lock_of(name):
             try:
-                observed = self._ask(source, now) if source.gives == "runs" else self._follow(source, now)
+                observed = self._reading_of(source.gives)(source, now)
             except DriftwatchError as error:
                 log.warning("source %s: %s", name, error)
                 observed = Observed(name, trouble=str(error))
@@ -109,6 +111,21 @@ class Observer:
             self.store.traffic.ingest(batch)
             self._asked.embed_heard(self._embedded_a_day)
             return batch
+
+    def _reading_of(self, gives: str) -> Callable[[Any, datetime], Observed]:
+        """How a source that ``gives`` this is read."""
+        return {"runs": self._ask, "probes": self._probe}.get(gives, self._follow)
+
+    def _probe(self, source: Index, now: datetime) -> Observed:
+        """Look into the index once; what could not be looked at is said in the looks."""
+        from driftwatch.probes.index import look_at
+
+        target = target_of(self.watch, self.store, self.embedder, now=now, stopping=self.stopping)
+        probe = look_at(source, target, self.store.experiments.last_probe(source.name), now)
+        self.store.experiments.add_probe(probe)
+        unable = [look.unable for look in probe.looks.values() if look.unable]
+        trouble = unable[0] if len(unable) == len(probe.looks) and unable else ""
+        return Observed(source.name, sum(look.n for look in probe.looks.values()), len(unable), trouble)
 
     def _ask(self, source: Source, now: datetime) -> Observed:
         run = self.run_of(source.name, now)

@@ -79,6 +79,8 @@ class Windows:
 
         ``fresh`` is a canary run that is not in the store, and is the newest one.
         """
+        if check.needs not in ("runs", "sample", "tallies"):
+            return Pair(self._found_out(check, now), None, "")
         current = self._current_runs(check, now, fresh) if check.needs == "runs" else self._current_hours(check, now)
         baseline = self.baseline(check.source, check.needs, now)
         if isinstance(baseline, Learning):
@@ -115,6 +117,11 @@ class Windows:
         start = now - max(min(check.window, 3 * gap), 1.5 * gap)
         runs = (fresh,) if fresh else self.store.canaries.runs(check.source, start, now + JUST_AFTER)
         return Window(start, now, runs=runs)
+
+    def _found_out(self, check: Check, now: datetime) -> Window:
+        """What experiments found in the time of one window; it needs no baseline."""
+        start = now - check.window
+        return Window(start, now, probes=self.store.experiments.probes(check.source, start, now + JUST_AFTER))
 
     def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
         """What normal is for ``source``: set by hand, given in the YAML, or learnt once from its first days."""
@@ -259,7 +266,7 @@ class Windows:
                 if check.embeds:
                     sample = self.asked.fill(sample, check.source, check.embeds)
                 return Window(start, end, sample=sample, tallies=self._counts(check.source, start, end))
-            case "tallies":
+            case _:
                 return Window(start, end, tallies=self._counts(check.source, start, end))
 
     def _counts(self, source: str, start: datetime, end: datetime) -> Tallies:

@@ -23,10 +23,10 @@ class Check(Kind):
     """The settings that every check has."""
 
     room: ClassVar[str] = "checks"
-    needs: ClassVar[Literal["runs", "sample", "tallies"]]
+    needs: ClassVar[Literal["runs", "sample", "tallies", "probes", "comparisons"]]
     """Which part of a window the check reads; the engine fills only that."""
     family: ClassVar[str]
-    """canaries | scores | rates | mix | volume."""
+    """canaries | scores | rates | mix | volume | integrity | migration."""
     pools: ClassVar[bool] = True
     """False for a check whose question is about the segments together (mix): it is called once, on everything."""
 

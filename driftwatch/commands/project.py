@@ -73,6 +73,10 @@ def _reach_all(watch: Watch) -> Iterator[Reached]:
     yield _reached("database", lambda: _database(watch))
     if (retriever := watch.retriever) is not None:
         yield _reached(f"retriever ({retriever.kind})", retriever.reach)
+    if (index := watch.index) is not None:
+        yield _reached(f"index ({index.kind})", index.reach)
+    if (documents := watch.documents) is not None:
+        yield _reached("documents", lambda: f"{len(documents.corpus(watch.base))} documents")
     for name, source in watch.sources.items():
         yield _reached(f"source {name}", lambda source=source: _source(watch, source))  # type: ignore[misc]
     if watch.embedder is not None:
@@ -101,6 +105,9 @@ def _source(watch: Watch, source: Any) -> str:
     if source.gives == "runs":
         suite = source.load(watch.base)
         return "; ".join([f"{len(suite.queries)} canaries", *suite.notes])
+    if source.gives == "probes":
+        able = sorted(watch.probed.capabilities) if watch.probed else []
+        return f"the index can: {', '.join(able)}" if able else "nothing of this index can be looked into"
     return str(source.reach(watch.base)) if hasattr(source, "reach") else "fed by clients"
 
 

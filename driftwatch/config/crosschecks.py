@@ -68,13 +68,26 @@ def _unknown_sources(watch: Watch) -> Iterator[Finding]:
             )
 
 
+_GIVEN = {
+    "runs": "canary runs",
+    "traffic": "traffic",
+    "probes": "looks into the index",
+    "comparisons": "comparisons of two retrievers",
+}
+
+
+def _judged_by(check: Check) -> str:
+    """What the source of ``check`` must give."""
+    return "traffic" if check.needs in ("sample", "tallies") else check.needs
+
+
 def _wrong_sources(watch: Watch) -> Iterator[Finding]:
     """A check of canary runs on a log, or the reverse."""
     for origin, check, source in _checks(watch):
-        if source is None or (check.needs == "runs") == (source.gives == "runs"):
+        if source is None or (wanted := _judged_by(check)) == source.gives:
             continue
-        needed, given = ("canary runs", "traffic") if check.needs == "runs" else ("traffic", "canary runs")
-        fitting = [name for name, each in watch.sources.items() if each.gives != source.gives]
+        needed, given = _GIVEN[wanted], _GIVEN.get(source.gives, source.gives)
+        fitting = [name for name, each in watch.sources.items() if each.gives == wanted]
         remedy = f"Name {' or '.join(fitting)}." if fitting else f"Add a source that gives {needed}."
         message = f"check '{check.name}' ({check.kind}) judges {needed}, but '{check.source}' gives {given}. {remedy}"
         yield "error", message, origin, "source"
@@ -106,7 +119,7 @@ def _equal_names(watch: Watch) -> Iterator[Finding]:
 def _short_windows(watch: Watch) -> Iterator[Finding]:
     """A window of traffic must hold something each time, and nothing should fall between two windows."""
     for origin, check, source in _checks(watch):
-        if source is None or check.needs == "runs":
+        if source is None or _judged_by(check) != "traffic":
             continue
         looks = f"check '{check.name}' looks at the last {show_duration(check.window)}, but"
         if check.window < HOUR or check.window % HOUR:
@@ -143,7 +156,7 @@ def _short_memory(watch: Watch) -> Iterator[Finding]:
                 f"check '{check.name}' looks at the last {show_duration(check.window)}, but 'retention: {setting}'"
             )
             yield "error", f"{message} keeps {show_duration(kept)}. Keep more, or look at less.", origin, "window"
-        if length < check.window:
+        if length < check.window and check.needs in ("runs", "sample", "tallies"):
             message = (
                 f"check '{check.name}' looks at the last {show_duration(check.window)}, but the baseline holds only"
             )
@@ -175,9 +188,16 @@ def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
         if asks_again and watch.privacy.keep_text != "full":
             message = f"'{name}' is asked again, but 'keep_text: {watch.privacy.keep_text}' keeps no text to ask."
             yield "error", f"{message} Write 'keep_text: full', or remove 'ask_again'.", f"sources.{name}", "ask_again"
-    if watch.retriever is not None and watch.retriever.needs_embedder and watch.embedder is None:
-        message = f"the retriever '{watch.retriever.kind}' embeds the queries itself and needs an 'embedder'. Add one."
-        yield "error", message, "retriever", ""
+        if source.gives == "probes" and watch.probed is None and watch.retriever is None:
+            message = f"'{name}' looks into the index, but there is neither an 'index' nor a 'retriever'. Add one."
+            yield "error", message, f"sources.{name}", ""
+    for section, retriever in (("retriever", watch.retriever), ("index", watch.index)):
+        if retriever is not None and retriever.needs_embedder and watch.embedder is None:
+            message = f"the retriever '{retriever.kind}' embeds the queries itself and needs an 'embedder'. Add one."
+            yield "error", message, section, ""
+    if watch.index is not None and not watch.index.capabilities:
+        message = f"nothing can be looked into through '{watch.index.kind}'. Name a vector store, or leave 'index' out."
+        yield "error", message, "index", "kind"
 
 
 def _nothing_to_embed_with(watch: Watch) -> Iterator[Finding]:

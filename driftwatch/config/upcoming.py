@@ -12,16 +12,16 @@ HOURLY = Schedule.parse("1h")
 
 
 def schedule_of(check: Check, watch: Watch) -> Schedule:
-    """How often ``check`` looks: its own ``every``, else with each canary run, else hourly."""
+    """How often ``check`` looks: its own ``every``, else with each reading of what is asked, else hourly."""
     if check.every is not None:
         return check.every
     source = watch.sources.get(check.source)
-    return source.every if source is not None and source.gives == "runs" else HOURLY
+    return source.every if source is not None and source.gives != "traffic" else HOURLY
 
 
 def agenda(watch: Watch, now: datetime, count: int = 3) -> list[tuple[str, str, list[datetime]]]:
     """(what is done, how often, the next ``count`` times): sources that are read, checks, and the heartbeat."""
-    read = [(name, each) for name, each in watch.sources.items() if each.gives == "runs" or hasattr(each, "read")]
+    read = [(name, each) for name, each in watch.sources.items() if each.gives != "traffic" or hasattr(each, "read")]
     jobs = [(f"source {name}", source.every) for name, source in read]
     jobs += [(check.name, schedule_of(check, watch)) for check in watch.checks]
     if watch.heartbeat is not None:

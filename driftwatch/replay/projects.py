@@ -66,9 +66,13 @@ def with_runs(watch: Watch, name: str = "") -> tuple[Watch, str]:
     return _with_source(watch, name, source), name
 
 
+RECORDED = ("runs", "sample", "tallies")
+"""What a record holds; an index cannot be looked into as it was."""
+
+
 def only_sources(watch: Watch, names: Sequence[str]) -> tuple[Watch, dict[str, str]]:
     """``watch`` with the checks of these sources; check -> why it is left out."""
-    kept = tuple(check for check in watch.checks if check.source in names)
+    kept = tuple(check for check in watch.checks if check.source in names and check.needs in RECORDED)
     left = {each.name: f"nothing was recorded of '{each.source}'" for each in watch.checks if each not in kept}
     if not kept:
         raise DriftwatchError(

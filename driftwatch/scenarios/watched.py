@@ -61,7 +61,14 @@ def read_watched(document: Document, scenario: Scenario) -> Watch:
         settings["checks"] = [_pattern(document, config, place) for place in _patterns(document, scenario)]
     _importable(Path(document.file), Path(config.file))
     watch = load_watch(Path(config.file), document=replace(config, data=settings))
-    return watch.model_copy(update={"baseline": _learnt(watch.baseline)})
+    return without_experiments(watch).model_copy(update={"baseline": _learnt(watch.baseline)})
+
+
+def without_experiments(watch: Watch) -> Watch:
+    """``watch`` without what looks into an index: a simulated service has none."""
+    sources = {name: each for name, each in watch.sources.items() if each.gives in ("runs", "traffic")}
+    checks = tuple(check for check in watch.checks if check.source in sources)
+    return watch.model_copy(update={"sources": sources, "checks": checks, "index": None, "documents": None})
 
 
 def paced(watch: Watch, scenario: Scenario) -> Watch:
@@ -132,6 +139,8 @@ def _source(given: Any) -> Any:
     taken = {name: given[name] for name in OF_A_SOURCE if name in given}
     if gives == "runs":
         return taken | {"kind": f"{SERVICE}:SimulatedCanaries", "path": CANARIES}
+    if gives != "traffic":
+        return given
     return {name: value for name, value in taken.items() if name != "every"} | {"kind": "query_log", "path": LOG}
 
 

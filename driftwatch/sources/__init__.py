@@ -13,7 +13,8 @@ class Source(Kind):
 
     room: ClassVar[str] = "sources"
     gives: ClassVar[str]
-    """`runs` (canaries: queries to ask) or `traffic` (queries that somebody asked)."""
+    """`runs` (canaries: queries to ask), `traffic` (queries that somebody asked), `probes` (looks into the index) or
+    `comparisons` (two retrievers asked the same)."""
 
     name: str = ""
     """Taken from the key under `sources:`."""
