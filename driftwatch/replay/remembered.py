@@ -11,7 +11,7 @@ from driftwatch.replay.traffic import RecordedTraffic
 from driftwatch.store import CheckRun, Store
 from driftwatch.store.database import Database
 from driftwatch.store.decisions import Decisions
-from driftwatch.types import Alert, Baseline, Finding, Silence, Transition
+from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Silence, Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,10 @@ class Remembered(Decisions):
         held: Mapping[str, datetime] | None = None,
         run: CheckRun | None = None,
         ledgers: Mapping[str, bytes] | None = None,
+        diagnoses: Mapping[str, Diagnosis] | None = None,
     ) -> bool:
         """Remember what one tick found and decided."""
-        del receivers, held, run
+        del receivers, held, run, diagnoses
         self._ledgers |= ledgers or {}
         self._findings |= {(each.check, each.segment): each for each in findings}
         self._alerts |= {(each.check, each.segment): each for each in alerts}
