@@ -170,5 +170,4 @@ def open_embedder(watch: Watch) -> Embedder | None:
 
 def state_folder(watch: Watch) -> Path:
     """Where driftwatch may write: beside a SQLite database, else beside the configuration."""
-    _, is_file, path = watch.database.partition("sqlite:///")
-    return Path(path).parent if is_file and path else watch.base
+    return watch.state

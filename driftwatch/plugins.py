@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import inspect
 import pkgutil
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
@@ -65,6 +66,8 @@ class Kind(Settings):
     """The settings of one plug-in."""
 
     room: ClassVar[str] = ""
+    nested: ClassVar[Mapping[str, str]] = {}
+    """Setting -> the room of the kind that it holds."""
     kind: str
 
 

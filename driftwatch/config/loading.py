@@ -20,11 +20,14 @@ from driftwatch.documents import Documents
 from driftwatch.embed import EmbedderSettings
 from driftwatch.errors import ConfigError, ConfigErrors
 from driftwatch.plugins import Settings, below, find_kind, kind_names
+from driftwatch.retrievers import Retriever
 from driftwatch.sources._abstention import Pack, pack_of, read_pack
 from driftwatch.yamlfile import Document, Where, show
 
 M = TypeVar("M", bound=BaseModel)
 
+_THIS = {"checks": "this check", "retrievers": "this retriever"}
+"""How an entry of a list, or the whole of a file, is called."""
 _CREDENTIALS = re.compile(r"(://)[^/\s@'\"]*@")
 _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
@@ -47,6 +50,15 @@ def load_watch(path: Path, env: Mapping[str, str] | None = None, *, document: Do
 def read_watch(path: Path, env: Mapping[str, str] | None = None) -> Watch:
     """Read the configuration, each part for itself."""
     return _Loader(Path(path), env).watch()
+
+
+def load_retriever(path: Path, env: Mapping[str, str] | None = None) -> tuple[Retriever, EmbedderSettings | None]:
+    """Read a file that holds one retriever, `kind: …` and its settings, and perhaps an `embedder:` of its own.
+
+    Raises:
+        ConfigErrors: everything that is wrong, by file and line.
+    """
+    return _Loader(Path(path), env).one_retriever()
 
 
 class _Loader:
@@ -82,6 +94,21 @@ class _Loader:
         if self.errors or watch is None:
             raise ConfigErrors(self.errors)
         return watch
+
+    def one_retriever(self) -> tuple[Retriever, EmbedderSettings | None]:
+        """The retriever that a file holds at its top, or below `retriever:`, and its own embedder."""
+        document = yamlfile.load(self.path, self.env)
+        if not isinstance(given := document.data, dict):
+            raise ConfigErrors([document.error((), "it holds no retriever.", "Write 'kind: …' and its settings.")])
+        embedder = self._section(EmbedderSettings, document, "embedder", given.get("embedder"))
+        where: Where = ("retriever",) if "retriever" in given else ()
+        own = given["retriever"] if where else {name: each for name, each in given.items() if name != "embedder"}
+        for name in sorted(set(given) - {"retriever", "embedder"}) if where else ():
+            self._report(document, (name,), f"a file with one retriever has no setting '{name}'.", "Remove it.")
+        retriever = self._kind("retrievers", document, where, own)
+        if self.errors:
+            raise ConfigErrors(self.errors)
+        return retriever, embedder
 
     def _first_aid(self, error: ConfigError) -> ConfigError:
         if self.path.exists():
@@ -207,7 +234,7 @@ class _Loader:
 
     def _kind(self, room: str, document: Document, where: Where, given: Any, **more: Any) -> Any:
         """The object that ``given`` describes; None when it is wrong, which is then reported."""
-        what = f"'{show(where)}'" if where and isinstance(where[0], str) else "this check"
+        what = f"'{show(where)}'" if where and isinstance(where[0], str) else _THIS.get(room, "this file")
         if not isinstance(given, dict):
             problem = f"{what} must be a block of settings, not {shown(given)}."
             return self._report(document, where, problem, "Write 'kind: …' and its settings.")
@@ -218,6 +245,12 @@ class _Loader:
             cls = find_kind(room, kind)
         except ConfigError as error:
             return self._report(document, (*where, "kind"), error.problem, error.remedy)
+        for field, inner in cls.nested.items():
+            if given.get(field) is not None:
+                self.origins[f"{show(where)}.{field}"] = Origin(document, (*where, field))
+                more[field] = self._kind(inner, document, (*where, field), given[field])
+                if more[field] is None:
+                    return None
         name = given.get("name") or more.get("name")
         label = f"{cls.__name__} '{name}'" if isinstance(name, str) and room != "notify" else cls.__name__
         return self._validated(cls, given, document, where, label, **more)

@@ -120,6 +120,12 @@ class Watch(Settings):
         return self.path.absolute().parent
 
     @property
+    def state(self) -> Path:
+        """Where driftwatch may write: beside a SQLite database, else beside the configuration."""
+        _, is_file, path = self.database.partition("sqlite:///")
+        return Path(path).parent if is_file and path else self.base
+
+    @property
     def probed(self) -> Retriever | None:
         """The index that experiments are made on; None: nothing of the service can be looked into."""
         if self.index is not None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from driftwatch.stats.dirichlet import dirichlet_mean_interval
 
 Floats = NDArray[np.float64]
-Side = Literal["old", "new"]
 
 PRIOR = 0.5
 """How many pairs that share nothing, and how many that are equal, count beside those that were seen."""
@@ -46,17 +44,17 @@ class Overlaps:
         """
         if len(old) != len(new):
             raise ValueError(f"{len(old)} rankings cannot be paired with {len(new)}.")
-        tables = [[{doc_id: rank for rank, doc_id in enumerate(dict.fromkeys(each), 1)} for each in side]
-                  for side in (old, new)]  # fmt: skip
-        lengths = [np.array([len(ranks) for ranks in side], np.int64) for side in tables]
-        depth = int(max(lengths[0].max(initial=0), lengths[1].max(initial=0)))
+        left, right = _ranks(old), _ranks(new)
+        longest = [np.array([len(ranks) for ranks in side], np.int64) for side in (left, right)]
+        depth = int(max(each.max(initial=0) for each in longest))
         met = np.zeros((len(old), depth + 1), np.int64)
-        for row, (left, right) in enumerate(zip(*tables, strict=True)):
-            for doc_id in left.keys() & right.keys():
-                met[row, max(left[doc_id], right[doc_id])] += 1
+        for row, (one, other) in enumerate(zip(left, right, strict=True)):
+            for doc_id in one.keys() & other.keys():
+                met[row, max(one[doc_id], other[doc_id])] += 1
         shared = np.cumsum(met, axis=1)
-        both_empty = (lengths[0] == 0) & (lengths[1] == 0)
-        return cls(*lengths, shared, both_empty | (shared[:, 1] == 1 if depth else both_empty))
+        both_empty = (longest[0] == 0) & (longest[1] == 0)
+        same_first = both_empty | (shared[:, 1] == 1) if depth else both_empty
+        return cls(longest[0], longest[1], shared, same_first)
 
     def __len__(self) -> int:
         return len(self.old)
@@ -122,7 +120,12 @@ class Overlaps:
 
     def _at(self, depth: NDArray[np.int64]) -> NDArray[np.int64]:
         """What both have in common down to a depth of each pair."""
-        return self.shared[np.arange(len(self)), np.minimum(depth, self.shared.shape[1] - 1)]
+        return np.asarray(self.shared[np.arange(len(self)), np.minimum(depth, self.shared.shape[1] - 1)])
+
+
+def _ranks(rankings: Sequence[Sequence[str]]) -> list[dict[str, int]]:
+    """Of each ranking, the first rank of each of its documents."""
+    return [{doc_id: rank for rank, doc_id in enumerate(dict.fromkeys(each), 1)} for each in rankings]
 
 
 def persistence(k: int) -> float:
@@ -158,6 +161,6 @@ def mean_interval(values: ArrayLike, weights: ArrayLike, level: float = 0.95) ->
     mean = float(np.average(seen, weights=weight))
     units = weight * weight.sum() / (weight**2).sum()
     levels, place = np.unique(np.concatenate([np.clip(np.round(seen, 12), 0, 1), [0.0, 1.0]]), return_inverse=True)
-    parameters = np.bincount(place, np.concatenate([units, [PRIOR, PRIOR]]))
+    parameters = np.bincount(place, np.concatenate([units, [PRIOR, PRIOR]])).astype(np.float64)
     low, high = dirichlet_mean_interval(levels, parameters, level)
     return mean, min(low, mean), max(high, mean)

@@ -17,6 +17,7 @@ from driftwatch.store.tables import experiments, keepsakes
 from driftwatch.types import IndexFacts, Look, Probe
 
 PROBES = "probes"
+COMPARISONS = "comparisons"
 
 
 class Experiments:
