@@ -249,10 +249,11 @@ def _usual(reference: Window, measure: Measure) -> dict[Key, Usual]:
         for key, outcome in read(run, measure).outcomes.items():
             history[key].append(outcome)
             days[key].add(day)
-    return {key: _summary(outcomes, len(days[key])) for key, outcomes in history.items()}
+    return {key: summary(outcomes, len(days[key])) for key, outcomes in history.items()}
 
 
-def _summary(outcomes: list[Outcome], days: int) -> Usual:
+def summary(outcomes: list[Outcome], days: int) -> Usual:
+    """What a canary usually measures, of what it measured in each run."""
     in_order = sorted(outcomes, key=lambda outcome: outcome.value)
     values = [outcome.value for outcome in in_order]
     mean = sum(values) / len(values)

@@ -15,6 +15,8 @@ from driftwatch.sources._suites import Entry, canary, language
 from driftwatch.types import Query
 
 KEYS = ("query_id", "text", "lang", "relevant", "expect_empty", "tags")
+PROPOSED = "proposed"
+"""What `canaries propose` writes beside a question, for the person who labels it; nothing of it is read."""
 _MEANT = {
     **dict.fromkeys(("id", "_id", "qid", "query-id"), "query_id"),
     **dict.fromkeys(("query", "question"), "text"),
@@ -40,6 +42,7 @@ def read(path: Path, lang: str, problems: Problems) -> Iterator[Entry]:
 
 def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -> Query:
     """One canary; every setting that is wrong is a problem of its own."""
+    is_proposed = given.pop(PROPOSED, None) is not None
     given = _as_meant(given, "a canary", KEYS, _MEANT, place, problems)
     expect_empty = given.get("expect_empty", False)
     if not isinstance(expect_empty, bool):
@@ -50,7 +53,11 @@ def _query(given: dict[str, Any], lang: str, place: Place, problems: Problems) -
         problems.add(place, problem, "Drop 'relevant' or 'expect_empty'.")
     if expect_empty is False and relevant == {}:
         remedy = 'Name the documents that answer it, or write "expect_empty": true.'
-        problems.add(place, "'relevant' is empty.", remedy)
+        if is_proposed:
+            problem = "this is a proposal that nobody has labelled yet: 'relevant' is empty."
+            problems.add(place, problem, f"{remedy.removesuffix('.')}; or delete the line.")
+        else:
+            problems.add(place, "'relevant' is empty.", remedy)
     return canary(
         _query_id(given, place, problems),
         _text(given, place, problems),
@@ -152,3 +159,11 @@ def _tags(given: dict[str, Any], place: Place, problems: Problems) -> tuple[str,
         return tuple(value)
     problems.add(place, f"'tags' is {show(value)}.", 'Write a list of texts: ["billing"].')
     return ()
+
+
+def written(query: Query) -> dict[str, Any]:
+    """The line that is read as ``query``."""
+    relevant = [doc if grade == 1 else {"id": doc, "relevance": grade} for doc, grade in query.relevant.items()]
+    given: dict[str, Any] = {"query_id": query.query_id, "text": query.text, "lang": query.lang}
+    given |= {"expect_empty": True} if query.expect_empty else {"relevant": relevant}
+    return given | ({"tags": list(query.tags)} if query.tags else {})
