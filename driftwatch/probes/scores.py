@@ -20,6 +20,8 @@ FEWEST = 10
 """Pairs that say anything."""
 SAME_SCORE = 0.005
 """Scores are equal that differ by less than this share of the spread of scores: precision of vectors and arithmetic."""
+PART = 0.005
+"""Share of pairs from which on it is said that part of them moved."""
 SAME_ORDER = 0.99
 """Rank correlation from which one score is the other on another scale."""
 
@@ -101,7 +103,7 @@ def unchanged(before: Rankings, now: Rankings) -> dict[tuple[str, str], bool]:
 
 
 def _relation(moved: NDArray[np.bool_], off: NDArray[np.bool_], overall: float, within: float) -> str:
-    if moved.mean() <= 0.02:
+    if moved.mean() <= PART:
         return "equal"
     if overall >= SAME_ORDER or off.mean() <= 0.02:
         return "rescaled"
