@@ -19,6 +19,7 @@ canaries_app = typer.Typer(help="Questions with known answers: where more are ne
 def add_to(app: typer.Typer) -> None:
     """Give ``app`` the verbs of this module."""
     app.add_typer(canaries_app, name="canaries")
+    app.command("threshold")(threshold)
     app.command()(probe)
     app.command()(compare)
 
@@ -160,7 +161,6 @@ def export_canaries(
     from driftwatch.commands import canary_files
 
     canary_files.export(config, source, out, json=json)
-    app.command("threshold")(threshold)
 
 
 def threshold(

@@ -20,8 +20,8 @@ RESAMPLES = 1_000
 FEWEST_KEPT = 10
 """Rows that a cut-off must keep for its precision to count as reached: one lucky hit is precise."""
 SMOOTHED = 0.5
-"""Over how many neighbours, twice, an F is averaged on either side: this share of the rarer kind of rows, divided by the
-cube root of the number of queries."""
+"""Over how many neighbours on either side an F is averaged, twice: this share of the rarer kind of rows, divided by the
+cube root of the number of queries. Twice as many would move the cut-off, none would make its interval a third wider."""
 FLAT = 0.005
 """How far below the best a measure may be for its cut-off to be as good."""
 
@@ -136,7 +136,7 @@ class Cutoff:
     plateau: Interval | None
     """The cut-offs that keep exactly the same; ``value`` is the middle of them."""
     flat: Interval | None
-    """The cut-offs around it at which the measure is as good to ``FLAT``."""
+    """The cut-offs around it at which an F is as good to ``FLAT``; None for what is to be reached."""
     measured: Confusion | None
     """On the rows it was chosen on: this flatters."""
     held_out: float | None
@@ -179,7 +179,7 @@ def choose(judged: Judged, aim: Aim, *, seed: int = 0, resamples: int = RESAMPLE
         value=value,
         interval=interval,
         plateau=ranked.between(place) if place is not None else None,
-        flat=_flat(ranked, values, place) if place is not None else None,
+        flat=_flat(ranked, values, place) if place is not None and aim.measure == "F" else None,
         measured=confusion(judged, value, aim) if value is not None else None,
         held_out=held_out if chosen else None,
         held_out_interval=held_out_interval if chosen else None,

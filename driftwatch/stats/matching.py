@@ -109,9 +109,9 @@ def match(
     equipercentile equating: Kolen and Brennan 2014, section 2.2). Wrong when people ask other things than before.
 
     Raises:
-        ValueError: ``cutoff`` kept nothing, so nothing is to be matched; or a sample is empty.
+        ValueError: ``cutoff`` kept nothing, so nothing is to be matched; or a sample that is asked for is empty.
     """
-    if not len(before) or not len(after):
+    if not len(after) or (share is None and not len(before)):
         raise ValueError("nothing was scored before, or nothing since.")
     wanted = share if share is not None else _kept(before, before.weight, cutoff)
     if not wanted > 0:

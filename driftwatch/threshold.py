@@ -1,1 +1,0 @@
-"""The score cut-off, recalibrated."""
