@@ -146,6 +146,11 @@ def acknowledge(alert: Alert, actor: str, now: datetime, *, family: str = "") ->
     return known, _transition(alert, known, "acknowledged", now, family=family, actor=actor)
 
 
+def explain(alert: Alert, now: datetime, *, family: str = "") -> Transition:
+    """The news that another cause was found of the incident of ``alert``, which stays as it is."""
+    return _transition(alert, alert, "explained", now, family=family)
+
+
 def retire(alert: Alert, now: datetime) -> tuple[Alert, Transition | None]:
     """End the alert of a check that is watched no longer; a resolution only where somebody was told."""
     ended = _enter(replace(alert, bad=0, good=0, unknown=0), "ok", now, "")

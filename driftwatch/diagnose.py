@@ -1,1 +1,435 @@
-"""What most likely broke."""
+"""What most likely broke: an ordered list of small rules, each a pure function from the evidence to a cause.
+
+The first cause that fits is the diagnosis; one that an earlier cause brings with it is left out, and what then remains
+was found beside it. To add a cause, write its rule, put it into ``RULES`` where it belongs, and write its page in
+``docs/causes/``.
+"""
+
+from __future__ import annotations
+
+from driftwatch.case import RETRIEVAL, Case, one_language
+from driftwatch.causes import DOWNSTREAM, VECTORS, Cause, Rule, of_vectors
+
+HALF = 0.5
+"""Of the canaries unanswered: an outage."""
+FEW = 3
+"""So many canaries or documents are no accident."""
+REPEATED = 1.5
+"""So many times the usual rows a session: somebody repeats himself."""
+LASTING = 7.0
+"""Days of new topics or languages that are badly served until the model is taken not to fit any more."""
+ORDERED = 0.9
+"""Agreement in order (Kendall's tau) of what a filter lets through."""
+
+
+# --- the service ---------------------------------------------------------------------------------------------------
+
+
+def outage(case: Case) -> Cause | None:
+    """The search call fails, times out, or answers nothing at all."""
+    sign, asked = case.sign("outage"), case.asked
+    n, bad = (asked.n, asked.failed + asked.empty) if asked.n else (sign.n, sign.bad)
+    if not n or bad < HALF * n:
+        return None
+    how = asked.reason or sign.words.get("error") or "the answers are empty"
+    return Cause(
+        "outage",
+        f"The service gave no answer to {bad} of {n} canaries: {how}.",
+        "None of retrieval's own: bring the service back; everything else waits until it answers.",
+        families=RETRIEVAL | {"volume", "mix"},
+        entails=DOWNSTREAM | {"slow service", "query side", "query prompt", "filter", "lost documents", "canary rot"},
+    )
+
+
+def slow_service(case: Case) -> Cause | None:
+    """It answers, and takes much longer than it did."""
+    look = case.defect("service")
+    slow = look.words.get("kind") == "slow" or "latency" in look.words
+    if not look.bad or not slow:
+        return None
+    return Cause(
+        "slow service",
+        look.why or "The service takes much longer to answer than it did.",
+        "Look at the load and the resources of the service and its index; a timeout is next.",
+        entails=frozenset(),
+    )
+
+
+# --- documents -----------------------------------------------------------------------------------------------------
+
+
+def lost_documents(case: Case) -> Cause | None:
+    """Documents that the source still has are not in the index."""
+    missing, gone = case.defect("missing documents"), case.sign("gone")
+    held = gone.values.get("in source")
+    many = gone.bad >= max(FEW, 0.05 * gone.n)
+    if not missing.bad and not held and not (held is None and gone.bad and many):
+        return None
+    look = missing if missing.bad >= gone.bad else gone
+    lang = one_language(look.by)
+    whose = f", all but a few of them in {lang}" if lang else ""
+    return Cause(
+        "lost documents",
+        f"{look.bad} of {look.n} documents that were looked for are not in the index{whose}.",
+        "Ingest them again, and look at what the last ingestion left out.",
+        segment=lang,
+        documents=look.ids,
+        entails=DOWNSTREAM | {"canary rot", "leftovers"},
+    )
+
+
+def canary_rot(case: Case) -> Cause | None:
+    """Expected documents were taken down at their source: the labels are old, retrieval is well."""
+    gone = case.sign("gone")
+    taken_down = gone.values.get("not in source", 0 if "in source" in gone.values else gone.bad)
+    if not taken_down:
+        return None
+    ids = gone.ids if not gone.values.get("in source") else ()
+    return Cause(
+        "canary rot",
+        f"{taken_down:.0f} of {gone.n} expected documents no longer exist: the labels of their canaries are old.",
+        "Relabel or retire these canaries; they are in quarantine until then. Retrieval itself is as it was.",
+        segment=one_language(gone.by),
+        documents=ids,
+        families=frozenset({"canaries", "integrity"}),
+        entails=frozenset({"displaced"}),
+    )
+
+
+def leftovers(case: Case) -> Cause | None:
+    """The index holds entries whose document is gone."""
+    look = case.defect("orphans")
+    if not look.bad:
+        return None
+    return Cause(
+        "leftovers",
+        look.why or f"{look.bad} entries of the index belong to documents that are gone.",
+        "Delete them from the index, and look at how deletions reach it.",
+        segment=one_language(look.by),
+        documents=look.ids,
+        families=frozenset({"integrity"}),
+        entails=frozenset(),
+    )
+
+
+# --- stored vectors ------------------------------------------------------------------------------------------------
+
+
+def truncated_vectors(case: Case) -> Cause | None:
+    """Only the first numbers of a vector are stored."""
+    action = "Set the same dimension where documents and queries are embedded, and build the index again."
+    return of_vectors("truncated vectors", case.vectors("truncated"), "hold only the first numbers of a vector", action)
+
+
+def normalisation(case: Case) -> Cause | None:
+    """Vectors are stored as long as they came."""
+    action = "Normalise vectors before they are stored, as before, and build the index again."
+    what = "point as they should and are not of length 1"
+    return of_vectors("normalisation", case.vectors("not normalised"), what, action)
+
+
+def document_prompt(case: Case) -> Cause | None:
+    """Documents were embedded without their prompt, or with that of queries."""
+    look = case.vectors("no document prompt", "query prompt")
+    how = "without the document prompt" if look.words.get("kind") == "no document prompt" else "as queries"
+    action = "Embed documents with the prompt that the model wants, and build the index again."
+    return of_vectors("document prompt", look, f"are those of the text embedded {how}", action)
+
+
+def mixed_vectors(case: Case) -> Cause | None:
+    """Vectors of another model."""
+    action = "Embed these documents again with the model that serves queries; let no two models fill one index."
+    what = "were not made by the model that serves queries"
+    return of_vectors("mixed vectors", case.vectors("other model"), what, action)
+
+
+def stale_vectors(case: Case) -> Cause | None:
+    """Vectors, or whole entries, of what a document said before."""
+    action = "Embed these documents again, and look at why a changed text did not reach the index."
+    look = case.vectors("other text")
+    if look.bad:
+        return of_vectors("stale vectors", look, "are those of another text than the document's", action)
+    texts = case.defect("texts")
+    if not texts.bad:
+        return None
+    sentence = f"{texts.bad} of {texts.n} entries hold another text than their document."
+    return Cause("stale vectors", sentence, action, one_language(texts.by), texts.ids, entails=VECTORS)
+
+
+def quantisation(case: Case) -> Cause | None:
+    """Vectors are stored, or compared, too coarsely."""
+    settings = {name.lower(): value for name, value in case.settings().items()}
+    coarse = case.vectors("compressed")
+    compressed = "yes" in settings.get("compressed", "") or any("quant" in name for name in settings)
+    loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate")
+    if not coarse.bad and not (compressed and (loses or case.defect("recall of the index").bad)):
+        return None
+    fresh, stored = case.measured("fresh x exact"), case.measured("stored x approximate")
+    return Cause(
+        "quantisation",
+        f"The index keeps its vectors too coarsely: with fresh ones the canaries reach {fresh}, with its own {stored}.",
+        "Use more bytes a vector, or compare the best candidates again with whole vectors (rescoring).",
+        entails=VECTORS | {"query side", "filter"},
+    )
+
+
+def embedder_moved(case: Case) -> Cause | None:
+    """The same text no longer gives the same vector."""
+    strings, stored = case.defect("probe strings"), case.vectors("moved")
+    if not strings.bad and not stored.bad:
+        return None
+    said = strings.why if strings.bad else f"{stored.bad} of {stored.n} stored vectors are a little off fresh ones."
+    return Cause(
+        "embedder moved",
+        said or "The embedder gives other vectors than it did for the same texts.",
+        "Compare the versions of model and library with those that the index was built with; pin them, or re-embed.",
+        entails=VECTORS | {"query side", "filter", "mixed vectors"},
+    )
+
+
+# --- between service and index -------------------------------------------------------------------------------------
+
+
+def _service_differs(case: Case) -> bool:
+    return case.loses("stored x approximate", "service") or case.sign("service ranking").bad >= FEW
+
+
+def query_prompt(case: Case) -> Cause | None:
+    """Queries are embedded in another way than is configured."""
+    side = case.sign("query side")
+    best = side.words.get("best", "as configured")
+    if not side.bad or best == "as configured" or not _service_differs(case):
+        return None
+    return Cause(
+        "query prompt",
+        f"The service answers as if queries were embedded {best}: its answers overlap with ours by "
+        f"{side.values.get(best, 0):.2f} then, and by {side.values.get('as configured', 0):.2f} otherwise.",
+        "Set the prompt of queries in the service as the model wants it; the index is well.",
+        queries=side.ids,
+        entails=VECTORS | {"filter", "query side"},
+    )
+
+
+def filtered(case: Case) -> Cause | None:
+    """Part of the documents is never returned."""
+    left = case.sign("left out")
+    if left.bad < FEW or left.values.get("order", 0.0) < ORDERED or not _service_differs(case):
+        return None
+    lang = left.words.get("language", "") or one_language(left.by)
+    named = f", all of them {lang}" if lang else ""
+    return Cause(
+        "filter",
+        f"The service never returns {left.bad} of {left.n} documents that belong into its answers{named}, and ranks "
+        "the others as the index does.",
+        "Look for a filter, a tenant or a permission that was added to the search.",
+        segment=lang,
+        documents=left.ids,
+        entails=DOWNSTREAM | {"query side"},
+    )
+
+
+def query_side(case: Case) -> Cause | None:
+    """The service loses what a search of its own index finds."""
+    if not case.loses("stored x approximate", "service"):
+        return None
+    ours, theirs = case.measured("stored x approximate"), case.measured("service")
+    return Cause(
+        "query side",
+        f"The index finds what it should ({ours}) and the service does not hand it on ({theirs}).",
+        "Look at what lies between: the model of queries, rewriting, reranking, the score cut-off.",
+    )
+
+
+# --- the index -----------------------------------------------------------------------------------------------------
+
+
+def index_search(case: Case) -> Cause | None:
+    """Exact search finds what approximate search misses."""
+    recall = case.defect("recall of the index")
+    if not recall.bad and not case.loses("stored x exact", "stored x approximate"):
+        return None
+    exact, found = case.measured("stored x exact"), case.measured("stored x approximate")
+    reached = recall.values.get("recall@10")
+    said = f"recall@10 of the index is {reached:.2f}" if reached is not None else f"{exact} exactly, {found} as it is"
+    return Cause(
+        "index search",
+        f"Comparing with every vector finds what the index misses ({said}).",
+        "Raise the breadth of the search (ef, nprobe), or build the graph again.",
+        queries=recall.ids if not recall.values else (),
+    )
+
+
+def displaced(case: Case) -> Cause | None:
+    """Expected documents are as they were, and others were added that stand above them."""
+    look = case.sign("displaced")
+    if look.bad < max(FEW, 0.01 * look.n):
+        return None
+    twins = look.values.get("near-duplicates", 0.0) >= HALF
+    what = "near-duplicates of them" if twins else "documents that were not there before"
+    return Cause(
+        "displaced",
+        f"{look.bad} expected documents are as they were and lost their place to {what}.",
+        "Look at what was added: remove duplicates, or accept them as answers and relabel the canaries.",
+        segment=one_language(look.by),
+        documents=look.ids,
+        entails=DOWNSTREAM - {"displaced"},
+    )
+
+
+def score_scale(case: Case) -> Cause | None:
+    """Scores are on another scale; the order is what it was."""
+    look = case.sign("scores over time")
+    relation = look.words.get("relation", "")
+    if not case.bad("scores") or case.bad("canaries") or not relation.startswith("rescaled"):
+        return None
+    slope, shift = look.values.get("slope", 1.0), look.values.get("intercept", 0.0)
+    return Cause(
+        "score scale",
+        f"Scores are {slope:.3g} times what they were, {shift:+.3g}; the order of documents is what it was.",
+        "Set the score cut-off anew (`driftwatch threshold`), or undo the change of scale.",
+        families=frozenset({"scores", "rates"}),
+        entails=frozenset({"generator", "deployment", "query side"}),
+    )
+
+
+# --- people --------------------------------------------------------------------------------------------------------
+
+
+def model_mismatch(case: Case) -> Cause | None:
+    """New topics or languages that stay, are badly served, and no way of searching serves them better."""
+    new = [*case.bad("queries"), *case.bad("mix")]
+    served_badly = [*case.bad("rates"), *(each for each in case.bad("scores") if each.kind == "predicted_quality")]
+    lasts = max((case.lasting.get(each.check, 0.0) for each in new), default=0.0)
+    if not served_badly or lasts < LASTING or case.experiment is None:
+        return None
+    return Cause(
+        "model mismatch",
+        f"People have asked about new things for {lasts:.0f} days, are badly served, and every way of searching the "
+        "index is equally good: the model does not fit these queries.",
+        "Label some of them (`driftwatch canaries propose`); a model trained on them is the remedy.",
+        segment=case.segment(new),
+        queries=new[0].examples,
+        families=RETRIEVAL | {"mix"},
+        entails=frozenset({"new topic", "new language", "generator", "deployment"}),
+    )
+
+
+def new_language(case: Case) -> Cause | None:
+    """A language that hardly anybody used."""
+    found = case.bad("mix")
+    if not found:
+        return None
+    lang = str(found[0].details.get("largest_change", ""))
+    return Cause(
+        "new language",
+        f"People ask in other languages than they did: {found[0].message}.",
+        "See whether documents and canaries cover it; if it is here to stay, move the baseline.",
+        segment=lang.split(" ")[0],
+        families=frozenset({"mix", "queries", "rates", "scores", "volume"}),
+        entails=frozenset({"new topic", "generator", "season", "deployment", "score scale"}),
+    )
+
+
+def new_topic(case: Case) -> Cause | None:
+    """Questions about things that nobody asked about."""
+    found = case.bad("queries")
+    if not found:
+        return None
+    return Cause(
+        "new topic",
+        f"People ask about new things, and retrieval is what it was: {found[0].message}.",
+        "See whether documents answer them; propose canaries from them (`driftwatch canaries propose`).",
+        segment=case.segment(found),
+        queries=found[0].examples,
+        families=frozenset({"queries", "rates", "scores", "volume"}),
+        entails=frozenset({"generator", "deployment", "season", "score scale"}),
+    )
+
+
+def bot(case: Case) -> Cause | None:
+    """One caller repeats itself."""
+    traffic = case.traffic
+    if not case.bad("volume") or traffic.rows_a_unit < REPEATED * traffic.usual_rows_a_unit:
+        return None
+    return Cause(
+        "bot",
+        f"Somebody repeats himself: {traffic.rows_a_unit:.1f} queries a session where {traffic.usual_rows_a_unit:.1f} "
+        "are usual.",
+        "Find the caller in the log and limit it; people are served as before.",
+        queries=(traffic.loudest,) if traffic.loudest else (),
+        families=frozenset({"volume", "mix", "queries"}),
+    )
+
+
+def generator(case: Case) -> Cause | None:
+    """Answers got worse, and what is retrieved did not."""
+    rates = case.bad("rates", ("abstained", "negative_feedback", "no_click"))
+    if not rates or case.bad("canaries") or case.bad("scores") or case.bad("rates", ("empty",)):
+        return None
+    return Cause(
+        "generator",
+        f"Retrieval is what it was, and its answers are not: {rates[0].message}.",
+        "Tell the owner of the generator and its prompt.",
+        segment=case.segment(rates),
+        queries=rates[0].examples,
+        families=frozenset({"rates"}),
+    )
+
+
+def deployment(case: Case) -> Cause | None:
+    """Something was released just before, and nothing else explains it."""
+    changed = case.asked.versions
+    if not changed or not (case.bad("canaries") or case.bad("scores")):
+        return None
+    told = ", ".join(f"{name} {old} → {new}" for name, (old, new) in sorted(changed.items()))
+    return Cause(
+        "deployment",
+        f"The service was changed about then ({told}).",
+        "Roll it back, and compare the two (`driftwatch compare`).",
+        entails=frozenset(),
+    )
+
+
+def season(case: Case) -> Cause | None:
+    """Fewer people, or more, who ask the same and are served as well as ever."""
+    found = case.bad("volume")
+    if not found or any(case.bad(family) for family in RETRIEVAL):
+        return None
+    return Cause(
+        "season",
+        f"Only the number of queries changed: {found[0].message}.",
+        "A holiday, or an outage in front of the service? Name holidays under `expected:`.",
+        segment=case.segment(found),
+        families=frozenset({"volume", "mix"}),
+        entails=frozenset({"deployment"}),
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    outage,
+    truncated_vectors,
+    normalisation,
+    document_prompt,
+    mixed_vectors,
+    stale_vectors,
+    quantisation,
+    embedder_moved,
+    lost_documents,
+    query_prompt,
+    filtered,
+    query_side,
+    index_search,
+    displaced,
+    canary_rot,
+    leftovers,
+    slow_service,
+    score_scale,
+    model_mismatch,
+    new_language,
+    new_topic,
+    bot,
+    generator,
+    season,
+    deployment,
+)
+"""In this order: what breaks everything else comes first."""

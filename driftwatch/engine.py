@@ -13,16 +13,18 @@ from functools import partial
 
 from driftwatch.alerts import AlertPolicy
 from driftwatch.budget import alpha_per_look, quantities
+from driftwatch.casebook import Casebook
 from driftwatch.checks import Check
 from driftwatch.checks._counted import Counted
 from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
 from driftwatch.contents import Asked
-from driftwatch.incidents import Alerts, Decision, decide, held_back, reminders, retired
+from driftwatch.diagnosing import Diagnosing
+from driftwatch.incidents import Alerts, Decision, decide, explained, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
 from driftwatch.store import CheckRun, Store
-from driftwatch.types import Embedder, Finding, Run, Transition
+from driftwatch.types import Diagnosis, Embedder, Finding, Run, Transition
 from driftwatch.weighing import Weighing
 from driftwatch.windows import Windows
 
@@ -46,6 +48,7 @@ class Engine:
         embedder: Embedder | None = None,
         stopping: Callable[[], bool] = lambda: False,
         learns: bool = True,
+        diagnoses: bool = True,
     ) -> None:
         self.watch = watch
         self.store = store
@@ -53,6 +56,8 @@ class Engine:
         self.observer = Observer(watch, store, embedder, stopping, asked)
         self.windows = Windows(store, watch, learns=learns, asked=asked)
         self.evidence = Weighing(self.windows, watch)
+        casebook = Casebook(watch, store, self.windows, embedder, stopping)
+        self.diagnosing = Diagnosing(casebook) if diagnoses else None
         self._deciding = threading.Lock()
 
     # --- what happened ---------------------------------------------------------------------------------------------
@@ -108,9 +113,28 @@ class Engine:
             findings, ledgers = self._judge(checks, now, alerts, {})
             severities = {check.name: check.severity for check in self.watch.checks}
             policies = {check.name: self.policy(check.name) for check in checks}
-            decision = decide(findings, alerts, policies.__getitem__, self._families(), now, severities)
-            self._record(findings, decision, now, run, ledgers)
+            moved = partial(decide, findings, alerts, policies.__getitem__, self._families(), now, severities)
+            decision, diagnoses = self._explained(moved, findings, alerts, now)
+            self._record(findings, decision, now, run, ledgers, diagnoses)
         return Tick(tuple(findings), decision.transitions)
+
+    def _explained(
+        self, moved: Callable[..., Decision], findings: Sequence[Finding], alerts: Alerts, now: datetime
+    ) -> tuple[Decision, dict[str, Diagnosis]]:
+        """What is decided, with the alerts of one cause in one incident, and what is thought to have broken."""
+        decision = moved()
+        if self.diagnosing is None:
+            return decision, {}
+        incidents = self.store.decisions.open_incidents()
+        if not self.diagnosing.wanted(decision, incidents, now):
+            return decision, {}
+        plan = self.diagnosing.plan(findings, alerts, incidents, now)
+        decision = moved(plan.together)
+        diagnoses = plan.written(decision)
+        told = {each.incident for each in decision.transitions}
+        current = dict(alerts) | {(each.check, each.segment): each for each in decision.alerts}
+        news = explained(current, diagnoses, told, self._families(), now)
+        return replace(decision, transitions=(*decision.transitions, *news)), diagnoses
 
     def remind(self, now: datetime) -> tuple[Transition, ...]:
         """Say again what has been open for long."""
@@ -153,6 +177,7 @@ class Engine:
         now: datetime,
         run: CheckRun | None,
         ledgers: Mapping[str, bytes] | None = None,
+        diagnoses: Mapping[str, Diagnosis] | None = None,
     ) -> None:
         self.store.decisions.record(
             findings=findings,
@@ -162,6 +187,7 @@ class Engine:
             held=held_back(decision.transitions, self.store.decisions.silences(now), now),
             run=run,
             ledgers=ledgers,
+            diagnoses=diagnoses,
         )
 
     def _families(self) -> dict[str, str]:

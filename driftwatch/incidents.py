@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from driftwatch.alerts import OPEN, AlertPolicy, advance, incident_key, remind, retire, silenced_until
+from driftwatch.alerts import OPEN, AlertPolicy, advance, explain, incident_key, remind, retire, silenced_until
 from driftwatch.types import POOLED, Alert, Finding, Silence, Transition
 
 Alerts = Mapping[tuple[str, str], Alert]
@@ -27,6 +27,7 @@ def decide(
     families: Mapping[str, str],
     now: datetime,
     severities: Mapping[str, str] | None = None,
+    together: Mapping[tuple[str, str], str] | None = None,
 ) -> Decision:
     """Advance the alert of every finding; pure.
 
@@ -40,7 +41,11 @@ def decide(
         families: check -> its family.
         now: the time of the look.
         severities: check -> `page` or `warn`: a page never reopens what was only a warning. None: all are alike.
+        together: (check, segment) -> the open incident of the cause that explains its alert; empty: of one that opens
+            now, which all of these share.
     """
+    together = together or {}
+    opening = ""
     kin = {check: (family, (severities or {}).get(check, "")) for check, family in families.items()}
     everywhere = {found.check: _trouble(found) for found in findings if found.segment == POOLED}
     current = dict(alerts)
@@ -51,13 +56,16 @@ def decide(
         incident = ""
         if (trouble := _trouble(finding)) != "none" and not alert.incident:
             place = POOLED if trouble == everywhere.get(finding.check) else finding.segment
-            incident = open_incident(finding.family, place, current.values(), families)
+            incident = (together.get(key) or opening) if key in together else ""
+            incident = incident or open_incident(finding.family, place, current.values(), families)
             if not incident and trouble == "bad":
                 incident = incident_to_reopen(finding.check, place, current.values(), kin, own.reopen_within, now)
             incident = incident or incident_key(finding.family, place, now)
         current[key], transition = advance(alert, finding, own, now, incident=incident)
         if transition is not None:
             transitions.append(transition)
+            if not opening and together.get(key) == "" and transition.incident == incident:
+                opening = incident
     transitions.sort(key=lambda each: each.segment != POOLED)  # the first one speaks for those of its incident
     moved = ((alert, alerts.get(key)) for key, alert in current.items())
     changed = tuple(alert for alert, before in moved if alert is not before and alert != before)
@@ -100,6 +108,19 @@ def incident_to_reopen(
         and kin.get(alert.check) == kin[check]
     ]
     return max(lately, default=(now, ""))[1]
+
+
+def explained(
+    alerts: Alerts, incidents: Collection[str], told: Collection[str], families: Mapping[str, str], now: datetime
+) -> tuple[Transition, ...]:
+    """One transition for each of ``incidents`` of which another thing is thought now; ``told`` have news anyhow."""
+    news = []
+    for incident in incidents:
+        speaking = [each for each in alerts.values() if each.incident == incident and each.state in OPEN]
+        if incident not in told and speaking:
+            first = min(speaking, key=lambda each: (each.state != "firing", each.segment != POOLED, each.check))
+            news.append(explain(first, now, family=families.get(first.check, "")))
+    return tuple(news)
 
 
 def reminders(

@@ -34,7 +34,7 @@ from driftwatch.probed import Stored as Stored
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 AlertState = Literal["ok", "pending", "firing", "blind"]
-Event = Literal["firing", "resolved", "blind", "sighted", "reminded", "acknowledged"]
+Event = Literal["firing", "resolved", "blind", "sighted", "reminded", "acknowledged", "explained"]
 ScoreKind = Literal["similarity", "distance"]
 
 POOLED = "all"
@@ -297,6 +297,8 @@ class Incident:
     members: tuple[Member, ...]
     history: tuple[Transition, ...]
     """Every transition so far, oldest first."""
+    diagnosis: Diagnosis | None = None
+    """What most likely broke; None: nothing has been thought of it."""
 
     @property
     def openings(self) -> tuple[datetime, ...]:

@@ -51,7 +51,7 @@ def _looked(watch: Watch, store: Store, checks: list[Check]) -> list[Finding]:
     from driftwatch.engine import Engine
 
     now = now_utc()
-    engine = Engine(watch, store, embedder=open_embedder(watch), learns=False)
+    engine = Engine(watch, store, embedder=open_embedder(watch), learns=False, diagnoses=False)
     fresh = {}
     for name in {check.source for check in checks if check.needs == "runs"}:
         _progress(f"asking the canaries of {name} …")

@@ -125,6 +125,15 @@ class Retention(Settings):
     """The most the database may take; the oldest observations go first."""
 
 
+class DiagnosisSettings(Settings):
+    """The experiment that is made when something fires, to find out what broke; `diagnosis: off` makes none."""
+
+    documents: int = Field(default=500, ge=10, le=100_000)
+    """Documents that are embedded anew for it, at most; vectors are kept, so a second one costs less."""
+    seconds: float = Field(default=30, gt=0, le=600)
+    """After so long nothing more of it is begun: the alert waits for it."""
+
+
 class Report(Settings):
     """The weekly report. Read and checked; written by a later version."""
 

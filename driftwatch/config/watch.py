@@ -27,6 +27,7 @@ from driftwatch.config.sections import (
     Api,
     BaselineSettings,
     Budget,
+    DiagnosisSettings,
     Expected,
     Heartbeat,
     Privacy,
@@ -91,6 +92,8 @@ class Watch(Settings):
     """Files of checks (`checks/*.yaml`), checks, or a list of both."""
     alerts: AlertPolicy = AlertPolicy()
     """How many looks it takes to believe something."""
+    diagnosis: DiagnosisSettings | None = DiagnosisSettings()
+    """What may be spent on finding out what broke; `off` finds nothing out by experiment."""
     notify: tuple[SerializeAsAny[Notifier], ...] = ()
     """Who is told."""
     abstention: dict[str, Phrases] = Field(default_factory=dict)
@@ -169,7 +172,7 @@ class Watch(Settings):
             raise ValueError(f"'{name}' is not a time zone that this machine knows. {remedy}")
         return name
 
-    @field_validator("api", mode="before")
+    @field_validator("api", "diagnosis", mode="before")
     @classmethod
     def may_be_off(cls, given: Any) -> Any:
         """``api: off`` is text in YAML 1.2."""

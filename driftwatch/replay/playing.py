@@ -80,7 +80,7 @@ class Player:
         self.store = rehearsal
         self.record = record
         self.every_look = every_look
-        self.engine = Engine(watch, rehearsal, learns=False)
+        self.engine = Engine(watch, rehearsal, learns=False, diagnoses=False)
         record.asked = Asked(rehearsal, embedder, watch.privacy, at_once=1 << 30)
         self.engine.windows = record
         self.engine.evidence = weighing = RecordedWeighing(record, watch)

@@ -24,7 +24,8 @@ class Diagnoses:
 
     def of(self, incident: str) -> Diagnosis | None:
         """What is thought of an incident now."""
-        return self.newest([incident]).get(incident)
+        with self._database.reading() as connection:
+            return newest(connection, [incident]).get(incident)
 
     def history(self, incident: str) -> tuple[Diagnosis, ...]:
         """What was thought of an incident, oldest first."""
@@ -32,11 +33,11 @@ class Diagnoses:
         with self._database.reading() as connection:
             return tuple(_diagnosis(row.body) for row in connection.execute(query))
 
-    def newest(self, incidents: Collection[str]) -> dict[str, Diagnosis]:
-        """Incident -> what is thought of it now; without those of which nothing was thought."""
-        query = sa.select(diagnoses).where(diagnoses.c.incident.in_(incidents)).order_by(diagnoses.c.at)
-        with self._database.reading() as connection:
-            return {row.incident: _diagnosis(row.body) for row in connection.execute(query)}
+
+def newest(connection: Connection, incidents: Collection[str]) -> dict[str, Diagnosis]:
+    """Incident -> what is thought of it now; without those of which nothing was thought."""
+    query = sa.select(diagnoses).where(diagnoses.c.incident.in_(incidents)).order_by(diagnoses.c.at)
+    return {row.incident: _diagnosis(row.body) for row in connection.execute(query)}
 
 
 def keep(connection: Connection, insert: Any, incident: str, diagnosis: Diagnosis) -> None:

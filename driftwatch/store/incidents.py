@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
+from driftwatch.store import diagnoses
 from driftwatch.store.rows import ALERT_COLUMNS, alert_of, finding_of, transition_of
 from driftwatch.store.tables import alerts, findings, incidents, last_findings, transitions
 from driftwatch.types import POOLED, Alert, Finding, Incident, Member, Transition
@@ -68,6 +69,7 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
     places = {(each.check, each.segment) for told in history.values() for each in told}
     current = _alerts(connection, places)
     newest = newest_findings(connection, {check for check, _ in places})
+    thought = diagnoses.newest(connection, names)
     return [
         Incident(
             incident_id=row.incident_id,
@@ -80,6 +82,7 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
                 for place in dict.fromkeys((each.check, each.segment) for each in history[row.incident_id])
             ),
             history=tuple(history[row.incident_id]),
+            diagnosis=thought.get(row.incident_id),
         )
         for row in rows
     ]

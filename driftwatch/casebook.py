@@ -1,0 +1,164 @@
+"""The evidence of one moment, gathered: what checks said, what probes saw, and an experiment made now."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from driftwatch.case import Asked, Case, Traffic, Watched
+from driftwatch.config import Watch
+from driftwatch.probes import Target
+from driftwatch.stats.ir import Measure
+from driftwatch.store import Store
+from driftwatch.targets import target_of
+from driftwatch.types import Alert, Baseline, Embedder, Experiment, Finding, Observation, Run
+from driftwatch.windows import JUST_AFTER, Windows
+
+log = logging.getLogger(__name__)
+
+DAY = timedelta(days=1)
+WEEK = timedelta(days=7)
+LOOKED_AT = 1000
+"""Sampled queries among which the one that is asked most often is looked for."""
+USUAL = Measure("R", 10)
+"""What an experiment measures where no check of canaries says."""
+HALF = 0.5
+"""Of the canaries unanswered: there is nothing to experiment on."""
+
+
+class Casebook:
+    """Gathers the evidence of one watched service; nothing that is missing or broken stops it."""
+
+    def __init__(
+        self, watch: Watch, store: Store, windows: Windows, embedder: Embedder | None, stopping: Callable[[], bool]
+    ) -> None:
+        self.watch = watch
+        self.store = store
+        self.windows = windows
+        self.embedder = embedder
+        self.stopping = stopping
+        self.checks = {
+            check.name: Watched(check.kind, check.family, str(getattr(check, "of", ""))) for check in watch.checks
+        }
+
+    def case(self, findings: Iterable[Finding], alerts: Mapping[tuple[str, str], Alert], now: datetime) -> Case:
+        """Everything that is known at ``now``; ``findings`` are newer than what is stored."""
+        newest = self.store.decisions.last_findings() | {(each.check, each.segment): each for each in findings}
+        target = target_of(self.watch, self.store, self.embedder, now=now, stopping=self.stopping)
+        asked = self._asked(target, now)
+        experiment = None
+        if asked.failed + asked.empty < HALF * max(asked.n, 1):
+            experiment = self._experiment(target, now)
+        return Case(
+            now=now,
+            findings={place: each for place, each in newest.items() if each.check in self.checks},
+            checks=self.checks,
+            probes=self._probes(now),
+            experiment=experiment,
+            asked=asked,
+            traffic=self._traffic(now),
+            lasting=_lasting(alerts, now),
+            unseen=experiment.notes if experiment else target.notes,
+        )
+
+    def _experiment(self, target: Target, now: datetime) -> Experiment | None:
+        settings = self.watch.diagnosis
+        if settings is None or not target.canaries:
+            return None
+        from driftwatch.probes.experiment import run
+
+        measures = [each for check in self.watch.checks if isinstance(each := getattr(check, "measure", None), Measure)]
+        try:
+            return run(
+                target,
+                measure=measures[0] if measures else USUAL,
+                now=now,
+                documents=settings.documents,
+                seconds=settings.seconds,
+            )
+        except Exception:
+            # Whatever an experiment breaks on, the alert must go out; the log says why its cause is not known.
+            log.exception("the experiment broke")
+            return None
+
+    def _probes(self, now: datetime) -> Any:
+        names = [name for name, source in self.watch.sources.items() if source.gives == "probes"]
+        found = [self.store.experiments.probes(name, now - DAY, now + JUST_AFTER) for name in names]
+        return found[0] if found else ()
+
+    # --- canaries --------------------------------------------------------------------------------------------------
+
+    def _asked(self, target: Target, now: datetime) -> Asked:
+        """The newest run of the first source of canaries that was asked in the last day."""
+        for name, source in self.watch.sources.items():
+            runs = self.store.canaries.one_a_day(name, now - WEEK, now + JUST_AFTER) if source.gives == "runs" else ()
+            if runs and now - runs[-1].at <= DAY:
+                return _asked(runs, target)
+        return Asked()
+
+    # --- traffic ---------------------------------------------------------------------------------------------------
+
+    def _traffic(self, now: datetime) -> Traffic:
+        """Of the first source of traffic that has a baseline."""
+        for name, source in self.watch.sources.items():
+            if source.gives != "traffic":
+                continue
+            baseline = self.windows.baseline(name, "tallies", now)
+            if isinstance(baseline, Baseline):
+                lately = self.store.traffic.recent_queries(name, now - DAY, now + JUST_AFTER, LOOKED_AT)
+                query_id, share = _loudest(lately)
+                return Traffic(
+                    self._rows_a_unit(name, now - DAY, now),
+                    self._rows_a_unit(name, baseline.start, baseline.end),
+                    query_id,
+                    share,
+                )
+        return Traffic()
+
+    def _rows_a_unit(self, source: str, start: datetime, end: datetime) -> float:
+        counts = self.store.traffic.tallies(source, start, end)
+        return counts.total("queries") / max(counts.total("units"), 1) if len(counts.hour) else 1.0
+
+
+def _asked(runs: tuple[Run, ...], target: Target) -> Asked:
+    first = [each for each in runs[-1].observations if each.attempt == 0]
+    errors = Counter(each.error or "no answer" for each in first if each.hits is None)
+    empty = sum(each.hits == () and bool(target.before.get(each.query_id)) for each in first)
+    was, now = _versions(runs[0].observations), _versions(runs[-1].observations)
+    changed = {name: (was[name], now[name]) for name in was.keys() & now.keys() if was[name] != now[name]}
+    since = next((run.at for run in runs if _versions(run.observations) == now), None) if changed else None
+    reason = errors.most_common(1)[0][0] if errors else ""
+    return Asked(len(first), errors.total(), empty, reason, changed, since)
+
+
+def _versions(observations: Iterable[Observation]) -> dict[str, str]:
+    """What most of the answers say of their index, embedder and prompt."""
+    said: dict[str, Counter[str]] = {}
+    for each in observations:
+        for name, version in each.versions.items():
+            said.setdefault(name, Counter())[version] += 1
+    return {name: counts.most_common(1)[0][0] for name, counts in said.items()}
+
+
+def _loudest(observations: list[Observation]) -> tuple[str, float]:
+    """The query_id of the text that was asked most often, and its share of the rows."""
+    counts: Counter[str] = Counter()
+    names: dict[str, str] = {}
+    for each in observations:
+        counts[each.text or each.query_id] += 1
+        names.setdefault(each.text or each.query_id, each.query_id)
+    if not counts:
+        return "", 0.0
+    text, times = counts.most_common(1)[0]
+    return names[text], times / counts.total()
+
+
+def _lasting(alerts: Mapping[tuple[str, str], Alert], now: datetime) -> dict[str, float]:
+    lasting: dict[str, float] = {}
+    for alert in alerts.values():
+        if alert.fired_at is not None:
+            lasting[alert.check] = max(lasting.get(alert.check, 0.0), (now - alert.fired_at) / DAY)
+    return lasting

@@ -1,0 +1,86 @@
+"""What a rule of ``diagnose`` finds, and how all that was found becomes one diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from driftwatch.case import RETRIEVAL, Case, one_language
+from driftwatch.types import POOLED, Diagnosis, Look
+
+DOWNSTREAM = frozenset({"displaced", "generator", "score scale", "deployment", "bot", "season"})
+"""What any broken retrieval looks like from further down."""
+VECTORS = DOWNSTREAM | {"index search", "model mismatch"}
+"""What wrong vectors look like besides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that is broken."""
+
+    name: str
+    sentence: str
+    """The evidence."""
+    action: str
+    segment: str = ""
+    """A language; empty: everywhere."""
+    documents: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
+    families: frozenset[str] = RETRIEVAL
+    """Checks of these families feel it."""
+    entails: frozenset[str] = DOWNSTREAM
+    """Causes that are only seen because of this one."""
+
+    def explains(self, family: str, segment: str) -> bool:
+        """Whether an alert of this family and segment is a symptom of it."""
+        return family in self.families and (not self.segment or segment in (self.segment, POOLED))
+
+
+Rule = Callable[[Case], Cause | None]
+
+
+def causes_of(rules: Sequence[Rule], case: Case) -> tuple[Cause, ...]:
+    """Everything that is broken, the most likely first; empty when no rule fits."""
+    found = [cause for rule in rules if (cause := rule(case)) is not None]
+    kept: list[Cause] = []
+    for cause in found:
+        known = [each.name for each in kept]
+        if cause.name not in known and not any(cause.name in each.entails for each in kept):
+            kept.append(cause)
+    return tuple(kept)
+
+
+def diagnosis_of(causes: Sequence[Cause], case: Case, places: Collection[tuple[str, str, str]]) -> Diagnosis:
+    """The causes in words, and which of ``places``, (check, family, segment), they explain."""
+    if not causes:
+        seen = "every experiment that could be made is as it should be" if case.experiment else "no experiment was made"
+        action = "Look at the examples, and at what was changed about then."
+        return Diagnosis("unknown", f"No known cause fits: {seen}.", action, unseen=case.unseen, at=case.now)
+    first = causes[0]
+    segments = {cause.segment for cause in causes}
+    return Diagnosis(
+        cause=first.name,
+        sentence=first.sentence,
+        action=first.action,
+        segment=first.segment if len(segments) == 1 else "",
+        documents=tuple(dict.fromkeys(doc_id for cause in causes for doc_id in cause.documents)),
+        queries=tuple(dict.fromkeys(query_id for cause in causes for query_id in cause.queries)),
+        silences=tuple(
+            sorted({(check, at) for check, family, at in places if any(c.explains(family, at) for c in causes)})
+        ),
+        beside=tuple(cause.sentence for cause in causes[1:]),
+        causes=tuple(cause.name for cause in causes),
+        unseen=case.unseen,
+        at=case.now,
+    )
+
+
+def of_vectors(name: str, look: Look, what: str, action: str, **more: Any) -> Cause | None:
+    """The cause ``name`` where ``look`` saw stored vectors that are off; ``what`` is wrong with them."""
+    if not look.bad:
+        return None
+    lang = one_language(look.by)
+    share = f"{look.bad} of {look.n} stored vectors that were looked at{f', nearly all in {lang},' if lang else ''}"
+    named = {"documents": look.ids, "segment": lang, "entails": VECTORS | {"query side", "filter"}} | more
+    return Cause(name, f"{share} {what}.", action, **named)
