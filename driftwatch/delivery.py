@@ -157,7 +157,7 @@ def judge(
         return Drop("a reminder of what is silenced") if transition.event == "reminded" else Hold(until)
     if _hushed(transition, history, silences):
         return Drop("it was over before its silence was")
-    if not told and transition.event in ("resolved", "sighted", "acknowledged"):
+    if not told and transition.event in ("resolved", "sighted", "acknowledged", "explained"):
         return Drop("the receiver was not told of the incident")
     return None
 

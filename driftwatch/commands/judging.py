@@ -5,14 +5,14 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from driftwatch.alerts import acknowledge as acknowledged
 from driftwatch.commands import opened, say
 from driftwatch.errors import DriftwatchError
 from driftwatch.schedule import duration
 from driftwatch.show import alerts_table, at, now_utc, table
-from driftwatch.types import Alert, Baseline, Finding, Incident, Silence
+from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Incident, Silence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from driftwatch.config import Watch
     from driftwatch.evidence import Evidence
     from driftwatch.store import Store
+
+MOST_NAMED = 20
+"""Documents and canaries that are printed; `--json` has them all."""
 
 NOBODY = "somebody"
 """The author when neither --author nor USER says."""
@@ -164,21 +167,43 @@ def explain(config: Path, name: str, *, json: bool) -> None:
         incident = store.decisions.incident(name)
         members = [(alert, newest.get((alert.check, alert.segment))) for alert in found(store, name)]
         evidence = [evidence_of(finding, watch, store) for _, finding in members if finding is not None]
-        content = {
+        content: dict[str, Any] = {
             "alerts": [
                 {"alert": alert, "finding": finding, "examples": _examples(finding, watch, store)}
                 for alert, finding in members
             ],
             "openings": incident.openings if incident is not None else (),
+            "diagnoses": [
+                {"incident": name, "history": store.diagnoses.history(name)}
+                for name in dict.fromkeys(alert.incident or alert.last_incident for alert, _ in members)
+                if name
+            ],
         }
     story = [_story(incident, watch.timezone)] if incident is not None and len(incident.openings) > 1 else []
-    say(json, content, *story, *(part for each in evidence for part in _shown(each)))
+    thought = [each["history"][-1] for each in content["diagnoses"] if each["history"]]
+    told = [part for each in thought for part in _diagnosis(each)]
+    say(json, content, *story, *told, *(part for each in evidence for part in _shown(each)))
 
 
 def _story(incident: Incident, timezone: str) -> str:
     """What is said of an incident that was over and opened again."""
     opened = ", ".join(at(each, timezone) for each in incident.openings)
     return f"{incident.incident_id} has opened {len(incident.openings)} times: {opened}"
+
+
+def _diagnosis(diagnosis: Diagnosis) -> list[Table | str]:
+    """What most likely broke, what shows it, and what to do."""
+    rows = [("most likely", diagnosis.cause), ("segment", diagnosis.segment or "all"), ("because", diagnosis.sentence)]
+    rows += [("next", diagnosis.action)]
+    rows += [("beside it", sentence) for sentence in diagnosis.beside]
+    rows += [(name, ", ".join(ids)) for name, ids in _named(diagnosis) if ids]
+    rows += [("it explains", ", ".join(f"{check}:{segment}" for check, segment in diagnosis.silences))]
+    rows += [("not looked at", sentence) for sentence in diagnosis.unseen]
+    return [table("what broke", ("", ""), [(name, said) for name, said in rows if said])]
+
+
+def _named(diagnosis: Diagnosis) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return ("documents", diagnosis.documents[:MOST_NAMED]), ("canaries", diagnosis.queries[:MOST_NAMED])
 
 
 def _examples(finding: Finding | None, watch: Watch, store: Store) -> object:

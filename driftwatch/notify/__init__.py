@@ -17,7 +17,15 @@ class Notifier(Kind):
 
     name: str = ""
     """How the receiver is called in logs and in the outbox. Default: its kind, numbered when there are several."""
-    tell: tuple[Event | Literal["report"], ...] = ("firing", "resolved", "blind", "sighted", "reminded", "acknowledged")
+    tell: tuple[Event | Literal["report"], ...] = (
+        "firing",
+        "resolved",
+        "blind",
+        "sighted",
+        "reminded",
+        "acknowledged",
+        "explained",
+    )
     """Which events it is told; `report` joins when there is a weekly report."""
 
     @abstractmethod

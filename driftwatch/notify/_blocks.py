@@ -13,6 +13,7 @@ from typing import Any
 
 from driftwatch.notify._render import ICONS, Message, News, Part, moment
 from driftwatch.notify._text import cut, inert, unlinked
+from driftwatch.notify._why import Why
 
 Block = dict[str, Any]
 
@@ -24,6 +25,8 @@ def incident_blocks(message: Message, mention: Sequence[str] = ()) -> list[Block
     blocks = [_header(f"{ICONS[message.tone]} {message.title}")]
     if mention:
         blocks.append(_section(" ".join(map(_mention, mention))))
+    if message.why is not None:
+        blocks.append(_why(message.why))
     for part in message.parts:
         blocks += _part_blocks(part)
     if message.more:
@@ -59,6 +62,15 @@ def _part_blocks(part: Part) -> list[Block]:
         fields = [_mrkdwn(f"*{label}*\n{shown}") for label, shown in part.numbers]
         blocks.append({"type": "section", "fields": fields})
     return blocks
+
+
+def _why(told: Why) -> Block:
+    lines = [_line(_text(told.cause, bold=True)), _line(_text(told.sentence)), _line(_text(f"Next: {told.action}"))]
+    if told.documents:
+        more = f" and {told.more} more" if told.more else ""
+        lines.append(_line(_text(f"Documents: {', '.join(told.documents)}{more}")))
+    lines += [_line(_text(f"Beside it: {sentence}")) for sentence in told.beside]
+    return _rich(*lines)
 
 
 def _examples(examples: Iterable[str]) -> Block:

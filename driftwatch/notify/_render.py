@@ -14,6 +14,7 @@ from typing import Literal
 
 from driftwatch.notify._languages import segment_name
 from driftwatch.notify._text import clean
+from driftwatch.notify._why import Why, why
 from driftwatch.types import Alert, Finding, Incident, Member, Notice, Transition
 
 Tone = Literal["bad", "warn", "blind", "good"]
@@ -42,6 +43,8 @@ class Message:
 
     tone: Tone
     title: str
+    why: Why | None
+    """What most likely broke; None: not known."""
     parts: tuple[Part, ...]
     more: str
     """Names the alerts that have no part of their own; empty when all have one."""
@@ -80,6 +83,7 @@ def message(notice: Notice, *, with_queries: bool = True) -> Message:
     return Message(
         tone=_tone(incident, shown),
         title=_title(incident, shown),
+        why=why(incident.diagnosis),
         parts=tuple(_part(member, incident, alone) for member in shown[:MOST_PARTS]),
         more=clean(", ".join(_name(member.alert, incident) for member in shown[MOST_PARTS:]), 200),
         examples=() if incident.state == "resolved" else _examples(shown, notice.example_texts if with_queries else {}),
@@ -96,6 +100,8 @@ def message(notice: Notice, *, with_queries: bool = True) -> Message:
 def news(notice: Notice) -> News:
     """The transition of ``notice``, with what was found when it happened."""
     transition = notice.transition
+    if transition.event == "explained":
+        return _explained(notice)
     finding = notice.finding or _newest(notice)
     name = clean(f"{_place(transition.segment, finding)} · {transition.check}", 120)
     title = f"{name} {_verb(transition, notice.incident)}{_and_others(notice)}"
@@ -106,6 +112,13 @@ def news(notice: Notice) -> News:
         sentence="" if silent else clean(_sentence(finding), 500),
         at=transition.at,
     )
+
+
+def _explained(notice: Notice) -> News:
+    told = why(notice.incident.diagnosis)
+    if told is None:
+        return News("🔎", "No cause that is known fits", "", notice.at)
+    return News("🔎", told.cause, f"{told.sentence} {told.action}", notice.at)
 
 
 def _and_others(notice: Notice) -> str:

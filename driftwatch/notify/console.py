@@ -13,7 +13,7 @@ from driftwatch.notify._terminal import Line, boxed, lines, plain
 from driftwatch.types import Notice
 
 _COLORS: dict[Tone, str] = {"bad": "red", "warn": "yellow", "blind": "white", "good": "green"}
-_NEWS = ("reminded", "acknowledged", "sighted")
+_NEWS = ("reminded", "acknowledged", "sighted", "explained")
 """Events that the incident's own title does not name."""
 
 

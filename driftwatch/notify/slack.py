@@ -145,7 +145,7 @@ class Slack(Notifier):
 
     def _head(self, notice: Notice) -> dict[str, Any]:
         shown = message(notice, with_queries=self.show_queries)
-        sentence = shown.parts[0].sentence if shown.parts else ""
+        sentence = shown.why.cause if shown.why else shown.parts[0].sentence if shown.parts else ""
         return {
             "text": fallback(shown.title, sentence),
             "blocks": incident_blocks(shown, self.mention if calls(notice.incident) else ()),

@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 import time
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Literal
 
@@ -180,6 +181,7 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
             "sentence": told.sentence,
             "examples": list(shown.examples),
             "command": shown.command,
+            "diagnosis": asdict(shown.why) if shown.why else None,
         },
     }
 
