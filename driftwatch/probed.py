@@ -146,7 +146,12 @@ class Contrast:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """The canaries through {stored vectors, fresh re-embedding} x {approximate, exact}, and through the service."""
+    """The canaries through {stored vectors, fresh re-embedding} x {approximate, exact}, and through the service.
+
+    Contrasts, old to new: `baseline` -> `service`; `stored x approximate` -> `service`; `stored x exact` -> `stored x
+    approximate`; `fresh x exact` -> `stored x exact` (among the documents that were embedded anew); `fresh x exact` ->
+    `fresh x approximate`. Where the new one of two is worse, that step loses.
+    """
 
     at: datetime
     measure: str
@@ -155,8 +160,9 @@ class Experiment:
     notes: tuple[str, ...] = ()
     """What could not be looked at, and what was looked at only in part."""
     signs: Mapping[str, Look] = field(default_factory=dict)
-    """What else the answers show, by name: `service scores` (its scores are not the similarities of the vectors that
-    it stores), `filtered` (what it leaves out of a ranking that it otherwise agrees with), `displaced` ..."""
+    """What else the answers and vectors show, by name: `outage`, `service ranking`, `service scores`, `scores over
+    time`, `left out`, `query side`, `gone`, `displaced`, `stored vectors`. What each Look holds is said by the function
+    of ``probes.answers`` or ``probes.scores`` that makes it."""
     verdict: str = ""
     """One sentence."""
 

@@ -21,8 +21,11 @@ AGREES = 0.9
 """Two answers are the same from this overlap on: a tie at the end is no disagreement."""
 MARGIN = 0.02
 """A document is passed over when it is better than the last hit by this share of the spread of scores."""
-EXPLAINS = 0.02
-"""Overlap by which another query vector must explain the answers better."""
+IN_ORDER = 0.9
+"""Mean Kendall's tau from which the service ranks what it returns as we do."""
+EXPLAINS = 0.5
+"""Share of what the vector as configured leaves unexplained that another must explain; and overlap below which none
+does."""
 
 
 def outage(canaries: Sequence[Query], replies: Mapping[str, Reply], ours: Rankings) -> Look:
@@ -83,6 +86,8 @@ def left_out(
 ) -> Look:
     """Documents that our search ranks well above the service's last hit and that the service never returns.
 
+    None is blamed when the service ranks what it does return otherwise than we do: then it is no filter.
+
     ``ours``: the ranking that the service should give; ``scores``: a deeper one, to say where its hits stand.
     ``langs``: doc_id -> language. n: documents that our search returns; bad, ids: those left out; by: language of the
     document -> (returned by us, left out); values: `order` (how far what the service does return is in our order, mean
@@ -103,6 +108,8 @@ def left_out(
         "canaries": float(sum(bool(each) for each in passed.values())),
         "share": len(times) / len(seen),
     }
+    if values["order"] < IN_ORDER:
+        return Look(len(seen), values=values)
     shared = _shared_language(times.keys(), by, langs)
     words = {"language": shared} if shared else {}
     named = f", all of them {shared}" if shared else ""
@@ -114,9 +121,11 @@ def left_out(
 def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[str, Rankings]) -> Look:
     """Which way of making the query vector explains the service's answers best.
 
-    ``guesses``: name -> what our search finds with that vector; the first is the vector as configured. values: name ->
-    mean overlap of the first ten with the service's; words: `best` -> the best of them, where it is certainly better
-    than as configured, else as configured. bad: canaries that the best one explains better.
+    ``guesses``: name -> what our search finds with that vector, deep; the first is the vector as configured. Only
+    documents that the service returns to anybody are compared, so that a filter explains nothing away. values: name ->
+    mean overlap of the first ten with the service's; words: `best` -> the one that explains them: as configured, unless
+    another explains at least half of what that leaves; `none` when none explains half of the answers. bad: canaries
+    that the best one explains better.
     """
     configured = next(iter(guesses), "")
     both = [
@@ -126,19 +135,22 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
     ]
     if len(guesses) < 2 or not both:
         return Look(unable="there is no other way of making the query vector that could be tried")
+    returned = {hit.doc_id for ranking in service.values() for hit in ranking}
     theirs = [_names(service[query.query_id])[:TOP] for query in both]
     overlap = {
-        name: Overlaps.of([_names(rankings[query.query_id])[:TOP] for query in both], theirs).overlap(TOP)
+        name: Overlaps.of([_only(rankings[query.query_id], returned) for query in both], theirs).overlap(TOP)
         for name, rankings in guesses.items()
     }
-    best = max(overlap, key=lambda name: float(overlap[name].mean()))
+    means = {name: float(each.mean()) for name, each in overlap.items()}
+    best = max(means, key=lambda name: means[name])
     gained = overlap[best] - overlap[configured]
-    if best != configured and not (gained.mean() > EXPLAINS and paired_bootstrap(gained)[0] > 0):
+    enough = means[best] - means[configured] > EXPLAINS * (1 - means[configured])
+    if best != configured and not (enough and paired_bootstrap(gained)[0] > 0):
         best, gained = configured, gained * 0
     bad = {query.query_id for query, more in zip(both, gained.tolist(), strict=True) if more > 0}
-    values = {name: float(each.mean()) for name, each in overlap.items()}
     why = f"Query vectors made {best} explain the service's answers best." if best != configured else ""
-    return Look(len(both), len(bad), _ids(sorted(bad)), _by_lang(both, bad), values, {"best": best}, why)
+    words = {"best": best if means[best] >= EXPLAINS else "none"}
+    return Look(len(both), len(bad), _ids(sorted(bad)), _by_lang(both, bad), means, words, why)
 
 
 def gone(canaries: Sequence[Query], missing: Collection[str], in_source: Collection[str] | None) -> Look:
@@ -229,6 +241,10 @@ def _failed(reply: Reply) -> bool:
 
 def _names(ranking: Sequence[ScoredDoc]) -> list[str]:
     return [hit.doc_id for hit in ranking]
+
+
+def _only(ranking: Ranking, returned: Collection[str]) -> list[str]:
+    return [hit.doc_id for hit in ranking if hit.doc_id in returned][:TOP]
 
 
 def _expected(query: Query) -> list[str]:

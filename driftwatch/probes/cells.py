@@ -128,16 +128,20 @@ def verdict_of(measure: Measure, cells: Sequence[Cell], contrasts: Sequence[Cont
 
 def _alike(measure: Measure, cells: Sequence[Cell], known: Mapping[tuple[str, str], Contrast]) -> str:
     since = known.get((BASELINE, SERVICE))
-    ours = [each for each in cells if each.value is not None and each.name not in (BASELINE, OF_THE_POOL)]
-    if not ours:
+    ours = [each for each in cells if each.name not in (BASELINE, OF_THE_POOL)]
+    levels = [each.value for each in ours if each.value is not None]
+    unseen = ", ".join(each.name for each in ours if each.value is None)
+    if not levels:
         return "Nothing could be compared."
-    missing = [each.name for each in cells if each.value is None]
-    ways = "All ways of searching" if not missing else f"All ways that could be looked at ({len(ours)})"
-    low, high = min(each.value or 0.0 for each in ours), max(each.value or 0.0 for each in ours)
-    level = f"{measure} {low:.3f}" if f"{low:.3f}" == f"{high:.3f}" else f"{measure} {low:.3f} to {high:.3f}"
-    if since is not None and certainly_worse(since):
-        return f"{ways} are equally bad: {level}, and the service loses {_lost(since, measure)} against the baseline."
-    return f"{ways} are equally good: {level}."
+    low, high = f"{min(levels):.3f}", f"{max(levels):.3f}"
+    level = f"{measure} {low}" if low == high else f"{measure} {low} to {high}"
+    fell = since is not None and certainly_worse(since)
+    against = f", and the service loses {_lost(since, measure)} against the baseline" if since and fell else ""
+    if len(levels) == 1:
+        return f"Only one way of searching could be looked at: {level}{against}. Not looked at: {unseen}."
+    ways = "All ways of searching" + (" that could be looked at" if unseen else "")
+    left = f" Not looked at: {unseen}." if unseen else ""
+    return f"{ways} are equally {'bad' if fell else 'good'}: {level}{against}.{left}"
 
 
 def _mended(known: Mapping[tuple[str, str], Contrast]) -> str:

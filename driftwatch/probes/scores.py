@@ -90,13 +90,18 @@ def compare_scores(pairs: Scores, of: str) -> Look:
 
 
 def unchanged(before: Rankings, now: Rankings) -> dict[tuple[str, str], bool]:
-    """(query_id, doc_id) -> whether its score follows from what it was as that of most pairs does."""
+    """(query_id, doc_id) -> whether its score follows from what it was as that of most pairs does.
+
+    Empty when the scores are not comparable: few pairs, or most of them off every line.
+    """
     pairs = Scores.of(before, now)
     if len(pairs) < FEWEST:
         return {}
     slope, intercept = _line(pairs.old, pairs.new)
     spread = max(float(np.ptp(np.quantile(pairs.new, [0.02, 0.98]))), 1e-9)
     same = np.abs(pairs.new - slope * pairs.old - intercept) <= 2 * SAME_SCORE * spread
+    if same.mean() <= 0.5:
+        return {}
     names = sorted(before.keys() & now.keys())
     keys = ((names[number], doc_id) for number, doc_id in zip(pairs.query.tolist(), pairs.doc_ids, strict=True))
     return dict(zip(keys, same.tolist(), strict=True))

@@ -9,8 +9,8 @@ import numpy as np
 
 from driftwatch.errors import DriftwatchError
 from driftwatch.probes import answers, scores
-from driftwatch.probes.bench import NO_INDEX, Bench
-from driftwatch.probes.cells import STORED_EXACT, Way, flips_of
+from driftwatch.probes.bench import DEEP, NO_INDEX, Bench
+from driftwatch.probes.cells import Way, flips_of
 from driftwatch.probes.pool import Pool, Vectors
 from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, judge_vectors, matching
 from driftwatch.retrievers import Retriever
@@ -18,6 +18,8 @@ from driftwatch.types import Embedder, Flip, IndexFacts, Look
 
 REFERENCE = 512
 """Other texts that a stored vector is compared with."""
+RECALL = 0.9
+"""Overlap of approximate with exact search from which on the deeper exact one stands for what the service searches."""
 TRIED = 64
 """Documents that are embedded with other prompts."""
 
@@ -81,13 +83,23 @@ def _left_out(bench: Bench) -> Look:
 def _query_side(bench: Bench) -> Look:
     if unable := _unable(bench):
         return Look(unable=unable)
-    ours = _ours(bench)
-    guesses = {"as configured": ours.rankings}
+    exact = _index_finds(bench) >= RECALL
+    configured = bench.deep if exact else bench.approximate
+    guesses = {"as configured": configured.rankings}
     for name, encode in _other_ways(bench.target.embedder).items():
-        found = bench.searched(name, bench.encoded(encode), bench.depth, exact=ours.name == STORED_EXACT)
+        depth = max(bench.depth, DEEP) if exact else bench.depth
+        found = bench.searched(name, bench.encoded(encode), depth, exact=exact)
         if found.rankings:
             guesses[name] = found.rankings
     return answers.query_side(bench.canaries, bench.service.rankings, guesses)
+
+
+def _index_finds(bench: Bench) -> float:
+    """How much of our exact search our approximate search finds; 1 where only the former is there, else 0."""
+    if not bench.approximate.rankings or not bench.exact.rankings:
+        return float(bool(bench.exact.rankings))
+    found = answers.service_ranking(bench.canaries, bench.approximate.rankings, bench.exact.rankings, "")
+    return found.values.get("overlap", 0.0)
 
 
 def _other_ways(embedder: Embedder | None) -> dict[str, Encode]:
@@ -188,8 +200,9 @@ def _sound(bench: Bench) -> dict[str, bool]:
     pool = bench.pool
     if isinstance(pool, str) or pool.stored is None:
         return {}
-    bad = judged(pool, bench.facts).bad
-    return {doc_id: not bad[row] for doc_id, row in pool.rows.items()}
+    seen = judged(pool, bench.facts)
+    wrong = seen.bad if seen.compressed else seen.off
+    return {doc_id: not wrong[row] for doc_id, row in pool.rows.items()}
 
 
 def _similarity(pool: Pool | str, flips: tuple[Flip, ...]) -> dict[tuple[str, str], float]:
