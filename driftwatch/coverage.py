@@ -302,8 +302,8 @@ def _to_nearest(vectors: Vectors, canaries: Vectors) -> NDArray[np.float32]:
 
 
 def _pairs(vectors: Vectors) -> NDArray[np.float32]:
-    """The similarities of all pairs of different rows."""
-    rows = np.asarray(vectors, np.float32)
+    """The similarities of all pairs of different queries: what is asked again and again says nothing of distance."""
+    rows = np.unique(np.asarray(vectors, np.float32), axis=0)
     return np.asarray((rows @ rows.T)[np.triu_indices(len(rows), 1)])
 
 

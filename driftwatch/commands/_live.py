@@ -68,7 +68,15 @@ class _Part:
 
 
 def live_queries(
-    watch: Watch, store: Store, source: str, days: int, most: int, now: datetime, *, troubled: bool = False
+    watch: Watch,
+    store: Store,
+    embedder: Embedder | None,
+    source: str,
+    days: int,
+    most: int,
+    now: datetime,
+    *,
+    troubled: bool = False,
 ) -> Live:
     """At most about ``most`` sampled sessions of the last ``days`` days before the newest record, embedded.
 
@@ -77,9 +85,6 @@ def live_queries(
     Raises:
         DriftwatchError: there is no embedder, no traffic, or no sampled query.
     """
-    from driftwatch.daemon import open_embedder
-
-    embedder = open_embedder(watch)
     if embedder is None:
         raise DriftwatchError("nothing is embedded.", remedy="Add an 'embedder:' section to the configuration.")
     names = _of_traffic(watch, source)
@@ -164,7 +169,9 @@ def _part(
     end = min(now, last + timedelta(hours=1)) if last else now
     start = end - timedelta(days=days)
     asked = Asked(store, embedder, watch.privacy, at_once=most)
-    sample = asked.fill(store.traffic.sample(name, start, end), name, max(1, most // days))
+    found = store.traffic.sample(name, start, end)
+    asked_days = max(1, len(np.unique(found.at.astype("datetime64[D]"))))
+    sample = asked.fill(found, name, max(1, most // asked_days))
     seen = _observed(store, name, start, end, sample) if troubled else {}
     wrong = np.zeros(len(sample), bool)
     wrong[[row for row, each in seen.items() if went_wrong(each)]] = True

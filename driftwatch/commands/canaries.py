@@ -80,9 +80,10 @@ def coverage(config: Path, source: str, days: int, most: int, *, json: bool) -> 
     """Print which share of the live queries has a canary nearby."""
     from driftwatch.commands._live import live_queries
     from driftwatch.coverage import coverage as covered
+    from driftwatch.daemon import open_embedder
 
     with opened(config) as (watch, store):
-        live = live_queries(watch, store, source, days, most, now_utc())
+        live = live_queries(watch, store, open_embedder(watch), source, days, most, now_utc())
         found = covered(live.points, live.canaries, live.texts)
         content = _coverage_json(found, live)
     say(json, content, _headline(content, live), *_coverage_tables(content), *live.notes)
@@ -170,11 +171,12 @@ def propose(
     from driftwatch.commands._files import refuse_existing, write_lines
     from driftwatch.commands._live import live_queries
     from driftwatch.commands._proposals import proposals
+    from driftwatch.daemon import open_embedder
 
     refuse_existing(out)
     with opened(config) as (watch, store):
         _refuse_without_texts(watch)
-        live = live_queries(watch, store, source, days, most, now_utc(), troubled=True)
+        live = live_queries(watch, store, open_embedder(watch), source, days, most, now_utc(), troubled=True)
         made = proposals(live, watch, count, seed, unredacted=unredacted)
     if made:
         write_lines(out, made)
