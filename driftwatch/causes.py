@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from driftwatch.case import RETRIEVAL, Case, one_language
-from driftwatch.types import POOLED, Diagnosis, Look
+from driftwatch.case import RETRIEVAL, Case
+from driftwatch.types import POOLED, Diagnosis
 
 DOWNSTREAM = frozenset({"displaced", "generator", "score scale", "deployment", "bot", "season"})
 """What any broken retrieval looks like from further down."""
@@ -74,13 +73,3 @@ def diagnosis_of(causes: Sequence[Cause], case: Case, places: Collection[tuple[s
         unseen=case.unseen,
         at=case.now,
     )
-
-
-def of_vectors(name: str, look: Look, what: str, action: str, **more: Any) -> Cause | None:
-    """The cause ``name`` where ``look`` saw stored vectors that are off; ``what`` is wrong with them."""
-    if not look.bad:
-        return None
-    lang = one_language(look.by)
-    share = f"{look.bad} of {look.n} stored vectors that were looked at{f', nearly all in {lang},' if lang else ''}"
-    named = {"documents": look.ids, "segment": lang, "entails": VECTORS | {"query side", "filter"}} | more
-    return Cause(name, f"{share} {what}.", action, **named)

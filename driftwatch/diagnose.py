@@ -7,8 +7,9 @@ was found beside it. To add a cause, write its rule, put it into ``RULES`` where
 
 from __future__ import annotations
 
+from driftwatch import vector_causes
 from driftwatch.case import RETRIEVAL, Case, one_language
-from driftwatch.causes import DOWNSTREAM, VECTORS, Cause, Rule, of_vectors
+from driftwatch.causes import DOWNSTREAM, VECTORS, Cause, Rule
 
 HALF = 0.5
 """Of the canaries unanswered: an outage."""
@@ -109,81 +110,6 @@ def leftovers(case: Case) -> Cause | None:
         documents=look.ids,
         families=frozenset({"integrity"}),
         entails=frozenset(),
-    )
-
-
-# --- stored vectors ------------------------------------------------------------------------------------------------
-
-
-def truncated_vectors(case: Case) -> Cause | None:
-    """Only the first numbers of a vector are stored."""
-    action = "Set the same dimension where documents and queries are embedded, and build the index again."
-    return of_vectors("truncated vectors", case.vectors("truncated"), "hold only the first numbers of a vector", action)
-
-
-def normalisation(case: Case) -> Cause | None:
-    """Vectors are stored as long as they came."""
-    action = "Normalise vectors before they are stored, as before, and build the index again."
-    what = "point as they should and are not of length 1"
-    return of_vectors("normalisation", case.vectors("not normalised"), what, action)
-
-
-def document_prompt(case: Case) -> Cause | None:
-    """Documents were embedded without their prompt, or with that of queries."""
-    look = case.vectors("no document prompt", "query prompt")
-    how = "without the document prompt" if look.words.get("kind") == "no document prompt" else "as queries"
-    action = "Embed documents with the prompt that the model wants, and build the index again."
-    return of_vectors("document prompt", look, f"are those of the text embedded {how}", action)
-
-
-def mixed_vectors(case: Case) -> Cause | None:
-    """Vectors of another model."""
-    action = "Embed these documents again with the model that serves queries; let no two models fill one index."
-    what = "were not made by the model that serves queries"
-    return of_vectors("mixed vectors", case.vectors("other model"), what, action)
-
-
-def stale_vectors(case: Case) -> Cause | None:
-    """Vectors, or whole entries, of what a document said before."""
-    action = "Embed these documents again, and look at why a changed text did not reach the index."
-    look = case.vectors("other text")
-    if look.bad:
-        return of_vectors("stale vectors", look, "are those of another text than the document's", action)
-    texts = case.defect("texts")
-    if not texts.bad:
-        return None
-    sentence = f"{texts.bad} of {texts.n} entries hold another text than their document."
-    return Cause("stale vectors", sentence, action, one_language(texts.by), texts.ids, entails=VECTORS)
-
-
-def quantisation(case: Case) -> Cause | None:
-    """Vectors are stored, or compared, too coarsely."""
-    settings = {name.lower(): value for name, value in case.settings().items()}
-    coarse = case.vectors("compressed")
-    compressed = "yes" in settings.get("compressed", "") or any("quant" in name for name in settings)
-    loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate")
-    if not coarse.bad and not (compressed and (loses or case.defect("recall of the index").bad)):
-        return None
-    fresh, stored = case.measured("fresh x exact"), case.measured("stored x approximate")
-    return Cause(
-        "quantisation",
-        f"The index keeps its vectors too coarsely: with fresh ones the canaries reach {fresh}, with its own {stored}.",
-        "Use more bytes a vector, or compare the best candidates again with whole vectors (rescoring).",
-        entails=VECTORS | {"query side", "filter"},
-    )
-
-
-def embedder_moved(case: Case) -> Cause | None:
-    """The same text no longer gives the same vector."""
-    strings, stored = case.defect("probe strings"), case.vectors("moved")
-    if not strings.bad and not stored.bad:
-        return None
-    said = strings.why if strings.bad else f"{stored.bad} of {stored.n} stored vectors are a little off fresh ones."
-    return Cause(
-        "embedder moved",
-        said or "The embedder gives other vectors than it did for the same texts.",
-        "Compare the versions of model and library with those that the index was built with; pin them, or re-embed.",
-        entails=VECTORS | {"query side", "filter", "mixed vectors"},
     )
 
 
@@ -407,13 +333,7 @@ def season(case: Case) -> Cause | None:
 
 RULES: tuple[Rule, ...] = (
     outage,
-    truncated_vectors,
-    normalisation,
-    document_prompt,
-    mixed_vectors,
-    stale_vectors,
-    quantisation,
-    embedder_moved,
+    *vector_causes.RULES,
     lost_documents,
     query_prompt,
     filtered,
