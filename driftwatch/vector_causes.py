@@ -1,4 +1,4 @@
-"""What most likely broke where stored vectors are not what they should be: the rules that ``diagnose`` puts in order."""
+"""What most likely broke where stored vectors are not what they should be: rules that ``diagnose`` puts in order."""
 
 from __future__ import annotations
 
