@@ -1,7 +1,8 @@
 """A watched search service, everybody who uses it, and the driftwatch that watches it: quiet days, then a fault.
 
-The quiet days of a seed are played once; each fault begins from a copy of them. Only the clock is made up: the store,
-the service, the vectors, the files and driftwatch's own agenda are real.
+The quiet days of a seed are played once; each fault goes on from them in a process that is forked, so that driftwatch
+need not learn its baseline again. Only the clock is made up: the store, the service, the vectors, the files and
+driftwatch's own agenda are real.
 """
 
 from __future__ import annotations
@@ -9,9 +10,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from driftwatch.store import Store
 from driftwatch.types import Document, Incident
 from tests.faults.material import DOCUMENT_PROMPT, MODEL, QUERY_PROMPT, ROOT, Material
 from tests.faults.people import HOUR, START, People
+from tests.faults.qdrant_store import QdrantStore
 from tests.faults.service import Behaviour, Encoder, SearchedService, WatchingEmbedder
 from tests.faults.stores import Build, Entries, FaissStore, VectorStore
 
@@ -36,6 +37,8 @@ CANARIES_EVERY = 4
 """Hours."""
 BACKENDS = ("faiss", "qdrant")
 TIMEOUT = "300ms"
+KEPT = ("driftwatch.db", "corpus.jsonl")
+"""Files that a fault changes, beside the store's."""
 
 
 @dataclass
@@ -122,17 +125,41 @@ class Laboratory:
         diagnoses = getattr(self._opened.store, "diagnoses", None)
         return diagnoses.of(incident_id) if diagnoses is not None else None
 
-    @contextmanager
-    def open(self) -> Iterator[Laboratory]:
-        """The service answers and driftwatch runs, until this is left."""
-        with self.service:
+    # --- beginning, and resting between two processes ----------------------------------------------------------------
+
+    def wake(self) -> None:
+        """The service answers; driftwatch runs."""
+        self.service.start()
+        if self._opened is None:
             (self.folder / "driftwatch.yaml").write_text(yaml.safe_dump(self._configuration(), allow_unicode=True))
             self._opened = Opened(self.folder, self.watching)
-            try:
-                yield self
-            finally:
-                self._opened.close()
-                self._opened = None
+
+    def rest(self) -> None:
+        """Nobody listens and no connection is open, and what driftwatch worked out stays in its memory."""
+        self.service.stop()
+        self.store.rest()
+        if self._opened is not None:
+            self._opened.rest()
+
+    def keep(self) -> None:
+        """Remember how everything is now; resting."""
+        self.store.keep()
+        for name in KEPT:
+            shutil.copy2(self.folder / name, self.folder / f"{name}.kept")
+
+    def restore(self) -> None:
+        """As it was kept, whatever a process that was forked has done since; resting."""
+        self.store.restore()
+        self.store.rest()
+        for name in KEPT:
+            shutil.copy2(self.folder / f"{name}.kept", self.folder / name)
+        for name in ("driftwatch.db-wal", "driftwatch.db-shm"):
+            (self.folder / name).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """The end."""
+        self.rest()
+        self.store.close()
 
     def _configuration(self) -> dict[str, Any]:
         return {
@@ -146,7 +173,7 @@ class Laboratory:
                 "top_k": 10,
                 "timeout": TIMEOUT,
                 "retries": 0,
-                "concurrency": 8,
+                "concurrency": 16,
                 "versions": {"index": "versions.index", "embedder": "versions.embedder"},
             },
             "index": self.store.setting(),
@@ -186,10 +213,11 @@ class Opened:
         self.engine.observer.push("live", records, now)
         self.engine.observe("canaries", now)
 
-    def close(self) -> None:
-        """Stop."""
-        if self.watch.retriever is not None:
-            self.watch.retriever.close()
+    def rest(self) -> None:
+        """Close every connection; they open again when they are needed."""
+        for each in (self.watch.retriever, self.watch.index):
+            if each is not None:
+                each.close()
         self.store.close()
 
 
@@ -218,44 +246,18 @@ def furnished(folder: Path, backend: str, seed: int, material: Material) -> Labo
 
 def new_store(backend: str, folder: Path) -> VectorStore:
     """An empty store of this kind."""
-    if backend == "faiss":
-        return FaissStore(folder)
-    raise ValueError(f"there is no store of the kind {backend!r}")
+    return FaissStore(folder) if backend == "faiss" else QdrantStore(folder)
 
 
 def quiet(folder: Path, backend: str, seed: int, material: Material) -> Laboratory:
     """The quiet days of a seed, played in an empty folder; nothing may fire in them."""
     own = furnished(folder, backend, seed, material)
-    with own.open():
-        own.record(24 * LEARNT_DAYS)
-        for _ in own.pass_time(24 * (QUIET_DAYS - LEARNT_DAYS)):
-            pass
-        fired = own.incidents(START)
-    own.store.close()
+    own.wake()
+    own.record(24 * LEARNT_DAYS)
+    for _ in own.pass_time(24 * (QUIET_DAYS - LEARNT_DAYS)):
+        pass
+    fired = own.incidents(START)
+    own.rest()
+    own.keep()
     assert not fired, f"an alert on a quiet day: {[(each.family, each.segment) for each in fired]}"
     return own
-
-
-def copied(beginning: Laboratory, folder: Path) -> Laboratory:
-    """The same place at the same time, in a folder of its own."""
-    folder.mkdir(parents=True)
-    for name in ("driftwatch.db", "corpus.jsonl", "canaries.jsonl"):
-        shutil.copy(beginning.folder / name, folder / name)
-    store = beginning.store.copy(folder / "store")
-    service = SearchedService(store, beginning.service.behaviour)
-    people = People(beginning.material, beginning.seed, beginning.people.habits)
-    return Laboratory(
-        folder,
-        beginning.backend,
-        beginning.seed,
-        beginning.material,
-        store,
-        service,
-        people,
-        beginning.entries,
-        beginning.build,
-        list(beginning.documents),
-        beginning.now,
-    )
-
-

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import time
+import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+import orjson
 
 from driftwatch.types import Incident
 from tests.faults.faults import Fault, Truth
-from tests.faults.laboratory import STEP, Laboratory, copied
+from tests.faults.laboratory import STEP, Laboratory
 from tests.faults.people import HOUR
 
 AFTERWARDS = 12
@@ -49,19 +51,43 @@ class Played:
         return asdict(self)
 
 
-def play(beginning: Laboratory, fault: Fault, folder: Path) -> Played:
-    """From a copy of the quiet days, in a new folder that is gone afterwards."""
-    started = time.perf_counter()
-    lab = copied(beginning, folder)
+def play(lab: Laboratory, fault: Fault) -> Played:
+    """From the quiet days on, in a process of its own; the laboratory is as it was afterwards.
+
+    Raises:
+        RuntimeError: the play broke off, with the traceback.
+    """
+    lab.restore()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _tell(lab, fault, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as stream:
+        told = stream.read()
+    os.waitpid(child, 0)
+    row = orjson.loads(told) if told else {"broke": "the process died"}
+    if "broke" in row:
+        raise RuntimeError(f"{fault.name} ({lab.backend}, seed {lab.seed}): {row['broke']}")
+    return Played(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+
+
+def _tell(lab: Laboratory, fault: Fault, writing: int) -> NoReturn:
+    """Play in this process, say what came of it, and be gone without any of the parent's last words."""
     try:
-        with lab.open():
-            return _played(lab, fault, started)
-    finally:
-        lab.store.close()
-        shutil.rmtree(folder)
+        lab.wake()
+        told = orjson.dumps(_played(lab, fault).row())
+        lab.rest()
+    except BaseException:
+        told = orjson.dumps({"broke": traceback.format_exc()})
+    with os.fdopen(writing, "wb") as stream:
+        stream.write(told)
+    os._exit(0)
 
 
-def _played(lab: Laboratory, fault: Fault, started: float) -> Played:
+def _played(lab: Laboratory, fault: Fault) -> Played:
+    started = time.perf_counter()
     for _ in lab.pass_time(STEP * int(lab.chance(9).integers(0, BEFORE + 1))):
         pass
     since = lab.now

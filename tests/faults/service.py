@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,9 +102,10 @@ class SearchedService:
 
     def __init__(self, store: VectorStore, behaviour: Behaviour) -> None:
         self.store = store
+        self.port = free_port()
         self._behaviour = behaviour
         self._known: dict[str, Answer] = {}
-        self._http = SearchService()
+        self._http: SearchService | None = None
 
     @property
     def behaviour(self) -> Behaviour:
@@ -115,7 +115,7 @@ class SearchedService:
     @property
     def url(self) -> str:
         """Where it is asked."""
-        return self._http.url
+        return f"http://127.0.0.1:{self.port}/retrieve"
 
     def behave(self, **changes: object) -> None:
         """Set it up otherwise."""
@@ -125,8 +125,8 @@ class SearchedService:
     def forget(self) -> None:
         """The store holds something else now."""
         self._known.clear()
-        self._http.asked.clear()
-        self._http.does(_acts(self))
+        if self._http is not None:
+            self._http.does(_acts(self))
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         """What these queries get, however they are asked: what people get, and what a canary gets."""
@@ -144,15 +144,23 @@ class SearchedService:
             found = [[hit for hit in hits if shows(hit[0])][:TOP_K] for hits in found]
         return [[(doc_id, behaviour.score(score)) for doc_id, score in hits] for hits in found]
 
-    def __enter__(self) -> Self:
-        self._http.__enter__()
+    def start(self) -> None:
+        """Listen, on the same port each time."""
+        self._http = SearchService(self.port).__enter__()
         self.forget()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._http.__exit__(kind, error, trace)
+    def stop(self) -> None:
+        """Listen no longer."""
+        if self._http is not None:
+            self._http.__exit__()
+        self._http = None
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def _acts(service: SearchedService) -> Act:

@@ -1,4 +1,4 @@
-"""The vector stores of the laboratory: a FAISS index file, and Qdrant's own engine behind its REST interface."""
+"""What a vector store of the laboratory holds and how it is searched; one of them is a FAISS index file."""
 
 from __future__ import annotations
 
@@ -62,9 +62,11 @@ class Build:
     """How an index is built and searched."""
 
     kind: str = "hnsw"
-    """hnsw | ivf | pq."""
-    links: int = 16
+    """hnsw | ivf | pq | binary."""
+    links: int = 8
     ef: int = 64
+    thoroughness: int = 80
+    """`ef_construct`."""
     links_kept: float = 1.0
     """Share of the graph's links that is left."""
     lists: int = 32
@@ -77,8 +79,6 @@ class Build:
 class VectorStore(Protocol):
     """A vector store that the watched service asks and that driftwatch looks into."""
 
-    name: str
-
     def write(self, entries: Entries, build: Build) -> None:
         """Hold these and nothing else."""
 
@@ -88,17 +88,21 @@ class VectorStore(Protocol):
     def setting(self) -> dict[str, Any]:
         """The `index:` section of driftwatch's configuration."""
 
-    def copy(self, folder: Path) -> VectorStore:
-        """The same again, in another folder."""
+    def rest(self) -> None:
+        """Let go of connections, before the process forks."""
+
+    def keep(self) -> None:
+        """Remember what it holds now."""
+
+    def restore(self) -> None:
+        """Hold again what was kept, whatever another process made of it."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Stop."""
 
 
 class FaissStore:
     """An index file and its ids, as `faiss.write_index` leaves them."""
-
-    name = "faiss"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -111,15 +115,13 @@ class FaissStore:
         import faiss
 
         faiss.omp_set_num_threads(1)
-        index = _BUILDERS[build.kind](entries.vectors, build)
+        index = _BUILDERS[build.kind](np.ascontiguousarray(entries.vectors, np.float32), build)
         faiss.write_index(index, str(self.folder / "docs.faiss"))
         (self.folder / "ids.txt").write_text("".join(f"{doc_id}\n" for doc_id in entries.ids))
         self._index, self._ids = index, list(entries.ids)
 
     def search(self, vectors: Vectors, top_k: int) -> Hits:
         """The service's own search."""
-        if self._index is None:
-            self._open()
         scores, rows = self._index.search(np.ascontiguousarray(vectors, np.float32), min(top_k, len(self._ids)))
         return [
             [(self._ids[row], float(score)) for row, score in zip(*pair, strict=True) if row >= 0]
@@ -128,34 +130,33 @@ class FaissStore:
 
     def setting(self) -> dict[str, Any]:
         """The file."""
-        return {
-            "kind": "faiss",
-            "index": str(self.folder / "docs.faiss"),
-            "ids": str(self.folder / "ids.txt"),
-            "top_k": 10,
-        }
+        files = {name: str(self.folder / file) for name, file in (("index", "docs.faiss"), ("ids", "ids.txt"))}
+        return {"kind": "faiss", "top_k": 10} | files
 
-    def copy(self, folder: Path) -> FaissStore:
-        """The files."""
-        shutil.copytree(self.folder, folder)
-        return FaissStore(folder)
+    def rest(self) -> None:
+        """A file needs none."""
+
+    def keep(self) -> None:
+        """Beside it."""
+        shutil.copytree(self.folder, self._kept)
+
+    def restore(self) -> None:
+        """The files, with their times: nobody can tell that they were gone."""
+        shutil.copytree(self._kept, self.folder, dirs_exist_ok=True)
 
     def close(self) -> None:
-        """Forget what was read."""
-        self._index = None
+        """A file needs none."""
 
-    def _open(self) -> None:
-        import faiss
-
-        self._index = faiss.read_index(str(self.folder / "docs.faiss"))
-        self._ids = (self.folder / "ids.txt").read_text().splitlines()
+    @property
+    def _kept(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}-kept")
 
 
 def _graph(vectors: Vectors, build: Build) -> Any:
     import faiss
 
     index = faiss.IndexHNSWFlat(vectors.shape[1], build.links, faiss.METRIC_INNER_PRODUCT)
-    index.hnsw.efConstruction = 80
+    index.hnsw.efConstruction = build.thoroughness
     index.hnsw.efSearch = build.ef
     index.add(vectors)
     if build.links_kept < 1:
