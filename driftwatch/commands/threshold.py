@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,7 @@ from driftwatch.commands._labels import read_labels
 from driftwatch.commands._threshold_shown import content, shown
 from driftwatch.commands.judging import moment
 from driftwatch.errors import DriftwatchError
-from driftwatch.show import now_utc
-from driftwatch.types import Observation, Run
+from driftwatch.types import IndexFacts, Observation, Run
 
 if TYPE_CHECKING:
     from driftwatch.config import Watch
@@ -65,7 +65,7 @@ class Where:
     labels: Path | None = None
 
 
-def threshold(config: Path, wanted: Wanted, where: Where, *, json: bool) -> None:
+def threshold(config: Path, wanted: Wanted, where: Where, now: datetime, *, json: bool) -> None:
     """Print the cut-off."""
     from driftwatch.threshold import Material, recalibrate
 
@@ -74,7 +74,7 @@ def threshold(config: Path, wanted: Wanted, where: Where, *, json: bool) -> None
         material, timezone = Material(labels=labels), "UTC"
     else:
         with opened(config) as (watch, store):
-            material, timezone = _material(watch, store, where, labels, now_utc()), watch.timezone
+            material, timezone = _material(watch, store, where, labels, now), watch.timezone
     found = recalibrate(material, wanted)
     say(json, content(found), *shown(found, timezone))
 
@@ -83,20 +83,24 @@ def _material(watch: Watch, store: Store, where: Where, labels: Sequence[object]
     from driftwatch.threshold import Material, changes_of
 
     canaries, live = _sources(watch, where.sources)
-    since = min((found for name in live if (found := _baseline(watch, store, name, now)[0])), default=now - FARTHEST)
+    baselines = [_baseline(watch, store, name, now) for name in live]
+    starts = [start for start in (where.before.start, *(start for start, _ in baselines)) if start is not None]
+    since = min(starts, default=now - FARTHEST)
     runs = [run for name in canaries for run in store.canaries.one_a_day(name, since, now)]
     runs += [run for name in canaries if (run := store.canaries.latest(name)) is not None]
     seen = [seen for name in live for seen in store.traffic.recent_queries(name, since, now, MOST_QUERIES)]
     changes = changes_of([*(run.observations[0] for run in runs if run.observations), *seen])
-    after = _after(where.after, changes, now)
-    before = [_before(where.before, _baseline(watch, store, name, now), after[0]) for name in live]
+    facts = _facts(watch, store, since, now)
+    after = _after(where.after, changes, facts, now)
+    before = [_before(where.before, baseline, after[0]) for baseline in baselines]
     return Material(
         canaries=_newest(runs, canaries, *after),
         canaries_before=_newest(runs, canaries, where.before.start or since, where.before.end or after[0]),
         labels=labels,  # type: ignore[arg-type]
         before=_queries(store, live, before),
         after=_queries(store, live, [after] * len(live)),
-        changes=changes,
+        changes=tuple(change for change in changes if change.at < after[1]),
+        facts=_before_and_now(facts, *after),
         findings=tuple(store.decisions.last_findings().values()),
     )
 
@@ -119,11 +123,35 @@ def _baseline(watch: Watch, store: Store, source: str, now: datetime) -> tuple[d
     return (None, None) if isinstance(known, Learning) else (known.start, known.end)
 
 
-def _after(given: Stretch, changes: Sequence[Change], now: datetime) -> tuple[datetime, datetime]:
+def _facts(watch: Watch, store: Store, start: datetime, end: datetime) -> list[tuple[datetime, IndexFacts]]:
+    """What the index said of itself at each probe, oldest first."""
+    sources = [name for name, source in watch.sources.items() if source.gives == "probes"]
+    probes = [probe for name in sources for probe in store.experiments.probes(name, start, end)]
+    return sorted(((probe.at, probe.facts) for probe in probes if probe.facts), key=lambda pair: pair[0])
+
+
+def _before_and_now(
+    facts: Sequence[tuple[datetime, IndexFacts]], start: datetime, end: datetime
+) -> tuple[IndexFacts, IndexFacts] | None:
+    """The last facts before ``start``, and the last before ``end``."""
+    old = [each for at, each in facts if at < start]
+    new = [each for at, each in facts if start <= at < end]
+    return (old[-1], new[-1]) if old and new else None
+
+
+def _after(
+    given: Stretch, changes: Sequence[Change], facts: Sequence[tuple[datetime, IndexFacts]], now: datetime
+) -> tuple[datetime, datetime]:
     """What was asked for, else the time since the newest change of what moves scores, else the last days."""
     end = given.end or now
-    changed = next((change.at for change in changes if change.what not in ASIDE and change.at < end), None)
-    return given.start or changed or end - RECENT, end
+    changed = [change.at for change in changes if change.what not in ASIDE and change.at < end]
+    changed += [at for (_, old), (at, new) in pairwise(facts) if at < end and _built(old) != _built(new)]
+    return given.start or max(changed, default=end - RECENT), end
+
+
+def _built(facts: IndexFacts) -> tuple[object, ...]:
+    """What moves scores when it changes; that documents come and go does not count."""
+    return facts.model, facts.metric, facts.dimension, tuple(sorted(facts.settings.items()))
 
 
 def _before(

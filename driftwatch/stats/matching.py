@@ -80,13 +80,13 @@ def share_where(flag: NDArray[np.bool_] | Floats, unit: NDArray[np.int64], weigh
         raise ValueError("a share of no rows is not known.")
     value = float(np.average(flag, weights=weight))
     number = np.unique(unit, return_inverse=True)[1]
-    units = int(number.max()) + 1
     sums = np.bincount(number, weight)
-    kish = float(sums.sum() ** 2 / (sums**2).sum())
+    rows = float(weight.sum() ** 2 / (weight**2).sum())
+    sessions = float(sums.sum() ** 2 / (sums**2).sum())
     variance = float((np.bincount(number, weight * (flag - value)) ** 2).sum()) / float(sums.sum()) ** 2
-    effective = min(value * (1 - value) / variance, float(units)) if variance > 1e-15 else kish
+    effective = min(value * (1 - value) / variance, rows) if variance > 1e-15 else sessions
     low, high = share_interval(value * effective, effective)
-    return Share(value, max(0.0, low), min(1.0, high), units)
+    return Share(value, max(0.0, low), min(1.0, high), len(sums))
 
 
 def kept(scored: Scored, cutoff: float) -> Share:
