@@ -86,7 +86,8 @@ class Daemon:
     def use(self, watch: Watch) -> None:
         """Work by ``watch`` from now on; the retrievers of the one before let go of theirs."""
         before: Watch | None = getattr(self, "watch", None)
-        for retriever in (before.retriever, before.index) if before is not None else ():
+        shadows = [getattr(each, "retriever", None) for each in before.sources.values()] if before is not None else []
+        for retriever in (before.retriever, before.index, *shadows) if before is not None else ():
             if retriever is not None:
                 retriever.close()
         self.watch = watch

@@ -167,7 +167,8 @@ class Engine:
         """The alert policy of a check: the common one, with what the check itself says."""
         for check in self.watch.checks:
             if check.name == name:
-                return self.watch.alerts.override(after=check.after, until=check.until, blind_after=check.blind_after)
+                own = self.watch.alerts.override(after=check.after, until=check.until, blind_after=check.blind_after)
+                return own if check.reminds else own.model_copy(update={"remind": None})
         return self.watch.alerts
 
     def _record(

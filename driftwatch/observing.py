@@ -16,10 +16,12 @@ from driftwatch.config import Watch
 from driftwatch.contents import Asked
 from driftwatch.errors import DriftwatchError, RecordsRefused, RetrieverError
 from driftwatch.language import Detector
+from driftwatch.migration import keep_comparison, shadow_run
 from driftwatch.sampling import Batch, Sampler
 from driftwatch.sources import Source
 from driftwatch.sources._abstention import Abstention
 from driftwatch.sources._records import Reading
+from driftwatch.sources.dual_run import DualRun
 from driftwatch.sources.index import Index
 from driftwatch.store import Store
 from driftwatch.targets import target_of
@@ -114,7 +116,22 @@ class Observer:
 
     def _reading_of(self, gives: str) -> Callable[[Any, datetime], Observed]:
         """How a source that ``gives`` this is read."""
-        return {"runs": self._ask, "probes": self._probe}.get(gives, self._follow)
+        asking: dict[str, Callable[[Any, datetime], Observed]] = {
+            "runs": self._ask,
+            "probes": self._probe,
+            "comparisons": self._compare,
+        }
+        return asking.get(gives, self._follow)
+
+    def _compare(self, source: DualRun, now: datetime) -> Observed:
+        """Ask the retriever in use and the new one the same once."""
+        found = shadow_run(self.watch, self.store, source, self.embedder, now, self.stopping)
+        if found is None:
+            return Observed(source.name, trouble="stopped before both sides were asked")
+        keep_comparison(self.store, source.name, found)
+        silent = next((side for side in (found.new, found.old) if side.asked and side.failed == side.asked), None)
+        trouble = f"'{silent.name}' could not be asked: {next(iter(silent.unasked))}" if silent else ""
+        return Observed(source.name, found.new.asked, found.new.failed, trouble)
 
     def _probe(self, source: Index, now: datetime) -> Observed:
         """Look into the index once; what could not be looked at is said in the looks."""

@@ -12,8 +12,8 @@ import numpy as np
 from driftwatch.compare import Answers, compare
 from driftwatch.compared import Comparison
 from driftwatch.config import Watch
-from driftwatch.embed import EmbedderSettings
-from driftwatch.errors import RetrieverError
+from driftwatch.embed import EmbedderSettings, TextEmbedder
+from driftwatch.errors import DriftwatchError, RetrieverError
 from driftwatch.privacy import KeepText
 from driftwatch.retrievers import Retriever
 from driftwatch.stats.ir import Measure
@@ -39,10 +39,8 @@ class Party:
     embedder: Embedder | None = None
 
 
-def embedder_of(settings: EmbedderSettings | None, watch: Watch) -> Embedder | None:
+def embedder_of(settings: EmbedderSettings | None, watch: Watch) -> TextEmbedder | None:
     """The embedder of a side that has its own settings; without them, the configuration's, if there is one."""
-    from driftwatch.embed import TextEmbedder
-
     chosen = settings or watch.embedder
     return None if chosen is None else TextEmbedder(chosen, watch.state)
 
@@ -73,7 +71,7 @@ def ask_both(
     """Ask both sides everything, the old one first, and compare; None when told to stop on the way.
 
     Raises:
-        DriftwatchError: a side cannot be asked at all.
+        RetrieverError: a side embeds the queries itself, and has no embedder.
     """
     answers = []
     for party in (old, new):
@@ -97,10 +95,10 @@ def ask_both(
 
 
 def ask(party: Party, queries: Sequence[Query], stopping: Callable[[], bool] = lambda: False) -> list[Reply] | None:
-    """One reply a query; None when told to stop on the way.
+    """One reply a query, with the reason where it could not be asked; None when told to stop on the way.
 
     Raises:
-        DriftwatchError: it cannot be asked at all.
+        RetrieverError: it embeds the queries itself, and there is no embedder.
     """
     if party.retriever.needs_embedder and party.embedder is None:
         remedy = "Add an 'embedder:' section, or give the retriever's file one of its own."
@@ -109,7 +107,11 @@ def ask(party: Party, queries: Sequence[Query], stopping: Callable[[], bool] = l
     for start in range(0, len(queries), ASKED_AT_ONCE):
         if stopping():
             return None
-        replies += party.retriever.search(queries[start : start + ASKED_AT_ONCE], party.embedder)
+        asked = queries[start : start + ASKED_AT_ONCE]
+        try:
+            replies += party.retriever.search(asked, party.embedder)
+        except DriftwatchError as error:
+            replies += [Reply(None, error=str(error))] * len(asked)
     return replies
 
 

@@ -20,6 +20,7 @@ from driftwatch.columns import Contents as Contents
 from driftwatch.columns import Sample as Sample
 from driftwatch.columns import Tallies as Tallies
 from driftwatch.columns import once_each as once_each
+from driftwatch.compared import Comparison as Comparison
 from driftwatch.probed import Capability as Capability
 from driftwatch.probed import Cell as Cell
 from driftwatch.probed import Contrast as Contrast
@@ -151,6 +152,8 @@ class Window:
     """Only what came from this hour on is to be counted for the ledger: the rows before it were. None: everything."""
     probes: tuple[Probe, ...] = ()
     """Runs of the index probes, oldest first."""
+    comparisons: tuple[Comparison, ...] = ()
+    """Comparisons of two retrievers, oldest first."""
 
 
 # --- what it means -------------------------------------------------------------------------------------------------

@@ -65,7 +65,10 @@ def compare(
         return
     if not old or not new:
         raise typer.BadParameter("Name both: driftwatch compare OLD NEW.")
-    verb.compare(config, old, new, k=k, count=queries, source=source, canaries=canaries, section=section, json=json)
+    code = verb.compare(
+        config, old, new, k=k, count=queries, source=source, canaries=canaries, section=section, json=json
+    )
+    raise typer.Exit(code)
 
 
 # --- canaries ------------------------------------------------------------------------------------------------------
@@ -198,6 +201,7 @@ def threshold(
     """
     from driftwatch.commands import threshold as command
     from driftwatch.errors import ConfigError
+    from driftwatch.show import now_utc
     from driftwatch.stats.cutoff import Aim
     from driftwatch.threshold import Wanted
 
@@ -211,4 +215,4 @@ def threshold(
     kind = "distance" if distance else None
     wanted = Wanted(aim, decides, current, keep, kind, seed=seed)  # type: ignore[arg-type]
     stretches = command.Stretch.parse(before), command.Stretch.parse(after)
-    command.threshold(config, wanted, command.Where(*stretches, tuple(source or ()), labels), json=json)
+    command.threshold(config, wanted, command.Where(*stretches, tuple(source or ()), labels), now_utc(), json=json)

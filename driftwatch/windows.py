@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from driftwatch.checks import Check
 from driftwatch.config import Watch
 from driftwatch.contents import Asked
+from driftwatch.migration import kept_comparisons
 from driftwatch.store import Store
 from driftwatch.types import POOLED, Baseline, Run, Sample, Tallies, Window
 
@@ -121,6 +122,8 @@ class Windows:
     def _found_out(self, check: Check, now: datetime) -> Window:
         """What experiments found in the time of one window; it needs no baseline."""
         start = now - check.window
+        if check.needs == "comparisons":
+            return Window(start, now, comparisons=kept_comparisons(self.store, check.source, start, now + JUST_AFTER))
         return Window(start, now, probes=self.store.experiments.probes(check.source, start, now + JUST_AFTER))
 
     def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:

@@ -64,6 +64,11 @@ class Check(Kind):
         """The source of canaries whose runs its windows hold beside the sample; empty: none."""
         return ""
 
+    @property
+    def reminds(self) -> bool:
+        """Whether what is open is said again and again, as `alerts: remind` has it."""
+        return True
+
     def prepare(self, windows: Sequence[tuple[Window, Window | None]]) -> None:
         """What several segments need alike may be worked out at once, before each pair of ``windows`` is judged."""
         del windows

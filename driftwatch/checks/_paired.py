@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,17 @@ def measured(paired: Paired, lang: str = ALL, level: float = 0.95) -> tuple[Meas
         _measured(measure, np.array(paired.old[measure])[rows], np.array(paired.new[measure])[rows], level)
         for measure in paired.old
     )
+
+
+@lru_cache(maxsize=32)
+def needed(margin: float) -> int:
+    """The fewest canaries that can show a measure to be no more than ``margin`` lower: with none that differs.
+
+    >>> needed(0.01), needed(0.05)
+    (222, 44)
+    """
+    numbers = range(1, int(2.5 / margin) + 2)
+    return numbers[bisect_left(numbers, True, key=lambda n: paired_bootstrap(np.zeros(n))[0] > -margin)]
 
 
 def languages(paired: Paired) -> dict[str, int]:

@@ -23,7 +23,8 @@ def things(number: int, noun: str) -> str:
     """``1 canary``, ``27 canaries``."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun[:-1]}ies" if noun.endswith("y") else f"{number:,} {noun}s"
+    ends_in_ies = noun.endswith("y") and noun[-2] not in "aeou"
+    return f"{number:,} {noun[:-1]}ies" if ends_in_ies else f"{number:,} {noun}s"
 
 
 def of_evidence(days: float) -> str:

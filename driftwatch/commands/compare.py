@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -13,7 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from driftwatch.commands import opened, say
-from driftwatch.compared import ALL, Comparison, Disagreement, Measured, Share, unpacked
+from driftwatch.compared import ALL, Comparison, Disagreement, Measured, Share
 from driftwatch.errors import ConfigError, DriftwatchError
 from driftwatch.show import now_utc, table
 
@@ -41,8 +40,8 @@ def compare(
     canaries: str,
     section: Path | None,
     json: bool,
-) -> None:
-    """Ask both sides, and print what they have in common and which finds more."""
+) -> int:
+    """Ask both sides, and print what they have in common and which finds more; 3 when nothing could be compared."""
     from driftwatch.compare import verdict
     from driftwatch.sidebyside import ask_both
 
@@ -58,6 +57,7 @@ def compare(
     if section is not None:
         _write(section, found)
     say(json, {"comparison": as_content(found), "verdict": verdict(found)}, verdict(found), *tables(found))
+    return 0 if found.canaries or found.queries else 3
 
 
 def trend(config: Path, named: str, *, json: bool) -> None:
@@ -249,16 +249,10 @@ class Day:
 
 def trend_of(store: Store, source: str) -> list[Day]:
     """Every kept day of a dual run, oldest first, in UTC."""
-    return [_day(day, list(runs)) for day, runs in groupby(kept(store, source), lambda each: f"{each.at:%Y-%m-%d}")]
+    from driftwatch.migration import kept_comparisons
 
-
-def kept(store: Store, source: str) -> Iterator[Comparison]:
-    """Every comparison that is kept and can be read, oldest first."""
-    from driftwatch.store.experiments import COMPARISONS
-
-    for _, body in store.experiments.bodies(COMPARISONS, source, LONG_AGO, FAR_AHEAD):
-        with suppress(ValueError):
-            yield unpacked(body)
+    kept = kept_comparisons(store, source, LONG_AGO, FAR_AHEAD)
+    return [_day(day, list(runs)) for day, runs in groupby(kept, lambda each: f"{each.at:%Y-%m-%d}")]
 
 
 def _day(day: str, runs: list[Comparison]) -> Day:

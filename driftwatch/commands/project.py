@@ -108,6 +108,8 @@ def _source(watch: Watch, source: Any) -> str:
     if source.gives == "probes":
         able = sorted(watch.probed.capabilities) if watch.probed else []
         return f"the index can: {', '.join(able)}" if able else "nothing of this index can be looked into"
+    if source.gives == "comparisons":
+        return f"the new retriever: {source.retriever.reach()}"
     return str(source.reach(watch.base)) if hasattr(source, "reach") else "fed by clients"
 
 

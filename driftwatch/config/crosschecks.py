@@ -200,6 +200,35 @@ def _nobody_to_ask(watch: Watch) -> Iterator[Finding]:
         yield "error", message, "index", "kind"
 
 
+def _lonely_dual_runs(watch: Watch) -> Iterator[Finding]:
+    """What a dual run names must be there."""
+    for name, source in watch.sources.items():
+        if source.gives != "comparisons":
+            continue
+        origin, new = f"sources.{name}", getattr(source, "retriever", None)
+        if watch.retriever is None:
+            message = f"'{name}' compares with the 'retriever' in use, which there is not. Add one."
+            yield "error", message, origin, ""
+        for setting, gives in (("canaries", "runs"), ("live", "traffic")):
+            named = getattr(source, setting)
+            known = [each for each, other in watch.sources.items() if other.gives == gives]
+            if named and named not in known:
+                remedy = f"Name {' or '.join(known)}." if known else f"Add a source that gives {_GIVEN[gives]}."
+                yield "error", f"'{name}': '{named}' is no source that gives {_GIVEN[gives]}. {remedy}", origin, setting
+            elif setting == "live" and not named and len(known) > 1 and getattr(source, "queries", False):
+                message = (
+                    f"'{name}' cannot tell which queries to ask: there are {', '.join(known)}. Name one as 'live'."
+                )
+                yield "error", message, origin, setting
+        if (
+            getattr(new, "needs_embedder", False)
+            and watch.embedder is None
+            and getattr(source, "embedder", None) is None
+        ):
+            message = f"'{name}': the new retriever embeds the queries itself and needs an 'embedder'. Add one."
+            yield "error", message, origin, "retriever"
+
+
 def _nothing_to_embed_with(watch: Watch) -> Iterator[Finding]:
     for origin, check, _ in _checks(watch):
         if check.embeds and watch.embedder is None:
@@ -210,6 +239,7 @@ def _nothing_to_embed_with(watch: Watch) -> Iterator[Finding]:
 
 def _idle_parts(watch: Watch) -> Iterator[Finding]:
     judged = {name for check in watch.checks for name in (check.source, check.learns_from)}
+    judged |= {getattr(source, part, "") for source in watch.sources.values() for part in ("canaries", "live")}
     if not watch.checks:
         yield "warning", "there are no checks, so nothing is ever found. Write 'checks: checks/*.yaml'.", "", "checks"
     for name in watch.sources if watch.checks else ():
@@ -285,6 +315,7 @@ _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _thin_samples,
     _short_memory,
     _nobody_to_ask,
+    _lonely_dual_runs,
     _nothing_to_embed_with,
     _idle_parts,
     _twins,
