@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -172,20 +172,20 @@ def gone(canaries: Sequence[Query], missing: Collection[str], in_source: Collect
 
 
 def displaced(
+    canaries: Sequence[Query],
     flips: Iterable[Flip],
-    asked: int,
     same: Mapping[tuple[str, str], bool],
     sound: Mapping[str, bool],
     similarity: Mapping[tuple[str, str], float],
 ) -> Look:
     """Canaries whose expected document is as it was and lost its place to documents that were not there before.
 
-    ``flips``: from the baseline's answers to our own exact search. ``same``: (query_id, doc_id) -> whether its score is
-    what it was; ``sound``: doc_id -> whether its stored vector is that of its text. A pair or a document of which
-    nothing is known is given the benefit of the doubt only where the other fact is known. ``similarity``: (displacer,
-    expected) -> cosine of their stored vectors. bad: canaries; ids: displacers, most often first; values: `similarity`
-    (median), `near-duplicates` (share of the canaries with one of .95 or more), `lost` (canaries that no longer find
-    it), `unknown` (flips of which nothing is known).
+    ``canaries``: those that both answered; ``flips``: of them, from the baseline's answers to our own exact search.
+    ``same``: (query_id, doc_id) -> whether its score is what it was; ``sound``: doc_id -> whether its stored vector is
+    that of its text. A document of which neither is known is not counted. ``similarity``: (displacer, expected) ->
+    cosine of their stored vectors. bad: canaries; ids: displacers, most often first; values: `similarity` (median),
+    `near-duplicates` (share of the canaries with one of .95 or more), `lost` (canaries that no longer find it),
+    `unknown` (flips of which nothing is known).
     """
     fell = [flip for flip in flips if flip.old_rank and (flip.new_rank is None or flip.new_rank > flip.old_rank)]
     known = [flip for flip in fell if (flip.query_id, flip.expected) in same or flip.expected in sound]
@@ -202,14 +202,9 @@ def displaced(
     if nearest:
         values["similarity"] = float(np.median(nearest))
         values["near-duplicates"] = float(np.mean(np.array(nearest) >= 0.95))
-    by: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for flip in fell:
-        by[flip.lang][0] += 1
-    for flip, _ in bad:
-        by[flip.lang][1] += 1
     why = f"{len(bad)} expected documents are as they were and lost their place to others." if bad else ""
-    counted = {lang: (n, wrong) for lang, (n, wrong) in sorted(by.items())}
-    return Look(asked, len(bad), _ids(doc_id for doc_id, _ in times.most_common()), counted, values, {}, why)
+    by = _by_lang(canaries, {flip.query_id for flip, _ in bad})
+    return Look(len(canaries), len(bad), _ids(doc_id for doc_id, _ in times.most_common()), by, values, {}, why)
 
 
 def stored_vectors(

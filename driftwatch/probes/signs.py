@@ -136,7 +136,7 @@ def _displaced(bench: Bench) -> Look:
     ]
     flips = flips_of(bench.before, bench.exact, both)
     same = scores.unchanged(bench.before.rankings, bench.deep.rankings)
-    return answers.displaced(flips, len(both), same, _sound(bench), _similarity(bench.pool, flips))
+    return answers.displaced(both, flips, same, _sound(bench), _similarity(bench.pool, flips))
 
 
 def _stored_vectors(bench: Bench) -> Look:
@@ -163,7 +163,8 @@ def _stored_vectors(bench: Bench) -> Look:
 def _kinds(bench: Bench, pool: Pool, seen: VectorsSeen, rows: list[int]) -> list[str]:
     """What each row is instead of the vector of its text; empty where it is that."""
     off = [row for row in rows if seen.off[row]][:TRIED]
-    found = {row: seen.kinds[row] for row in rows}
+    of_all = seen.kind if seen.kind in ("moved", "other model") and not seen.bad.any() else ""
+    found = {row: seen.kinds[row] or (of_all if seen.off[row] else "") for row in rows}
     assert pool.stored is not None
     stored, fresh = aligned(pool.stored[off], pool.fresh[off])[:2] if off else (pool.stored[:0], pool.fresh[:0])
     variants = _variants(bench, [pool.texts[row] for row in off])
