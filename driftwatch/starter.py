@@ -9,8 +9,8 @@ from pathlib import Path
 from driftwatch.errors import ConfigError
 from driftwatch.resources import shipped
 
-NEED_A_MODEL, OFF = ("query-drift.yaml",), ".off"
-"""Checks that only work with an `embedder:`, which the starter has not; they wait under another name."""
+NEED_MORE, OFF = ("query-drift.yaml", "integrity.yaml"), ".off"
+"""Checks that only work with an `embedder:` or an `index:`, which the starter has not; they wait under another name."""
 
 _WATCH = """\
 service: my-assistant                 # how the service is called in everything that is told about it
@@ -31,6 +31,9 @@ baseline: 14 days                     # what normal is: learnt once, then moved 
 checks: checks/*.yaml                 # what is judged, how strictly, how often: read these files next
                                       # `driftwatch test` tries them on a simulated month (docs/scenarios.md)
 # embedder: {model: …}                # with a model, rename checks/query-drift.yaml.off: it finds new topics
+# index: {kind: qdrant, …}            # the vector store behind the search (or faiss, pgvector, chroma), and
+# documents: {path: corpus/*.jsonl}   # what it should hold: driftwatch then finds out what broke. Add to the sources
+                                      # `index: {kind: index}`, and rename checks/integrity.yaml.off
 
 notify:
   - kind: console
@@ -73,5 +76,5 @@ def write_starter(directory: Path, *, force: bool = False) -> list[Path]:
 def _files() -> Mapping[str, str]:
     canaries = "".join(json.dumps(canary, ensure_ascii=False) + "\n" for canary in _CANARIES)
     paths = sorted(shipped("checks").glob("*.yaml"))
-    checks = {f"checks/{path.name}{OFF * (path.name in NEED_A_MODEL)}": path.read_text("utf-8") for path in paths}
+    checks = {f"checks/{path.name}{OFF * (path.name in NEED_MORE)}": path.read_text("utf-8") for path in paths}
     return {"driftwatch.yaml": _WATCH, "canaries/examples.jsonl": canaries, **checks}
