@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from driftwatch.case import RETRIEVAL, Case
 from driftwatch.types import POOLED, Diagnosis
 
-DOWNSTREAM = frozenset({"displaced", "generator", "score scale", "deployment", "bot", "season"})
+DOWNSTREAM = frozenset({"displaced", "generator", "deployment", "bot", "season"})
 """What any broken retrieval looks like from further down."""
-VECTORS = DOWNSTREAM | {"index search", "model mismatch"}
+VECTORS = DOWNSTREAM | {"score scale", "model mismatch"}
 """What wrong vectors look like besides."""
 
 

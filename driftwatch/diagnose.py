@@ -206,7 +206,7 @@ def score_scale(case: Case) -> Cause | None:
     """Scores are on another scale; the order is what it was."""
     look = case.sign("scores over time")
     relation = look.words.get("relation", "")
-    if not case.bad("scores") or case.bad("canaries") or not relation.startswith("rescaled"):
+    if not case.bad("scores") or not relation.startswith("rescaled"):
         return None
     slope, shift = look.values.get("slope", 1.0), look.values.get("intercept", 0.0)
     return Cause(

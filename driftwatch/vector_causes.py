@@ -8,6 +8,9 @@ from driftwatch.case import Case, one_language
 from driftwatch.causes import VECTORS, Cause, Rule
 from driftwatch.types import Look
 
+MOST = 0.5
+"""From this share of the vectors on, the index as a whole is not what it was."""
+
 MADE_OTHERWISE = {
     "truncated": (
         "truncated vectors",
@@ -73,7 +76,7 @@ def quantisation(case: Case) -> Cause | None:
         "quantisation",
         f"The index keeps its vectors too coarsely: with fresh ones the canaries reach {fresh}, with its own {stored}.",
         "Use more bytes a vector, or compare the best candidates again with whole vectors (rescoring).",
-        entails=VECTORS | {"query side", "filter"},
+        entails=VECTORS | {"query side", "filter", "index search"},
     )
 
 
@@ -97,7 +100,8 @@ def of_vectors(name: str, look: Look, what: str, action: str, **more: Any) -> Ca
         return None
     lang = one_language(look.by)
     share = f"{look.bad} of {look.n} stored vectors that were looked at{f', nearly all in {lang},' if lang else ''}"
-    named = {"documents": look.ids, "segment": lang, "entails": VECTORS | {"query side", "filter"}} | more
+    most = {"index search"} if look.bad >= MOST * look.n else set()  # its graph is as good as its vectors
+    named = {"documents": look.ids, "segment": lang, "entails": VECTORS | {"query side", "filter"} | most} | more
     return Cause(name, f"{share} {what}.", action, **named)
 
 
