@@ -180,7 +180,8 @@ def displaced(
 ) -> Look:
     """Canaries whose expected document is as it was and lost its place to documents that were not there before.
 
-    ``canaries``: those that both answered; ``flips``: of them, from the baseline's answers to our own exact search.
+    ``canaries``: those that both answered; ``flips``: of those that measure less now, from the baseline's answers to
+    our own exact search.
     ``same``: (query_id, doc_id) -> whether its score is what it was; ``sound``: doc_id -> whether its stored vector is
     that of its text. A document of which neither is known is not counted. ``similarity``: (displacer, expected) ->
     cosine of their stored vectors. bad: canaries; ids: displacers, most often first; values: `similarity` (median),

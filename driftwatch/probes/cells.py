@@ -107,6 +107,11 @@ def flips_of(old: Way, new: Way, canaries: Iterable[Query]) -> tuple[Flip, ...]:
     return tuple(sorted(flips, key=_fall))
 
 
+def fell(old: Way, new: Way, query: Query, measure: Measure) -> bool:
+    """Whether ``new`` measures less than ``old`` for this canary."""
+    return _values(new, [query], measure)[query.query_id] < _values(old, [query], measure)[query.query_id]
+
+
 def certainly_worse(contrast: Contrast) -> bool:
     """Whether the new way finds less, and not by chance."""
     return contrast.interval[1] < 0

@@ -38,7 +38,7 @@ def run(
         measure=str(measure),
         cells=cells,
         contrasts=contrasts,
-        signs=signs_of(bench),
+        signs=signs_of(bench, measure),
         notes=tuple(dict.fromkeys(bench.notes)),
         verdict=verdict_of(measure, cells, contrasts),
     )

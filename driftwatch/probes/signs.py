@@ -10,10 +10,11 @@ import numpy as np
 from driftwatch.errors import DriftwatchError
 from driftwatch.probes import answers, scores
 from driftwatch.probes.bench import DEEP, NO_INDEX, Bench
-from driftwatch.probes.cells import Way, flips_of
+from driftwatch.probes.cells import Way, fell, flips_of
 from driftwatch.probes.pool import Pool, Vectors
 from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, judge_vectors, matching
 from driftwatch.retrievers import Retriever
+from driftwatch.stats.ir import Measure
 from driftwatch.types import Embedder, Flip, IndexFacts, Look
 
 REFERENCE = 512
@@ -26,7 +27,7 @@ TRIED = 64
 Encode = Callable[[Sequence[str]], Vectors]
 
 
-def signs_of(bench: Bench) -> dict[str, Look]:
+def signs_of(bench: Bench, measure: Measure) -> dict[str, Look]:
     """Every sign by its name; one that cannot be looked at says why."""
     return {
         "outage": answers.outage(bench.canaries, bench.replies, _ours(bench).rankings),
@@ -36,7 +37,7 @@ def signs_of(bench: Bench) -> dict[str, Look]:
         "left out": _left_out(bench),
         "query side": _query_side(bench),
         "gone": _gone(bench),
-        "displaced": _displaced(bench),
+        "displaced": _displaced(bench, measure),
         "stored vectors": _stored_vectors(bench),
     }
 
@@ -125,7 +126,7 @@ def _gone(bench: Bench) -> Look:
     return answers.gone(bench.canaries, missing, in_source)
 
 
-def _displaced(bench: Bench) -> Look:
+def _displaced(bench: Bench, measure: Measure) -> Look:
     """From the baseline's answers to our own exact search: what it shows is in the index, whatever the service does."""
     if not bench.before.rankings or not bench.deep.rankings:
         return Look(unable=bench.before.unable or bench.deep.unable)
@@ -134,7 +135,8 @@ def _displaced(bench: Bench) -> Look:
         for query in bench.canaries
         if query.query_id in bench.before.rankings and query.query_id in bench.deep.rankings
     ]
-    flips = flips_of(bench.before, bench.exact, both)
+    worse = [query for query in both if fell(bench.before, bench.exact, query, measure)]
+    flips = flips_of(bench.before, bench.exact, worse)
     same = scores.unchanged(bench.before.rankings, bench.deep.rankings)
     return answers.displaced(both, flips, same, _sound(bench), _similarity(bench.pool, flips))
 

@@ -121,7 +121,8 @@ class SmallIndex(Retriever):
         return can
 
     def search(self, queries: Sequence[Query], embedder: Embedder | None = None) -> list[Reply]:
-        assert embedder is not None
+        if embedder is None:
+            raise RetrieverError("this index needs an embedder.")
         vectors = embedder.encode_queries([query.text for query in queries])
         return [Reply(hits, latency_ms=1.0) for hits in self.search_vectors(vectors, self.top_k)]
 

@@ -140,9 +140,7 @@ def test_an_index_of_the_same_kind_is_built_anew(kind: str, index: SmallIndex, e
 
 def test_settings_that_are_too_small_lose_documents_in_the_new_index_too(index: SmallIndex, embedder: Topics) -> None:
     pool = embed_anew(index, embedder, None, choose(index, [], 300, 0, always), always)
-    queries = embedder.encode_queries(
-        [f"topic-{topic} {['de', 'en', 'fr'][topic % 3]} document 0" for topic in range(60)]
-    )
+    queries = embedder.encode_queries([query.text for query in small_canaries()])
     narrow = IndexFacts(metric="cosine", settings={"kind": "IVF", "nlist": "100", "nprobe": "1"})
     exact = ranked(queries, pool.doc_ids, pool.fresh, "cosine", 10)
     found = graph(queries, pool, narrow, 10)
