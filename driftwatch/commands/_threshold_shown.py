@@ -33,7 +33,7 @@ def content(found: Recalibrated) -> dict[str, Any]:
         },
         "aim": {"measure": found.wanted.aim.measure, "level": found.wanted.aim.level},
         "current": {"value": found.wanted.current, "still_good": found.still_good, "measured": found.old},
-        "labels": _cutoff(sign, found.labelled) and {**_cutoff(sign, found.labelled), "from": found.judged},
+        "labels": {**_cutoff(sign, found.labelled), "from": found.judged} if found.labelled else None,
         "same_documents": _matched(sign, found.mapped),
         "same_share": _matched(sign, found.matched),
         "scale": _scale(sign, found.scale),

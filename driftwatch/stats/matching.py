@@ -140,17 +140,18 @@ def match(
 def like(weight: Floats, cell: NDArray[np.int64], target: Floats, target_cell: NDArray[np.int64]) -> Floats:
     """Weights with which each cell counts as much as it does in the target (post-stratification: Holt and Smith 1979).
 
-    Cells are stretches of the week: a few days are compared with such days. What one of the two never saw stays as it
-    is.
+    Cells are stretches of the week: a few days are compared with such days. What the target never saw counts nothing.
+    Where the two have no cell in common, the weights are left as they are.
     """
     count = int(max(cell.max(initial=0), target_cell.max(initial=0))) + 1
     have, want = np.bincount(cell, weight, count), np.bincount(target_cell, target, count)
     both = (have > 0) & (want > 0)
     if not both.any():
         return weight
-    factor = np.ones(count)
+    factor = np.zeros(count)
     factor[both] = (want[both] / want[both].sum()) / (have[both] / have[both].sum())
-    return np.asarray(weight * np.clip(factor, 1 / MOST_EXTREME, MOST_EXTREME)[cell])
+    factor[both] = np.clip(factor[both], 1 / MOST_EXTREME, MOST_EXTREME)
+    return np.asarray(weight * factor[cell])
 
 
 def total_variation(one: NDArray[np.str_], weight: Floats, other: NDArray[np.str_], other_weight: Floats) -> float:

@@ -81,6 +81,7 @@ def same_share(
     weight = before.weight.copy()
     if was.any() and now.any():
         weight[was] = like(before.weight[was], before.cell[was], after.weight[now], after.cell[now])
+        was = was & (weight > 0)
     old, new = before.scored(wanted.decides, was, weight), after.scored(wanted.decides, now)
     needs_before = wanted.keep is None
     if new.units < FEWEST_SESSIONS or (needs_before and old.units < FEWEST_SESSIONS):

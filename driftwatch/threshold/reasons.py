@@ -148,6 +148,9 @@ def _kept(evidence: Evidence, current: float | None, shown: Shown) -> Iterator[R
     matched = evidence.matched
     if matched is None or matched.now is None or current is None or abs(matched.now - matched.share) < KEEPS_OTHERWISE:
         return
+    low, high = matched.interval
+    if low is not None and high is not None and low <= current <= high:
+        return
     yield Reason(
         "kept", f"{shown(current)} kept {matched.share:.1%} before and keeps {matched.now:.1%} now.", "measured"
     )
