@@ -8,7 +8,9 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -127,6 +129,34 @@ def pgvector_server(request: pytest.FixtureRequest) -> Iterator[str]:
 def pgvector_url(pgvector_server: str) -> Iterator[str]:
     """The address of an empty schema on a server with pgvector."""
     yield from _schema(pgvector_server, ",public")
+
+
+@pytest.fixture(scope="session")
+def chroma_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a Chroma server on 127.0.0.1, started for this session."""
+    program = Path(sys.executable).with_name("chroma")
+    if not program.exists():
+        pytest.skip("chromadb is not installed: there is no program 'chroma' beside this Python")
+    folder, port = tmp_path_factory.mktemp("chroma"), _free_port()
+    command = [program, "run", "--path", folder / "data", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env={"ANONYMIZED_TELEMETRY": "False"})
+    try:
+        _wait_for(port, server, folder / "log")
+        yield port
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until something listens."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and server.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.05)
+    pytest.skip(f"the Chroma server does not start: {log.read_text('utf-8', 'replace')[-500:]}")
 
 
 def _with_pgvector(server: str) -> str:
