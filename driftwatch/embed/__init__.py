@@ -5,6 +5,7 @@ Everything heavy waits: the fingerprint and cached vectors need no model, so a r
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Sequence
 from functools import cached_property
@@ -108,6 +109,23 @@ class TextEmbedder:
         """shape (n, dimension), float32, L2-normalised, in the order of ``texts``."""
         return self._encode("document", texts)
 
+    def encode_as(self, prompt: str, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As ``encode_documents``, with ``prompt`` before each text instead of the settings' own; empty: with none."""
+        return self._encode("document", texts, prompt=prompt)
+
+    def encode_anew(self, role: Role, texts: Sequence[str]) -> NDArray[np.float32]:
+        """As ``encode_queries`` or ``encode_documents``, by the model itself: no vector is read from the cache."""
+        return self._encode(role, texts, anew=True)
+
+    @cached_property
+    def normalises(self) -> bool:
+        """Whether the model's own last step makes its vectors of length 1; ``encode_documents`` always does."""
+        try:
+            modules = json.loads((self._weights / "modules.json").read_text("utf-8"))
+            return any(str(each["type"]).endswith(".Normalize") for each in modules)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
     def close(self) -> None:
         """Let go of the model and the cache; both come back when they are needed."""
         with self._model_lock:
@@ -129,47 +147,61 @@ class TextEmbedder:
             return None
         return VectorCache(self._directory, self.fingerprint, self._settings.cache_size)
 
-    def _encode(self, role: Role, texts: Sequence[str], names: Sequence[str] | None = None) -> NDArray[np.float32]:
+    def _encode(
+        self,
+        role: Role,
+        texts: Sequence[str],
+        names: Sequence[str] | None = None,
+        *,
+        prompt: str | None = None,
+        anew: bool = False,
+    ) -> NDArray[np.float32]:
         if isinstance(texts, str):
             raise TypeError("encode takes a list of texts, not one text")
         if not texts:
             return np.empty((0, 0), np.float32)
-        keys = [text_key(role, name) for name in names or texts]
-        known = self._cache.get(keys) if self._cache else {}
+        kept_as = role if prompt is None else f"{role} {prompt}"
+        keys = [text_key(kept_as, name) for name in names or texts]
+        known = self._cache.get(keys) if self._cache and not anew else {}
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
         if missing:
             with self._model_lock:
-                known |= self._encode_fresh(role, missing)
+                known |= self._encode_fresh(role, missing, prompt, keep=not anew)
         return normalised(np.stack([known[key] for key in keys]))
 
-    def _encode_fresh(self, role: Role, missing: dict[bytes, str]) -> dict[bytes, NDArray[np.float16]]:
-        """Ask the model, longest texts first, and write each finished batch to the cache."""
+    def _encode_fresh(
+        self, role: Role, missing: dict[bytes, str], prompt: str | None, *, keep: bool
+    ) -> dict[bytes, NDArray[np.float16]]:
+        """Ask the model, longest texts first, and write each finished batch to the cache where it is to be kept."""
         if self._loaded is None:
             self._loaded = load(self._settings, self._weights, *self._place)
         fresh: dict[bytes, NDArray[np.float16]] = {}
         keys = sorted(missing, key=lambda key: len(missing[key]), reverse=True)
         done = 0
         for vectors in encode_in_batches(
-            lambda batch, size: self._ask_model(role, batch, size),
+            lambda batch, size: self._ask_model(role, batch, size, prompt),
             [missing[key] for key in keys],
             self._loaded.batch_size,
         ):
             rows = keys[done : done + len(vectors)]
             half = normalised(vectors).astype(np.float16)
             fresh |= dict(zip(rows, half, strict=True))
-            if self._cache:
+            if self._cache and keep:
                 self._cache.add(rows, half)
             done += len(vectors)
         return fresh
 
-    def _ask_model(self, role: Role, texts: Sequence[str], batch_size: int) -> NDArray[np.float32]:
+    def _ask_model(
+        self, role: Role, texts: Sequence[str], batch_size: int, instead: str | None = None
+    ) -> NDArray[np.float32]:
+        """``instead``: put before each text in place of the settings' own prompt."""
         assert self._loaded is not None
         model: Any = self._loaded.model
         encode = model.encode_query if role == "query" else model.encode_document
-        prompt = self._settings.query_prompt if role == "query" else self._settings.document_prompt
+        own = self._settings.query_prompt if role == "query" else self._settings.document_prompt
         vectors = encode(
             [_encodable(text) for text in texts],
-            prompt=prompt,
+            prompt=own if instead is None else instead,
             batch_size=batch_size,
             show_progress_bar=False,
             convert_to_numpy=True,
