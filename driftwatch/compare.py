@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ MOST_REASONS = 5
 IN_A_SECTION = 5
 """Queries that a report names."""
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~&:@/])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|~:@/])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +246,8 @@ def section(comparison: Comparison) -> str:
 
 
 def _plain(text: str) -> str:
-    """``text`` on one line, with every sign that Markdown could read as its own put behind a backslash."""
-    return _MARKDOWN.sub(r"\\\1", safe(text))
+    """``text`` on one line, with every sign that Markdown or HTML could read as its own escaped."""
+    return html.escape(_MARKDOWN.sub(r"\\\1", safe(text)), quote=False)
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

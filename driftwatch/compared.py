@@ -155,10 +155,10 @@ def unpacked(body: bytes) -> Comparison:
     try:
         content = json.loads(zlib.decompressobj().decompress(body, MOST_BYTES))
         if content.pop("version") != VERSION:
-            raise ValueError("a comparison of another version")
+            raise ValueError("another version wrote it")
         return _comparison(content)
-    except (zlib.error, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"no comparison that can be read: {error!r}") from None
+    except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no comparison that can be read: {error!r}") from None
 
 
 def _comparison(content: Mapping[str, Any]) -> Comparison:
