@@ -24,7 +24,7 @@ from driftwatch.incidents import Alerts, Decision, decide, explained, held_back,
 from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
 from driftwatch.store import CheckRun, Store
-from driftwatch.types import Diagnosis, Embedder, Finding, Run, Transition
+from driftwatch.types import Diagnosis, Embedder, Finding, Probe, Run, Transition
 from driftwatch.weighing import Weighing
 from driftwatch.windows import Windows
 
@@ -68,21 +68,24 @@ class Engine:
 
     # --- what it means ---------------------------------------------------------------------------------------------
 
-    def judge(self, checks: Iterable[Check], now: datetime, fresh: Mapping[str, Run] | None = None) -> list[Finding]:
+    def judge(
+        self, checks: Iterable[Check], now: datetime, fresh: Mapping[str, Run | Probe] | None = None
+    ) -> list[Finding]:
         """Every finding of ``checks`` now; writes nothing but a baseline that is full now, if the engine ``learns``.
 
-        ``fresh`` are canary runs that are not in the store (source name -> run).
+        ``fresh`` are canary runs and probes that are not in the store (source name -> the newest one).
         """
         return self._judge(list(checks), now, self.store.decisions.alerts(), fresh or {})[0]
 
     def _judge(
-        self, checks: Sequence[Check], now: datetime, alerts: Alerts, fresh: Mapping[str, Run]
+        self, checks: Sequence[Check], now: datetime, alerts: Alerts, fresh: Mapping[str, Run | Probe]
     ) -> tuple[list[Finding], dict[str, bytes]]:
         """Every finding, and the evidence that each check carries to its next look."""
         self.windows.begin()
         remembering = {check.name for check in checks if check.remembers}
         previous = self.store.decisions.last_findings(remembering) if remembering else {}
-        weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), fresh)
+        runs = {name: each for name, each in fresh.items() if isinstance(each, Run)}
+        weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), runs)
         findings: list[Finding] = []
         states_of: dict[str, dict[str, str]] = {}
         for (name, segment), alert in alerts.items():

@@ -25,7 +25,7 @@ from driftwatch.sources.dual_run import DualRun
 from driftwatch.sources.index import Index
 from driftwatch.store import Store
 from driftwatch.targets import target_of
-from driftwatch.types import Embedder, Observation, Query, Reply, Run, ScoreKind
+from driftwatch.types import Embedder, Observation, Probe, Query, Reply, Run, ScoreKind
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,14 @@ class Observer:
         """Held while a source is read: one reading at a time."""
         return self._locks[name]
 
+    def probe_of(self, name: str, now: datetime) -> Probe:
+        """Look into the index once, where the last look left off. Stores nothing."""
+        from driftwatch.probes.index import look_at
+
+        source = cast("Index", self.watch.sources[name])
+        target = target_of(self.watch, self.store, self.embedder, now=now, stopping=self.stopping)
+        return look_at(source, target, self.store.experiments.last_probe(name), now)
+
     def run_of(self, name: str, now: datetime) -> Run | None:
         """Ask every canary of a source once; None when stopped on the way. Stores nothing."""
         source = cast("Any", self.watch.sources[name])
@@ -135,10 +143,7 @@ class Observer:
 
     def _probe(self, source: Index, now: datetime) -> Observed:
         """Look into the index once; what could not be looked at is said in the looks."""
-        from driftwatch.probes.index import look_at
-
-        target = target_of(self.watch, self.store, self.embedder, now=now, stopping=self.stopping)
-        probe = look_at(source, target, self.store.experiments.last_probe(source.name), now)
+        probe = self.probe_of(source.name, now)
         self.store.experiments.add_probe(probe)
         unable = [look.unable for look in probe.looks.values() if look.unable]
         trouble = unable[0] if len(unable) == len(probe.looks) and unable else ""

@@ -18,7 +18,7 @@ from driftwatch.config import Watch
 from driftwatch.contents import Asked
 from driftwatch.migration import kept_comparisons
 from driftwatch.store import Store
-from driftwatch.types import POOLED, Baseline, Run, Sample, Tallies, Window
+from driftwatch.types import POOLED, Baseline, Probe, Run, Sample, Tallies, Window
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -75,13 +75,14 @@ class Windows:
         """As they were when this look began."""
         self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
 
-    def pair(self, check: Check, now: datetime, fresh: Run | None = None) -> Pair:
+    def pair(self, check: Check, now: datetime, fresh: Run | Probe | None = None) -> Pair:
         """The window of ``check`` that ends now, and the same hours of the week of the baseline.
 
-        ``fresh`` is a canary run that is not in the store, and is the newest one.
+        ``fresh`` is a canary run, or a probe, that is not in the store, and is the newest one.
         """
         if check.needs not in ("runs", "sample", "tallies"):
-            return Pair(self._found_out(check, now), None, "")
+            return Pair(self._found_out(check, now, fresh), None, "")
+        fresh = fresh if isinstance(fresh, Run) else None
         current = self._current_runs(check, now, fresh) if check.needs == "runs" else self._current_hours(check, now)
         baseline = self.baseline(check.source, check.needs, now)
         if isinstance(baseline, Learning):
@@ -119,12 +120,13 @@ class Windows:
         runs = (fresh,) if fresh else self.store.canaries.runs(check.source, start, now + JUST_AFTER)
         return Window(start, now, runs=runs)
 
-    def _found_out(self, check: Check, now: datetime) -> Window:
+    def _found_out(self, check: Check, now: datetime, fresh: Run | Probe | None) -> Window:
         """What experiments found in the time of one window; it needs no baseline."""
         start = now - check.window
         if check.needs == "comparisons":
             return Window(start, now, comparisons=kept_comparisons(self.store, check.source, start, now + JUST_AFTER))
-        return Window(start, now, probes=self.store.experiments.probes(check.source, start, now + JUST_AFTER))
+        kept = self.store.experiments.probes(check.source, start, now + JUST_AFTER)
+        return Window(start, now, probes=(*kept, fresh) if isinstance(fresh, Probe) else kept)
 
     def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
         """What normal is for ``source``: set by hand, given in the YAML, or learnt once from its first days."""

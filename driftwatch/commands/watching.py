@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from driftwatch.checks import Check
     from driftwatch.config import Watch
     from driftwatch.store import Store
-    from driftwatch.types import Finding
+    from driftwatch.types import Finding, Probe, Run
 
 EXIT = {"ok": 0, "fail": 1, "warn": 2, "unknown": 3}
 
@@ -46,13 +46,16 @@ def chosen(watch: Watch, names: tuple[str, ...], config: Path) -> list[Check]:
 
 
 def _looked(watch: Watch, store: Store, checks: list[Check]) -> list[Finding]:
-    """Ask the canaries, judge those answers and the log as it is stored, and write nothing: no daemon is disturbed."""
+    """Ask the canaries and the index, judge those answers and the log as stored, and write nothing."""
     from driftwatch.daemon import open_embedder
     from driftwatch.engine import Engine
 
     now = now_utc()
     engine = Engine(watch, store, embedder=open_embedder(watch), learns=False, diagnoses=False)
-    fresh = {}
+    fresh: dict[str, Run | Probe] = {}
+    for name in {check.source for check in checks if check.needs == "probes"}:
+        _progress(f"looking into the index ({name}) …")
+        fresh[name] = engine.observer.probe_of(name, now)
     for name in {check.source for check in checks if check.needs == "runs"}:
         _progress(f"asking the canaries of {name} …")
         run = engine.observer.run_of(name, now)

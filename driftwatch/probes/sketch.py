@@ -18,7 +18,9 @@ CELLS = 1536
 """A difference of up to about 1,000 keys can be read."""
 PLACES = 3
 """Cells that a key is written to."""
-_MIX = tuple(np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93))
+_MIX = tuple(
+    np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,11 @@ class Sketch:
 
     def dump(self) -> str:
         """As text."""
-        packed = self.counts.astype("<i4").tobytes() + self.sums.astype("<u8").tobytes() + self.checks.astype("<u4").tobytes()
+        packed = (
+            self.counts.astype("<i4").tobytes()
+            + self.sums.astype("<u8").tobytes()
+            + self.checks.astype("<u4").tobytes()
+        )
         return base64.b64encode(packed).decode()
 
     @classmethod
@@ -95,7 +101,8 @@ def _places(keys: Keys) -> list[NDArray[np.int64]]:
     """The cells of each key: one in each third of the table."""
     part = CELLS // PLACES
     return [
-        (number * part + (mixed(keys, int(_MIX[number])) % np.uint64(part)).astype(np.int64)) for number in range(PLACES)
+        (number * part + (mixed(keys, int(_MIX[number])) % np.uint64(part)).astype(np.int64))
+        for number in range(PLACES)
     ]
 
 
