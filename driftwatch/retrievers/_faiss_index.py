@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from driftwatch.errors import EmbedError, MissingExtra, RetrieverError
+from driftwatch.retrievers._exact import Block, best_of
+from driftwatch.retrievers._faiss_rows import Rows
 from driftwatch.types import ScoredDoc, ScoreKind
 
-_BLOCK_BYTES = 64 * 2**20
 _ID_KEYS = ("id", "doc_id", "_id", "document_id")
 
 
@@ -41,15 +42,27 @@ class Loaded:
         return kinds.get(self.index.metric_type)
 
     @cached_property
-    def held(self) -> frozenset[str]:
-        """Every document the index holds."""
+    def rows(self) -> Rows:
+        """What the index stores."""
+        return Rows(self.index)
+
+    @cached_property
+    def doc_ids(self) -> NDArray[np.object_]:
+        """shape (ntotal,): the document of each row."""
+        labels = self.rows.labels
         if self.ids is not None:
-            return frozenset(self.ids.tolist())
-        labels = stored_labels(self.index)
-        return frozenset(str(label) for label in (range(self.index.ntotal) if labels is None else labels.tolist()))
+            return self.ids if labels is None else self.ids[labels]
+        numbers = range(self.index.ntotal) if labels is None else labels.tolist()
+        return np.array(list(map(str, numbers)), dtype=object)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Every document the index holds, with its (first) row."""
+        doc_ids = self.doc_ids.tolist()
+        return dict(zip(reversed(doc_ids), range(len(doc_ids) - 1, -1, -1), strict=True))
 
     def search(self, vectors: NDArray[np.float32], top_k: int, *, exact: bool) -> list[tuple[ScoredDoc, ...]]:
-        """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension)."""
+        """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension), each of them once."""
         if vectors.shape[1] != self.index.d:
             raise EmbedError(
                 f"the embedder gives vectors of {vectors.shape[1]} numbers, and the index holds vectors of "
@@ -58,21 +71,55 @@ class Loaded:
             )
         if self.index.ntotal == 0:
             return [()] * len(vectors)
-        search = search_exactly if exact else _search_as_built
-        scores, labels = search(self.index, np.ascontiguousarray(vectors, dtype=np.float32), top_k)
+        if exact:
+            return best_of(self._blocks(), vectors, top_k, self.metric)
+        return self._search_as_built(np.ascontiguousarray(vectors, dtype=np.float32), top_k)
+
+    @property
+    def metric(self) -> Literal["dot", "euclidean"]:
+        """What is compared: inner products or (squared) Euclidean distances."""
+        return "dot" if self.score_kind == "similarity" else "euclidean"
+
+    def _blocks(self) -> Iterator[Block]:
+        for rows, vectors in self.rows.blocks():
+            yield self.doc_ids[rows], vectors
+
+    def _search_as_built(self, vectors: NDArray[np.float32], top_k: int) -> list[tuple[ScoredDoc, ...]]:
+        """Documents with many rows may fill an answer: then more rows are asked for."""
+        several = len(self.places) < self.index.ntotal
+        count = min(top_k, self.index.ntotal)
+        while True:
+            scores, labels = self.index.search(vectors, count)
+            found = self._documents(scores, labels, several=several)
+            short = several and any(len(hits) < min(top_k, len(self.places)) for hits in found)
+            if not short or count == self.index.ntotal or (labels < 0).any():
+                return [hits[:top_k] for hits in found]
+            count = min(2 * count, self.index.ntotal)
+
+    def _documents(
+        self, scores: NDArray[np.float32], labels: NDArray[np.int64], *, several: bool
+    ) -> list[tuple[ScoredDoc, ...]]:
         names = self._names(labels)
         found = labels >= 0
-        if found.all():
-            return [tuple(map(ScoredDoc, *row)) for row in zip(names, scores.tolist(), strict=True)]
-        return [
-            tuple(map(ScoredDoc, names_row[kept].tolist(), scores_row[kept].tolist()))
-            for names_row, scores_row, kept in zip(names, scores, found, strict=True)
-        ]
+        if found.all() and not several:
+            return [tuple(map(ScoredDoc, *row)) for row in zip(names.tolist(), scores.tolist(), strict=True)]
+        answers = []
+        for names_row, scores_row, kept in zip(names, scores, found, strict=True):
+            pairs = list(zip(names_row[kept].tolist(), scores_row[kept].tolist(), strict=True))
+            answers.append(tuple(ScoredDoc(name, score) for name, score in _first_of_each(pairs)))
+        return answers
 
     def _names(self, labels: NDArray[np.int64]) -> NDArray[np.object_]:
         if self.ids is not None:
             return self.ids[labels]
         return np.array([str(label) for label in labels.ravel().tolist()], dtype=object).reshape(labels.shape)
+
+
+def _first_of_each(pairs: Sequence[tuple[str, float]]) -> Iterable[tuple[str, float]]:
+    found: dict[str, float] = {}
+    for name, score in pairs:
+        found.setdefault(name, score)
+    return found.items()
 
 
 def load(index_path: Path, ids_path: Path | None) -> Loaded:
@@ -98,9 +145,11 @@ def load(index_path: Path, ids_path: Path | None) -> Loaded:
             remedy="Is it complete, and written by faiss.write_index?",
         ) from None
     ids = read_ids(ids_path) if ids_path else None
+    loaded = Loaded(index, None if ids is None else np.array(ids, dtype=object), f"{index.ntotal}-{digest}", seen)
     if ids is not None:
-        _check_together(index, ids, index_path, ids_path)
-    return Loaded(index, None if ids is None else np.array(ids, dtype=object), f"{index.ntotal}-{digest}", seen)
+        _check_together(loaded, index_path, ids_path)
+    _ = loaded.rows.able, loaded.places  # here and not when first needed, which may be in two threads at once
+    return loaded
 
 
 def stamps(*paths: Path | None) -> tuple[tuple[int, int], ...]:
@@ -172,66 +221,12 @@ def _from_json_line(line: str) -> str:
     return str(item) if isinstance(item, str | int) else ""
 
 
-def _check_together(index: Any, ids: Sequence[str], index_path: Path, ids_path: Path | None) -> None:
-    labels = stored_labels(index)
-    needed = index.ntotal if labels is None else int(labels.max(initial=-1)) + 1
-    if len(ids) < needed or (labels is None and len(ids) != needed):
+def _check_together(loaded: Loaded, index_path: Path, ids_path: Path | None) -> None:
+    labels = loaded.rows.labels
+    ids = 0 if loaded.ids is None else len(loaded.ids)
+    needed = loaded.index.ntotal if labels is None else int(labels.max(initial=-1)) + 1
+    if ids < needed or (labels is None and ids != needed):
         raise RetrieverError(
-            f"{ids_path} has {len(ids)} ids, and {index_path} needs {needed}.",
+            f"{ids_path} has {ids} ids, and {index_path} needs {needed}.",
             remedy="Write both from the same run; each row of the index has its id at the same place.",
         )
-
-
-def stored_labels(index: Any) -> NDArray[np.int64] | None:
-    """The numbers that an IndexIDMap gives its rows; None when rows are simply counted."""
-    import faiss
-
-    concrete = faiss.downcast_index(index)
-    if isinstance(concrete, faiss.IndexIDMap):
-        labels: NDArray[np.int64] = faiss.vector_to_array(concrete.id_map)
-        return labels
-    return None
-
-
-def _search_as_built(
-    index: Any, vectors: NDArray[np.float32], top_k: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    scores, labels = index.search(vectors, min(top_k, index.ntotal))
-    return scores, labels
-
-
-def search_exactly(
-    index: Any, vectors: NDArray[np.float32], top_k: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Compare with every stored vector, a block at a time; what an approximate index should have found.
-
-    Raises:
-        RetrieverError: the index cannot give its vectors back.
-    """
-    import faiss
-
-    labels = stored_labels(index)
-    inner: Any = faiss.downcast_index(index)
-    if labels is not None:
-        inner = faiss.downcast_index(inner.index)
-    if isinstance(inner, faiss.IndexFlat):
-        return _search_as_built(index, vectors, top_k)
-    best = faiss.ResultHeap(len(vectors), min(top_k, inner.ntotal), inner.metric_type == 0)
-    block = max(1, _BLOCK_BYTES // (4 * inner.d))
-    for start in range(0, inner.ntotal, block):
-        rows = _reconstructed(inner, start, min(block, inner.ntotal - start))
-        scores, found = faiss.knn(vectors, rows, min(best.k, len(rows)), inner.metric_type)
-        best.add_result(scores, found + start)
-    best.finalize()
-    return best.D, best.I if labels is None else np.where(best.I >= 0, labels[best.I], -1)
-
-
-def _reconstructed(index: Any, start: int, count: int) -> NDArray[np.float32]:
-    try:
-        rows: NDArray[np.float32] = index.reconstruct_n(start, count)
-    except RuntimeError:
-        raise RetrieverError(
-            f"an index of the kind {type(index).__name__} cannot give its vectors back, which 'exact' needs.",
-            remedy="Set 'exact: false'.",
-        ) from None
-    return rows

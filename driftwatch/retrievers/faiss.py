@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers import Retriever
 from driftwatch.retrievers._faiss_index import Loaded, load, stamps, tune
-from driftwatch.types import Embedder, Query, Reply
+from driftwatch.retrievers._faiss_rows import settings_of
+from driftwatch.types import Capability, Embedder, IndexFacts, Query, Reply, ScoredDoc, Stored
+
+_LISTED = 10_000
+"""Entries of one block of the list."""
 
 
 class Faiss(Retriever):
@@ -58,12 +64,58 @@ class Faiss(Retriever):
     def reach(self) -> str:
         """Read the files."""
         loaded = self._current()
-        ids = "its own numbers" if loaded.ids is None else f"{len(loaded.held)} ids"
+        ids = "its own numbers" if loaded.ids is None else f"{len(loaded.places)} ids"
         return f"{self.index.name}: {loaded.index.ntotal} vectors of {loaded.index.d} numbers, {ids}"
 
     def missing(self, doc_ids: Sequence[str]) -> frozenset[str]:
-        """Those that the id map does not hold."""
-        return frozenset(doc_ids) - self._current().held
+        """Those that no row of the index carries."""
+        places = self._current().places
+        return frozenset(doc_id for doc_id in doc_ids if doc_id not in places)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All but texts: they are in no FAISS file, and come from `documents:`."""
+        return frozenset(("by vector", "exact", "vectors", "ids", "facts"))
+
+    def search_vectors(
+        self, vectors: NDArray[np.float32], top_k: int, *, exact: bool = False
+    ) -> list[tuple[ScoredDoc, ...]]:
+        """As the index was built, whatever `exact` says; or by comparing with every stored vector."""
+        return self._current().search(vectors, top_k, exact=exact)
+
+    def stored(self, entry_ids: Sequence[str], *, vectors: bool = True, texts: bool = True) -> dict[str, Stored]:
+        """Vectors as the index stores them; of a document with several rows, that of the first. There are no texts.
+
+        Raises:
+            RetrieverError: the file cannot be read, or this kind of index cannot give its vectors back.
+        """
+        del texts
+        loaded = self._current()
+        held = [entry_id for entry_id in dict.fromkeys(entry_ids) if entry_id in loaded.places]
+        if not vectors:
+            return {entry_id: Stored(entry_id, entry_id) for entry_id in held}
+        found = loaded.rows.vectors(np.array([loaded.places[entry_id] for entry_id in held], dtype=np.int64))
+        return {entry_id: Stored(entry_id, entry_id, row) for entry_id, row in zip(held, found, strict=True)}
+
+    def entries(self) -> Iterator[list[tuple[str, str]]]:
+        """Every document once, in the order of the rows; its id is its document's."""
+        doc_ids = list(reversed(self._current().places))
+        for start in range(0, len(doc_ids), _LISTED):
+            yield [(doc_id, doc_id) for doc_id in doc_ids[start : start + _LISTED]]
+
+    def facts(self) -> IndexFacts:
+        """The file's version is the fingerprint: it changes with any byte of the file.
+
+        The metric is `dot` for inner products also where the vectors were normalised: an index does not know.
+        """
+        loaded = self._current()
+        return IndexFacts(
+            count=loaded.index.ntotal,
+            dimension=loaded.index.d,
+            metric=loaded.metric,
+            fingerprint=loaded.version,
+            settings=settings_of(loaded.index),
+        )
 
     def close(self) -> None:
         """Let go of the index."""

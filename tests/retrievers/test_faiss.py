@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from driftwatch.errors import EmbedError, RetrieverError
-from driftwatch.retrievers import _faiss_index
+from driftwatch.retrievers import _exact
 from driftwatch.retrievers.faiss import Faiss
 from driftwatch.types import Query
 
@@ -94,7 +94,7 @@ def test_hits_are_the_nearest_documents_with_their_scores(files: Files, vectors:
 def test_exact_search_finds_what_an_approximate_index_misses(
     files: Files, vectors: NDArray[np.float32], spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_faiss_index, "_BLOCK_BYTES", 4 * WIDTH * 400)  # several blocks
+    monkeypatch.setattr(_exact, "BLOCK_BYTES", 4 * WIDTH * 400)  # several blocks
     rows = [5, 700, 1499]
     found = files.write(spec).ask(*map(str, rows), exact=True)
     expected = [truth(vectors, row) for row in rows]
