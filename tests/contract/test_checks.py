@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from driftwatch.plugins import find_kind, kind_names
 from driftwatch.types import TALLY_FIELDS, Finding, Observation, Run, Sample, ScoredDoc, Tallies, Window
+from tests.fakes.compared import days as shadowed
 from tests.fakes.contents import World, with_contents
 from tests.fakes.windows import (
     DAY,
@@ -41,8 +42,10 @@ HEADINGS = [
     "What to do",
 ]
 FLOORS = {"at_least", "at_most"}
-NEEDS = {"runs", "sample", "tallies"}
-FAMILIES = {"canaries", "scores", "rates", "mix", "volume", "queries"}
+COMPARED = {"runs", "sample", "tallies"}
+"""What is judged against a baseline."""
+NEEDS = COMPARED | {"probes", "comparisons"}
+FAMILIES = {"canaries", "scores", "rates", "mix", "volume", "queries", "integrity", "migration"}
 
 
 def checks(kind, **more):
@@ -60,6 +63,12 @@ def checks(kind, **more):
 BASIC = {"name": "the check", "source": "live"}
 EVERY = [pytest.param(check, id=f"{kind}-{n}") for kind in KINDS for n, check in enumerate(checks(kind))]
 every_check = pytest.mark.parametrize("check", EVERY)
+every_check_with_a_baseline = pytest.mark.parametrize(
+    "check", [each for each in EVERY if each.values[0].needs in COMPARED]
+)
+every_check_without_one = pytest.mark.parametrize(
+    "check", [each for each in EVERY if each.values[0].needs not in COMPARED]
+)
 
 BUSY = {"queries": 100, "results_known": 100, "empty": 3, "abstention_known": 100, "abstained": 4}
 BUSY |= {"feedback_known": 40, "up": 20, "down": 5, "click": 10, "accepted": 5}
@@ -73,7 +82,9 @@ def normal(day, days, segment="all"):
     runs = tuple(replace(each, at=each.at + day * DAY) for each in steady_runs([1, 2, 3] * 10, days, 4))
     sampled = with_contents(sample_window(scores, day=day, days=days), World(today=day).days(days, 400))
     canaries = telling_canaries(day=day, days=days)
-    return Window(start, start + days * DAY, segment, 0.001, runs, sampled.sample, counted.tallies, canaries)
+    found = shadowed(0.75, start=start + (days - 1) * DAY)
+    counts = (sampled.sample, counted.tallies)
+    return Window(start, start + days * DAY, segment, 0.001, runs, *counts, canaries, comparisons=found)
 
 
 REFERENCE, CURRENT = normal(0, 14), normal(14, 1)
@@ -132,18 +143,23 @@ def test_an_empty_window_is_never_ok(check, reference):
     assert_well_formed(check, empty, finding)
 
 
-@every_check
+@every_check_with_a_baseline
 def test_an_empty_baseline_is_never_ok(check):
     finding = check.judge(CURRENT, Window(MONDAY, MONDAY + 14 * DAY), None)
     assert finding.verdict == "unknown"
     assert_well_formed(check, CURRENT, finding)
 
 
-@every_check
+@every_check_with_a_baseline
 def test_without_a_baseline_it_is_learning(check):
     finding = check.judge(CURRENT, None, None)
     assert finding.learning
     assert_well_formed(check, CURRENT, finding)
+
+
+@every_check_without_one
+def test_what_is_found_by_experiment_is_judged_from_the_first_minute(check):
+    assert check.judge(CURRENT, None, None) == check.judge(CURRENT, REFERENCE, None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -286,7 +302,10 @@ def windows(draw):
     start = MONDAY + draw(st.integers(0, 24 * 14)) * HOUR
     length = draw(st.sampled_from([timedelta(minutes=20), HOUR, 6 * HOUR, DAY, 7 * DAY]))
     alpha = draw(st.sampled_from([1e-12, 0.001, 0.5]))
-    return Window(start, start + length, "all", alpha, draw(runs()), draw(samples()), draw(tallies()))
+    found = draw(st.sampled_from([(), shadowed(0), shadowed(1, {"de": 40}), shadowed(8)]))
+    return Window(
+        start, start + length, "all", alpha, draw(runs()), draw(samples()), draw(tallies()), comparisons=found
+    )
 
 
 @every_check
