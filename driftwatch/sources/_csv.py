@@ -81,7 +81,7 @@ def merged(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
         query = entry.query
         key = (query.query_id, query.text, query.lang)
         known = first.get(key)
-        both = {**query.relevant, **known.query.relevant} if known else query.relevant
+        both = {**known.query.relevant, **query.relevant} if known else query.relevant
         first[key] = Entry(canary(*key, both), known.place if known else entry.place)
     more = len(entries) - len(first)
     return list(first.values()), [f"{more} rows repeat a question; their documents were put together"] if more else []
