@@ -333,12 +333,12 @@ def _explained(error: Exception, place: Mapping[str, Any], timeout: timedelta) -
 
 
 _KNOWN = (
+    ("statement timeout", "a statement took longer than {seconds} s", "Raise 'timeout', or see what the server does."),
     (
-        "statement timeout",
-        "the statement took longer than {seconds} s",
-        "Raise 'timeout', or look at the server's load.",
+        "vector type not found",
+        "the database has no pgvector on its search path",
+        "Run CREATE EXTENSION vector there, or put its schema on the search path.",
     ),
-    ("vector type not found", "the database has no pgvector", "Run CREATE EXTENSION vector there."),
     ("password", "", "Check user and password in 'url'."),
     ("permission denied", "", "Grant the user SELECT on the table."),
     ("does not exist", "", "Check the names in the settings."),

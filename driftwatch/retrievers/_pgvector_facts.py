@@ -113,14 +113,16 @@ def _by_rows(reader: Reader) -> Counted | None:
 
     A row's `xmin` is the transaction that wrote it, and no two transactions share one (until it wraps around, two
     thousand million later). So the sum of their hashes stays the same only while no row was added, changed or deleted,
-    in whatever order the rows lie.
+    in whatever order the rows lie. A view or a foreign table has no such column.
     """
     from psycopg import sql
 
-    if not _is_table(reader):
-        return None
-    rows = sql.SQL("SELECT {} IS NULL AS bare, xmin::text::bigint AS writer {} LIMIT {}").format(
-        sql.Identifier(reader.table.vector_column), reader.table.kept(), sql.Literal(COUNTED + 1)
+    is_table = _is_table(reader)
+    rows = sql.SQL("SELECT {} IS NULL AS bare, {} AS writer {} LIMIT {}").format(
+        sql.Identifier(reader.table.vector_column),
+        sql.SQL("xmin::text::bigint") if is_table else sql.SQL("NULL::bigint"),
+        reader.table.kept(),
+        sql.Literal(COUNTED + 1),
     )
     statement = sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE bare), sum(hashint8extended(writer, 0))::text FROM ({}) AS counted"
@@ -128,7 +130,7 @@ def _by_rows(reader: Reader) -> Counted | None:
     ((count, bare, writers),) = reader.fetch(statement)
     if count > COUNTED:
         return None
-    return Counted(count - bare, bare, False, _digest(count, bare, writers))
+    return Counted(count - bare, bare, False, _digest(count, bare, writers) if is_table else "")
 
 
 def _by_counters(reader: Reader) -> Counted:
@@ -139,9 +141,10 @@ def _by_counters(reader: Reader) -> Counted:
     (((plan,),),) = reader.fetch(explain)
     row = reader.connection.execute(
         "SELECT sum(n_tup_ins), sum(n_tup_upd), sum(n_tup_del), sum(pg_relation_size(relid)), "
-        "sum(pg_relation_filenode(relid)) "
-        "FROM pg_stat_all_tables WHERE relid IN (SELECT relid FROM pg_partition_tree(to_regclass(%s)))",
-        (_quoted(reader),),
+        "string_agg(pg_relation_filenode(relid)::text, ' ' ORDER BY relid) "
+        "FROM pg_stat_all_tables WHERE relid = to_regclass(%(table)s) "
+        "OR relid IN (SELECT relid FROM pg_partition_tree(to_regclass(%(table)s)))",
+        {"table": _quoted(reader)},
     ).fetchone()
     known = row is not None and row[0] is not None
     return Counted(int(plan["Plan"]["Plan Rows"]), None, True, _digest(*(row or ())) if known else "")
