@@ -18,9 +18,7 @@ CELLS = 1536
 """A difference of up to about 1,000 keys can be read."""
 PLACES = 3
 """Cells that a key is written to."""
-_MIX = tuple(
-    np.uint64(each) for each in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
-)
+_SALTS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93)
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,14 +98,12 @@ def mixed(keys: Keys, salt: int) -> Keys:
 def _places(keys: Keys) -> list[NDArray[np.int64]]:
     """The cells of each key: one in each third of the table."""
     part = CELLS // PLACES
-    return [
-        (number * part + (mixed(keys, int(_MIX[number])) % np.uint64(part)).astype(np.int64))
-        for number in range(PLACES)
-    ]
+    shuffled = [mixed(keys, salt) % np.uint64(part) for salt in _SALTS[:PLACES]]
+    return [number * part + each.astype(np.int64) for number, each in enumerate(shuffled)]
 
 
 def _check(keys: Keys) -> NDArray[np.uint32]:
-    return (mixed(keys, int(_MIX[PLACES])) >> np.uint64(32)).astype(np.uint32)
+    return (mixed(keys, _SALTS[PLACES]) >> np.uint64(32)).astype(np.uint32)
 
 
 def _joined(parts: list[Keys]) -> Keys:

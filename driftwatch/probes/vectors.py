@@ -126,7 +126,7 @@ def finite(vectors: Vectors) -> Vectors:
 def unit(vectors: Vectors) -> Vectors:
     """Rows of length 1; a row of zeros stays one."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny))
 
 
 def cosines_of(rows: Vectors, others: Vectors) -> Numbers:
@@ -222,7 +222,7 @@ def _foreign(own: Numbers, background: Vectors, among_fresh: Vectors, dimension:
 def _of_all(kinds: NDArray[np.object_], displacement: float, compressed: bool) -> str:
     found = Counter(kind for kind in kinds.tolist() if kind)
     if found:
-        return min(found, key=lambda kind: (-found[kind], kind))
+        return str(min(found, key=lambda kind: (-found[kind], kind)))
     if compressed and displacement > NEAR / 10:
         return "compressed"
     if displacement > RELATED:

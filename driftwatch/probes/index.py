@@ -1,0 +1,322 @@
+"""One run of the probes on the live index and the embedder."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.errors import DriftwatchError
+from driftwatch.probed import MOST_IDS
+from driftwatch.probes import Target, sampled
+from driftwatch.probes.contents import Listing, Waiting, overdue_look
+from driftwatch.probes.facts import compare_facts, remembered
+from driftwatch.probes.neighbours import Searched, finds_itself, recall
+from driftwatch.probes.sampled import Sampled
+from driftwatch.probes.service import ask_service, some_of
+from driftwatch.probes.strings import look_at_strings
+from driftwatch.probes.walking import walk_on
+from driftwatch.sources.index import Index
+from driftwatch.types import IndexFacts, Look, Probe
+
+SERVICE_CANARIES = 8
+"""Canaries a run that are asked of the service: whether it answers, not what."""
+
+
+@dataclass
+class Run:
+    """What one run is made on, and what it has found so far."""
+
+    settings: Index
+    target: Target
+    now: datetime
+    former: Mapping[str, Any]
+    """The state that the last run left; empty at the first."""
+    began: float = field(default_factory=time.monotonic)
+    looks: dict[str, Look] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+    facts: IndexFacts | None = None
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing was ever looked at before."""
+        return not self.former
+
+    @property
+    def took(self) -> float:
+        """Seconds so far."""
+        return time.monotonic() - self.began
+
+    def go_on(self) -> bool:
+        """Whether there is time for more, and nobody wants to stop."""
+        return self.took < self.settings.seconds and not self.target.stopping()
+
+    def attempt(self, names: tuple[str, ...], look: Callable[[], None]) -> None:
+        """Run ``look``; what it cannot see is said in the looks ``names``."""
+        try:
+            look()
+        except Exception as error:  # noqa: BLE001 - stores and models raise anything; a person reads it in the look
+            said = str(error) if isinstance(error, DriftwatchError) else f"{type(error).__name__}: {error}"
+            for name in names:
+                self.looks.setdefault(name, Look(unable=" ".join(said.split())[:300].rstrip(".")))
+
+
+def look_at(settings: Index, target: Target, previous: Probe | None, now: datetime) -> Probe:
+    """Look into the index once. What cannot be looked at is said in its look; nothing is raised for a dead index.
+
+    Each run goes on where ``previous`` left off; without it, everything that is bad counts at once, else a single bad
+    entry counts when it is still bad at the next run.
+    """
+    former = previous.state if previous is not None else {}
+    run = Run(settings, target, now, former, state={**former, "turn": int(former.get("turn", 0)) + 1})
+    run.attempt(("facts",), lambda: _facts(run))
+    dead = run.looks.get("facts", Look()).unable if run.facts is None and _can(run, "facts") else ""
+    contents = ("stored vectors", "texts", "finds itself", "recall of the index", "missing documents", "orphans")
+    if dead or target.index is None:
+        run.looks |= {name: Look(unable=dead or "no index to look into is configured") for name in contents}
+    else:
+        run.attempt(contents, lambda: _contents(run))
+    run.attempt(("probe strings",), lambda: _strings(run))
+    run.attempt(("service",), lambda: _service(run))
+    fingerprint = _fingerprint(run)
+    probe_id = f"{settings.name}@{now.isoformat()}"
+    return Probe(probe_id, settings.name, now, run.looks, run.facts, fingerprint, run.took, run.state)
+
+
+# --- facts -----------------------------------------------------------------------------------------------------------
+
+
+def _facts(run: Run) -> None:
+    index = run.target.index
+    if index is None or not _can(run, "facts"):
+        run.looks["facts"] = Look(unable=_cannot(run, "say what it is"))
+        return
+    run.facts = index.facts()
+    past = run.former.get("facts", [])
+    corpus = run.target.corpus
+    documents = len(corpus) if corpus is not None else None
+    embedder = _embedder(run)
+    run.looks["facts"] = compare_facts(run.facts, embedder, documents, past, run.settings.count_falls)
+    run.state["facts"] = remembered(run.facts, embedder, documents, past, run.now)
+
+
+def _embedder(run: Run) -> tuple[str, int] | None:
+    """Fingerprint and dimension; the dimension is 0 until something was embedded."""
+    known = run.former.get("strings", {}).get("dimension", 0)
+    return (_fingerprint(run), int(known)) if run.target.embedder is not None else None
+
+
+def _fingerprint(run: Run) -> str:
+    try:
+        return run.target.embedder.fingerprint if run.target.embedder is not None else ""
+    except Exception:  # noqa: BLE001 - an embedder without a model is said by the looks that need it
+        return ""
+
+
+# --- what the index holds --------------------------------------------------------------------------------------------
+
+
+def _contents(run: Run) -> None:
+    """List, take a sample, look at it."""
+    chosen, listing = walk_on(run)
+    run.attempt(("missing documents", "orphans"), lambda: _against_source(run, listing))
+    found = Sampled()
+    run.attempt(("stored vectors", "texts"), lambda: sampled.look(run, chosen, found))
+    run.attempt(("finds itself", "recall of the index"), lambda: _neighbours(run, found))
+
+
+def _against_source(run: Run, listing: Listing | None) -> None:
+    """Documents that are not in the index, and entries of which the source knows nothing."""
+    index, corpus = run.target.index, run.target.corpus
+    assert index is not None
+    expected = {
+        doc_id: query.lang for query in run.target.canaries for doc_id, grade in query.relevant.items() if grade > 0
+    }
+    if listing is None:
+        gone = index.missing(list(expected))
+        if expected and "ids" not in index.capabilities:
+            run.looks["missing documents"] = _gone_look(expected, sorted(gone))
+        if "ids" not in index.capabilities:
+            run.looks.setdefault("missing documents", Look(unable=_cannot(run, "list what it holds")))
+            run.looks["orphans"] = Look(unable=_cannot(run, "list what it holds"))
+        elif gone:
+            run.looks["missing documents"] = _gone_look(expected, sorted(gone))
+        return
+    wanted = list(dict.fromkeys([*(corpus.ids if corpus is not None else ()), *expected]))
+    absent = [wanted[place] for place in np.flatnonzero(~listing.holds(wanted))]
+    if corpus is None:
+        run.looks["orphans"] = Look(unable="no 'documents' are configured to compare with")
+        run.looks["missing documents"] = (
+            _gone_look(expected, absent) if expected else Look(unable="neither 'documents' nor canaries are configured")
+        )
+        return
+
+    def lang(doc_id: str) -> str:
+        return corpus.lang(doc_id) or expected.get(doc_id, "")
+
+    sizes = Counter(lang(doc_id) for doc_id in wanted)
+    _waiting_look(run, "missing documents", absent, sizes, lang, "documents are not in the index")
+    _waiting_look(
+        run,
+        "orphans",
+        listing.orphans,
+        {"": len(listing.documents)},
+        lambda _: "",
+        "documents of the index are gone from the source",
+    )
+
+
+def _no_language(doc_id: str) -> str:
+    """The source, which knew it, does not have the document."""
+    del doc_id
+    return ""
+
+
+def _waiting_look(
+    run: Run, name: str, candidates: Any, sizes: Mapping[str, int], lang: Callable[[str], str], what: str
+) -> None:
+    lag = run.settings.lag
+    since = run.now - lag if run.is_first else None
+    waiting = Waiting.read(run.former.get(name)).seen(candidates, run.now, since=since)
+    look = overdue_look(candidates, waiting, run.now, lag, sizes, lang, MOST_IDS)
+    why = f"{look.bad} of {look.n} {what}" if look.bad else ""
+    run.looks[name] = Look(look.n, look.bad, look.ids, look.by, look.values, why=why)
+    run.state[name] = waiting.dump()
+
+
+def _gone_look(expected: Mapping[str, str], gone: list[str]) -> Look:
+    """The documents that canaries expect, where the source is not known."""
+    found = [doc_id for doc_id in gone if doc_id in expected]
+    sizes, bad = Counter(expected.values()), Counter(expected[doc_id] for doc_id in found)
+    by = {lang: (size, bad[lang]) for lang, size in sorted(sizes.items())}
+    why = f"{len(found)} of {len(expected)} documents that canaries expect are not in the index" if found else ""
+    return Look(len(expected), len(found), tuple(found[:MOST_IDS]), by, why=why)
+
+
+# --- searching -------------------------------------------------------------------------------------------------------
+
+
+def _neighbours(run: Run, found: Sampled) -> None:
+    """Stored vectors and canaries through approximate and exact search."""
+    index, settings = run.target.index, run.settings
+    assert index is not None
+    if not _can(run, "by vector"):
+        run.looks |= {
+            name: Look(unable=_cannot(run, "search by a vector")) for name in ("finds itself", "recall of the index")
+        }
+        return
+    rows = [entry for entry in found.sample if entry.vector is not None][: settings.queries]
+    canaries = some_of(run.target.canaries, settings.queries, int(run.state["turn"]))
+    vectors = _asked_with(run, rows, canaries)
+    if not len(vectors):
+        run.looks["finds itself"] = Look(unable="no stored vector could be read")
+        run.looks["recall of the index"] = Look(unable="there is no vector to ask with")
+        return
+    canaries = canaries[: len(vectors) - len(rows)]
+    depth = max(settings.at_k)
+    approximate = index.search_vectors(vectors, depth)
+    exact = index.search_vectors(vectors, depth, exact=True) if _can(run, "exact") and run.go_on() else None
+    seen = Searched(
+        (*(entry.doc_id for entry in rows), *(query.query_id for query in canaries)),
+        (*(found.lang_of(entry) for entry in rows), *(query.lang for query in canaries)),
+        (*(True for _ in rows), *(False for _ in canaries)),
+        tuple(approximate),
+        None if exact is None else tuple(exact),
+        index.score_kind,
+    )
+    run.looks["finds itself"] = finds_itself(seen, fair=_is_fair(run, rows))
+    look = recall(seen, settings.at_k)
+    past = run.former.get("recall", [])
+    if look.values:
+        run.state["recall"] = _kept_recall(past, look, run.now)
+        if past:
+            look = _with_usual(look, past)
+    run.looks["recall of the index"] = look
+
+
+def _asked_with(run: Run, rows: list[Any], canaries: list[Any]) -> NDArray[np.float32]:
+    """The vectors of both, rows first; canaries are left out where they cannot be embedded in the index's dimension."""
+    parts = [np.stack([np.asarray(entry.vector, np.float32) for entry in rows])] if rows else []
+    embedder = run.target.embedder
+    if canaries and embedder is not None and run.go_on():
+        asked = embedder.encode_queries([query.text for query in canaries])
+        width = parts[0].shape[1] if parts else (run.facts.dimension if run.facts else None) or asked.shape[1]
+        if asked.shape[1] == width:
+            parts.append(asked)
+    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def _is_fair(run: Run, rows: list[Any]) -> bool:
+    """Whether a vector is its own nearest neighbour: under a dot product a longer one may be nearer."""
+    if run.facts is not None and run.facts.metric in ("cosine", "euclidean", "manhattan"):
+        return True
+    lengths = [float(np.linalg.norm(entry.vector)) for entry in rows]
+    return bool(lengths) and max(lengths) - min(lengths) < 1e-3 * max(lengths)
+
+
+def _kept_recall(past: list[Any], look: Look, now: datetime) -> list[Any]:
+    """[day, sum, sum of squares, queries] of the last week, newest last."""
+    mean, spread = _judged(look), look.values["spread"]
+    today = now.date().isoformat()
+    day: list[Any] = past[-1] if past and past[-1][0] == today else [today, 0.0, 0.0, 0]
+    added = [today, day[1] + look.n * mean, day[2] + look.n * (spread**2 + mean**2), day[3] + look.n]
+    return [*(each for each in past if each[0] != today), added][-8:]
+
+
+def _with_usual(look: Look, past: list[Any]) -> Look:
+    """What it was over the days before, and how sure that is."""
+    days = [each for each in past if each[3]][:-1] or past
+    total, squares, n = (sum(each[place] for each in days) for place in (1, 2, 3))
+    mean = total / n
+    error = float(np.sqrt(max(0.0, squares / n - mean**2) / n))
+    values = {**look.values, "usual recall": mean, "error of usual recall": error}
+    return Look(look.n, look.bad, look.ids, look.by, values, look.words, look.why)
+
+
+def _judged(look: Look) -> float:
+    depths = [int(name.removeprefix("recall@")) for name in look.values if name.startswith("recall@")]
+    return look.values[f"recall@{min(depths, key=lambda k: (abs(k - 10), k))}"]
+
+
+# --- the embedder and the service ------------------------------------------------------------------------------------
+
+
+def _strings(run: Run) -> None:
+    embedder = run.target.embedder
+    if embedder is None or not run.settings.strings:
+        why = "no embedder is configured" if embedder is None else "'strings' is off"
+        run.looks["probe strings"] = Look(unable=why)
+        return
+    if not run.go_on():
+        run.looks["probe strings"] = Look(unable="there was no time left in this run")
+        return
+    look, run.state["strings"] = look_at_strings(embedder, run.former.get("strings", {}), run.now)
+    run.looks["probe strings"] = look
+
+
+def _service(run: Run) -> None:
+    service = run.target.service
+    queries = some_of(run.target.canaries, SERVICE_CANARIES, int(run.state["turn"]))
+    if service is None or not queries:
+        run.looks["service"] = Look(unable="no retriever is configured" if service is None else "there are no canaries")
+        return
+    look, run.state["latency"] = ask_service(service, run.target.embedder, queries, run.former.get("latency", []))
+    run.looks["service"] = look
+
+
+def _can(run: Run, capability: Any) -> bool:
+    return run.target.index is not None and capability in run.target.index.capabilities
+
+
+def _cannot(run: Run, what: str) -> str:
+    return (
+        "no index to look into is configured"
+        if run.target.index is None
+        else f"'{run.target.index.kind}' cannot {what}"
+    )

@@ -1,0 +1,293 @@
+"""A sample of what an index holds, against fresh vectors and texts: what is suspected, certain, and mended."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.documents import Corpus
+from driftwatch.probed import MOST_IDS
+from driftwatch.probes.contents import blocks, same_text
+from driftwatch.probes.vectors import VectorsSeen, displaced, judge_vectors
+from driftwatch.retrievers import Retriever
+from driftwatch.types import Embedder, IndexFacts, Look, Stored
+
+AT_ONCE = 32
+AT_ONCE_SURE = 3
+"""So many bad ones at once that no ingestion explains count without being asked again."""
+MOST_SUSPECTS = 100
+SLOW_KINDS = ("other text", "text")
+"""What an ingestion under way looks like."""
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """Entries with their stored vectors and fresh ones, row by row."""
+
+    entries: tuple[Stored, ...]
+    fresh: NDArray[np.float32]
+    """shape (n, dimension); of the source's text where the stored vector is nearer to that than to the stored text."""
+    texts: tuple[str, ...]
+    langs: tuple[str, ...]
+    differs: tuple[bool | None, ...]
+    """Whether the stored text is not the source's; None: not known."""
+    without_text: int = 0
+    gone: tuple[str, ...] = ()
+    """entry_ids that the index no longer holds."""
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """shape (n, dimension of the index)."""
+        return np.stack([np.asarray(entry.vector, np.float32) for entry in self.entries])
+
+
+@dataclass
+class Reader:
+    """Reads entries and embeds their texts."""
+
+    index: Retriever
+    embedder: Embedder | None
+    corpus: Corpus | None
+    in_parts: bool
+    """Documents have several entries, so that the source's text is not that of an entry."""
+    go_on: Callable[[], bool]
+    embedded: int = 0
+
+    def read(self, entry_ids: Sequence[str]) -> list[Read]:
+        """One block after another, as long as there is time; the first at any rate.
+
+        Raises:
+            DriftwatchError: the index, the source or the model could not be asked.
+        """
+        found: list[Read] = []
+        for block in blocks(list(dict.fromkeys(entry_ids)), AT_ONCE):
+            if found and not self.go_on():
+                break
+            found.append(self._read(block))
+        return found
+
+    def _read(self, block: Sequence[str]) -> Read:
+        held = self.index.stored(block, vectors=True, texts="texts" in self.index.capabilities)
+        usable = [held[each] for each in block if each in held and held[each].vector is not None]
+        source = self.corpus.get([each.doc_id for each in usable]) if self.corpus is not None else {}
+        own = {doc_id: document.text for doc_id, document in source.items()}
+        text_of = {
+            each.entry_id: each.text if each.text else None if self.in_parts else own.get(each.doc_id)
+            for each in usable
+        }
+        rows = [each for each in usable if text_of[each.entry_id]]
+        texts = [text_of[each.entry_id] or "" for each in rows]
+        langs = tuple(each.lang or (source[each.doc_id].lang if each.doc_id in source else "") for each in rows)
+        differs = tuple(
+            None if not each.text or each.doc_id not in own else not same_text(each.text, own[each.doc_id])
+            for each in rows
+        )
+        fresh = self._fresh(rows, texts, {} if self.in_parts else own)
+        gone = tuple(each for each in block if each not in held)
+        return Read(tuple(rows), fresh, tuple(texts), langs, differs, len(usable) - len(rows), gone)
+
+    def _fresh(self, rows: Sequence[Stored], texts: list[str], own: Mapping[str, str]) -> NDArray[np.float32]:
+        """Fresh vectors of the stored texts, or of the source's where those are what was embedded."""
+        if self.embedder is None or not rows:
+            return np.empty((0, 0), np.float32)
+        fresh = np.array(self.embedder.encode_documents(texts))
+        self.embedded += len(texts)
+        other = [row for row, each in enumerate(rows) if own.get(each.doc_id, texts[row]) != texts[row]]
+        off = [row for row in other if _distance(rows[row].vector, fresh[row]) > 0.02]
+        if off:
+            theirs = self.embedder.encode_documents([own[rows[row].doc_id] for row in off])
+            self.embedded += len(off)
+            for row, vector in zip(off, theirs, strict=True):
+                if _distance(rows[row].vector, vector) < 0.5 * _distance(rows[row].vector, fresh[row]):
+                    fresh[row] = vector
+                    texts[row] = own[rows[row].doc_id]
+        return fresh
+
+
+def joined(parts: Sequence[Read]) -> Read:
+    """Several readings as one."""
+    kept = [part for part in parts if len(part.entries)]
+    return Read(
+        tuple(entry for part in parts for entry in part.entries),
+        np.concatenate([part.fresh for part in kept]) if kept else np.empty((0, 0), np.float32),
+        tuple(text for part in parts for text in part.texts),
+        tuple(lang for part in parts for lang in part.langs),
+        tuple(differs for part in parts for differs in part.differs),
+        sum(part.without_text for part in parts),
+        tuple(each for part in parts for each in part.gone),
+    )
+
+
+def judged(
+    read: Read,
+    embedder: Embedder,
+    reference: NDArray[np.float32],
+    facts: IndexFacts | None,
+    normalised: bool | None,
+) -> tuple[VectorsSeen, int]:
+    """What the vectors are, with other ways of embedding tried on those that are off; and how many were embedded."""
+    stored = read.vectors
+    others = np.concatenate([read.fresh, reference]) if reference.size else read.fresh
+    seen = judge_vectors(stored, read.fresh, {}, others, facts, normalised=normalised)
+    off = np.flatnonzero(seen.off & ~np.isin(seen.kinds, ("truncated", "no vector")))[:128]
+    if not len(off):
+        return seen, 0
+    texts = [read.texts[row] for row in off]
+    made = {"query prompt": embedder.encode_queries(texts)}
+    if (encode_as := getattr(embedder, "encode_as", None)) is not None:
+        made["no document prompt"] = encode_as("", texts)
+    variants = {}
+    for name, vectors in made.items():
+        variants[name] = read.fresh.copy()
+        variants[name][off] = vectors
+    return judge_vectors(stored, read.fresh, variants, others, facts, normalised=normalised), len(made) * len(off)
+
+
+@dataclass
+class Believed:
+    """What is suspected and what is known to be bad, from run to run; by entry_id."""
+
+    suspects: dict[str, str] = field(default_factory=dict)
+    """-> since when, ISO 8601."""
+    known: dict[str, str] = field(default_factory=dict)
+    """-> doc_id."""
+    tally: tuple[int, int] = (0, 0)
+    """Of the walk: looked at, and bad."""
+
+    @classmethod
+    def read(cls, kept: Mapping[str, Any]) -> Believed:
+        """From a probe's state."""
+        return cls(dict(kept.get("suspects", {})), dict(kept.get("known", {})), tuple(kept.get("tally", (0, 0))))
+
+    def dump(self) -> dict[str, Any]:
+        """For a probe's state."""
+        return {"suspects": self.suspects, "known": self.known, "tally": list(self.tally)}
+
+    def asked_again(self, most: int) -> list[str]:
+        """Who is asked again: every suspect, and the known ones that were not asked for longest."""
+        return [*self.suspects, *list(self.known)[:most]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a run learnt of the entries it looked at."""
+
+    n: int
+    """Looked at for the sample."""
+    newly: tuple[str, ...]
+    """doc_ids that count as bad from this run on."""
+    mended: int
+    again: int
+    by: Mapping[str, tuple[int, int]]
+
+
+def settle(
+    believed: Believed,
+    rows: Sequence[tuple[Stored, str, str]],
+    gone: Sequence[str],
+    now: datetime,
+    lag: timedelta,
+    *,
+    at_once: bool,
+) -> Told:
+    """Hold what was seen against what was believed, and believe it from now on.
+
+    ``rows``: (entry, its language, what is wrong with it or nothing). A single bad entry is asked again at the next
+    run before it counts, and one that an ingestion under way explains only after ``lag``; several others at once count
+    at once, as does everything with ``at_once``.
+    """
+    for entry_id in gone:
+        believed.suspects.pop(entry_id, None)
+        believed.known.pop(entry_id, None)
+    again = [row for row in rows if row[0].entry_id in believed.suspects or row[0].entry_id in believed.known]
+    sample = [row for row in rows if row[0].entry_id not in believed.suspects and row[0].entry_id not in believed.known]
+    sure = at_once or sum(bool(kind) and kind not in SLOW_KINDS for *_, kind in sample) >= AT_ONCE_SURE
+    newly: dict[str, str] = {}
+    mended = 0
+    for entry, lang, kind in again:
+        mended += _again(believed, entry, kind, now, lag, newly, lang)
+    for entry, lang, kind in sample:
+        if kind and sure and (at_once or kind not in SLOW_KINDS):
+            newly[entry.doc_id] = lang
+            believed.known[entry.entry_id] = entry.doc_id
+        elif kind and len(believed.suspects) < MOST_SUSPECTS:
+            believed.suspects[entry.entry_id] = now.isoformat()
+    for entry_id in list(believed.known)[MOST_IDS:]:
+        del believed.known[entry_id]
+    return Told(len(sample), tuple(newly), mended, len(again), _by_language(sample, newly))
+
+
+def _again(
+    believed: Believed, entry: Stored, kind: str, now: datetime, lag: timedelta, newly: dict[str, str], lang: str
+) -> bool:
+    """One entry that was asked again; whether it was known as bad and is no longer."""
+    was_known = believed.known.pop(entry.entry_id, None) is not None
+    since = believed.suspects.pop(entry.entry_id, None)
+    if not kind:
+        return was_known
+    if was_known:
+        believed.known[entry.entry_id] = entry.doc_id
+    elif kind in SLOW_KINDS and since is not None and now - datetime.fromisoformat(since) < lag:
+        believed.suspects[entry.entry_id] = since
+    else:
+        newly[entry.doc_id] = lang
+        believed.known[entry.entry_id] = entry.doc_id
+    return False
+
+
+def _by_language(sample: Sequence[tuple[Stored, str, str]], newly: Mapping[str, str]) -> dict[str, tuple[int, int]]:
+    looked = Counter(lang for _, lang, _ in sample if lang)
+    bad = Counter(lang for lang in newly.values() if lang)
+    return {lang: (max(looked[lang], bad[lang]), bad[lang]) for lang in sorted(looked | bad)}
+
+
+def look_of(told: Told, believed: Believed, values: Mapping[str, float], words: Mapping[str, str], why: str) -> Look:
+    """What was learnt, as a look: ``bad`` counts what is new, ``ids`` names everything that is known to be bad now."""
+    names = tuple(dict.fromkeys([*told.newly, *believed.known.values()]))[:MOST_IDS]
+    counted = {
+        "known": float(len(believed.known)),
+        "suspects": float(len(believed.suspects)),
+        "asked again": float(told.again),
+        "mended": float(told.mended),
+    }
+    return Look(max(told.n, len(told.newly)), len(told.newly), names, told.by, {**counted, **values}, words, why)
+
+
+def kinds_in_words(seen: VectorsSeen) -> dict[str, str]:
+    """What the bad ones are, most of them first."""
+    words = {"kind": seen.kind} if seen.kind else {}
+    found = Counter(kind for kind in seen.kinds if kind)
+    if found:
+        words["kinds"] = ", ".join(f"{kind}: {count}" for kind, count in found.most_common())
+    return words
+
+
+def numbers_of(seen: VectorsSeen) -> dict[str, float]:
+    """Quantiles worth keeping."""
+    if not len(seen.cosines):
+        return {}
+    low, middle = np.quantile(seen.cosines, (0.01, 0.5))
+    return {
+        "cosine p01": float(low),
+        "cosine p50": float(middle),
+        "displacement p50": seen.displacement,
+        "length p05": seen.lengths[0],
+        "length p50": seen.lengths[1],
+        "length p95": seen.lengths[2],
+        "unit": seen.unit,
+        "compressed": float(seen.compressed),
+    }
+
+
+def _distance(stored: NDArray[np.float32] | None, fresh: NDArray[np.float32]) -> float:
+    if stored is None or stored.shape != fresh.shape:
+        return 2.0
+    length = float(np.linalg.norm(stored))
+    cosine = float(stored @ fresh) / length if length > 0 and np.isfinite(length) else 0.0
+    return float(displaced(np.array([cosine]))[0])
