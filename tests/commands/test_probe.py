@@ -276,6 +276,7 @@ def build(folder: Path, links: int = 16, mixed: int = 0) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_sound_index_is_equally_good_in_all_four_ways(indexed: Path) -> None:
     done = probe("-c", indexed, "--json")
     found = json.loads(done.stdout)["experiment"]
@@ -290,6 +291,7 @@ def test_a_sound_index_is_equally_good_in_all_four_ways(indexed: Path) -> None:
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_vectors_of_another_model_are_found_in_the_stored_vectors(indexed: Path) -> None:
     build(indexed.parent, mixed=15)
     done = probe("-c", indexed, "--json")
@@ -300,6 +302,7 @@ def test_vectors_of_another_model_are_found_in_the_stored_vectors(indexed: Path)
 
 
 @pytest.mark.model
+@pytest.mark.slow
 def test_a_graph_that_lost_its_links_is_found_in_approximate_search(indexed: Path, cache: Path) -> None:
     indexed.write_text(WITH_INDEX % (1, cache))
     build(indexed.parent, links=2)
