@@ -91,7 +91,7 @@ class Disagreement:
     lang: str
     asked_as: Literal["canary", "query"]
     alike: float
-    """Rank-biased overlap."""
+    """The smaller of rank-biased overlap and overlap@k."""
     old: tuple[str, ...]
     """doc_ids, best first: the first few."""
     new: tuple[str, ...]

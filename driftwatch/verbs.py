@@ -47,7 +47,7 @@ def compare(
     ] = "",
     new: Annotated[str, typer.Argument(help="What may replace it, named the same way.")] = "",
     config: Config = HERE,
-    k: Annotated[int, typer.Option(help="How many documents count.", min=1, max=1000)] = 10,
+    k: Annotated[int, typer.Option("-k", "--depth", help="How many documents count.", min=1, max=1000)] = 10,
     queries: Annotated[int, typer.Option(help="How many sampled live queries to ask.", min=0, max=100_000)] = 200,
     source: Annotated[str, typer.Option(help="The source of those queries, where there are several.")] = "",
     canaries: Annotated[str, typer.Option(help="Only the canaries of this source.")] = "",

@@ -52,7 +52,11 @@ def compare(
         known = _canaries(watch, canaries)
         _progress(f"asking {left.name} and {right.name} {len(known)} canaries and {len(live.queries)} queries …")
         notes = [] if known else ["there are no canaries: nothing says which side is right"]
-        found = ask_both(left, right, known, live, now, k=k, show_queries=watch.privacy.show_queries, notes=notes)
+        try:
+            found = ask_both(left, right, known, live, now, k=k, show_queries=watch.privacy.show_queries, notes=notes)
+        finally:
+            for side in (left, right):
+                side.retriever.close()
     assert found is not None
     if section is not None:
         _write(section, found)
