@@ -14,6 +14,9 @@ RETRIEVAL = frozenset({"canaries", "scores", "rates", "integrity", "queries"})
 
 NOTHING = Look()
 
+NOTABLE = 0.03
+"""The share of the traffic from which on a language that is five times as large as it was counts as new."""
+
 LOSES = 0.01
 """A way of searching loses when its measure is lower by more than this, and certainly lower."""
 
@@ -92,6 +95,17 @@ class Case:
         named = {each.segment for each in findings if each.segment != POOLED}
         whole = any(each.segment == POOLED for each in findings)
         return named.pop() if len(named) == 1 and not whole else ""
+
+    def new_language(self) -> str:
+        """The language that hardly anybody used and that many use now, as far as its share says; empty: none."""
+        for finding in self.findings.values():
+            now, before = (finding.details.get(name) for name in ("shares", "reference_shares"))
+            if finding.family != "mix" or not isinstance(now, Mapping) or not isinstance(before, Mapping):
+                continue
+            risen = {lang: share for lang, share in now.items() if share >= max(NOTABLE, 5 * before.get(lang, 0.0))}
+            if risen:
+                return str(max(risen, key=lambda lang: float(risen[lang])))
+        return ""
 
     def _of(self, check: str) -> str:
         known = self.checks.get(check)

@@ -242,15 +242,15 @@ def model_mismatch(case: Case) -> Cause | None:
 
 def new_language(case: Case) -> Cause | None:
     """A language that hardly anybody used."""
-    found = case.bad("mix")
-    if not found:
+    mix, lang = case.bad("mix"), case.new_language()
+    if not mix and not (lang and case.bad("queries")):
         return None
-    lang = str(found[0].details.get("largest_change", ""))
+    how = mix[0].message if mix else f"{lang} is new among them"
     return Cause(
         "new language",
-        f"People ask in other languages than they did: {found[0].message}.",
+        f"People ask in other languages than they did: {how}.",
         "See whether documents and canaries cover it; if it is here to stay, move the baseline.",
-        segment=lang.split(" ")[0],
+        segment=lang,
         families=frozenset({"mix", "queries", "rates", "scores", "volume"}),
         entails=frozenset({"new topic", "generator", "season", "deployment", "score scale"}),
     )
@@ -275,7 +275,8 @@ def new_topic(case: Case) -> Cause | None:
 def bot(case: Case) -> Cause | None:
     """One caller repeats itself."""
     traffic = case.traffic
-    if not case.bad("volume") or traffic.rows_a_unit < REPEATED * traffic.usual_rows_a_unit:
+    seen = any(case.bad(family) for family in ("volume", "mix", "queries"))
+    if not seen or traffic.rows_a_unit < REPEATED * traffic.usual_rows_a_unit:
         return None
     return Cause(
         "bot",
@@ -284,6 +285,7 @@ def bot(case: Case) -> Cause | None:
         "Find the caller in the log and limit it; people are served as before.",
         queries=(traffic.loudest,) if traffic.loudest else (),
         families=frozenset({"volume", "mix", "queries"}),
+        entails=frozenset({"new language", "new topic", "season", "deployment"}),
     )
 
 
@@ -344,10 +346,10 @@ RULES: tuple[Rule, ...] = (
     leftovers,
     slow_service,
     score_scale,
+    bot,
     model_mismatch,
     new_language,
     new_topic,
-    bot,
     generator,
     season,
     deployment,

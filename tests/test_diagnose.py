@@ -170,6 +170,17 @@ def test_documents_that_are_gone_at_the_source_too_are_not_lost():
     assert names(case(bad("canary recall"), experiment=experiment(gone=gone))) == ["lost documents"]
 
 
+def test_new_queries_in_a_new_language_are_that_before_the_mix_is_certain():
+    shares = {"shares": {"tr": 0.2, "de": 0.8}, "reference_shares": {"de": 1.0, "tr": 0.001}}
+    mix = Finding("languages", POOLED, NOW, "ok", "as ever", "mix", "mix", details=shares)
+    (cause,) = causes_of(RULES, case(bad("topics"), mix))
+    assert (cause.name, cause.segment) == ("new language", "tr")
+
+
+def test_a_mix_that_one_caller_makes_is_a_bot():
+    assert names(case(bad("languages"), traffic=Traffic(4.0, 1.5))) == ["bot"]
+
+
 def test_fewer_queries_with_anything_else_wrong_is_no_season():
     assert "season" not in names(case(bad("traffic"), bad("scores")))
 
