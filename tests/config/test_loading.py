@@ -10,9 +10,12 @@ from driftwatch.checks import Check
 from driftwatch.checks.canary import Canary
 from driftwatch.config import Watch, load_watch, read_watch
 from driftwatch.errors import ConfigError, ConfigErrors
+from driftwatch.plugins import kind_names
 from driftwatch.resources import shipped
 from driftwatch.schedule import Schedule
 from driftwatch.sources._abstention import Phrases
+
+CHECKS, RETRIEVERS = (", ".join(kind_names(room)) for room in ("checks", "retrievers"))
 
 DESIGN = """\
 service: help-centre
@@ -288,16 +291,12 @@ def test_a_source_has_a_plain_name(name: str, tmp_path: Path) -> None:
     ("given", "answer"),
     [
         ("retriever: 3", "'retriever' must be a block of settings, not 3. Write 'kind: …' and its settings."),
-        ("retriever: {}", "'retriever' has no 'kind'. There are: faiss, http, python."),
-        ("retriever: {kind: [http]}", "'retriever': 'kind' must be text, not a list. There are: faiss, http, python."),
+        ("retriever: {}", f"'retriever' has no 'kind'. There are: {RETRIEVERS}."),
+        ("retriever: {kind: [http]}", f"'retriever': 'kind' must be text, not a list. There are: {RETRIEVERS}."),
         ("notify: [console]", "'notify[0]' must be a block of settings, not 'console'."),
         ("sources: live", "'sources' must be a block of named sources, not 'live'."),
         ("sources: {live: {kind: kanaries}}", "there is no kind 'kanaries' in sources. Did you mean 'canaries'?"),
-        (
-            "checks: [{name: a}]",
-            "'checks[0]' has no 'kind'. "
-            "There are: canary, mix, predicted_quality, query_drift, rate, score_drift, volume.",
-        ),
+        ("checks: [{name: a}]", f"'checks[0]' has no 'kind'. There are: {CHECKS}."),
         ("embedder: e5", "the embedder: it must be a block of settings, not 'e5'."),
         ("path: x", "this file has no setting 'path'. Remove it."),
         ("origins: x", "this file has no setting 'origins'. Remove it."),
