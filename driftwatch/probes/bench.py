@@ -25,6 +25,7 @@ from driftwatch.probes.cells import (
     oriented,
 )
 from driftwatch.probes.pool import Chosen, Pool, Vectors, choose, embed_anew, graph, ranked
+from driftwatch.probes.vectors import VectorsSeen, judge_vectors
 from driftwatch.retrievers import Retriever
 from driftwatch.types import Capability, IndexFacts, Query, Reply
 
@@ -36,7 +37,10 @@ DEEP = 100
 EMBEDDING = 0.85
 """Share of the time after which nothing more is embedded: what was is searched in the rest."""
 
+REFERENCE = 512
+"""Other texts that a stored vector is compared with."""
 NO_INDEX = "there is no index to ask: name it under `index:`"
+NO_VECTORS = "the index does not give its vectors"
 NO_EMBEDDER = "there is no `embedder:`"
 
 
@@ -249,6 +253,15 @@ class Bench:
         return tuple(query for query in self.canaries if outside.isdisjoint(query.relevant))
 
     @cached_property
+    def seen(self) -> VectorsSeen | str:
+        """Every stored vector of the pool against the fresh one of its text, or why not."""
+        pool = self.pool
+        if isinstance(pool, str) or pool.stored is None:
+            return pool if isinstance(pool, str) else NO_VECTORS
+        others = np.unique(np.linspace(0, len(pool.fresh) - 1, REFERENCE).astype(np.intp))
+        return judge_vectors(pool.stored, pool.fresh, {}, pool.fresh[others], self.facts)
+
+    @cached_property
     def fresh(self) -> Way:
         """Fresh vectors, compared one by one."""
         return self._in_pool(FRESH_EXACT, lambda queries, pool: self._ranked(queries, pool, pool.fresh))
@@ -267,7 +280,7 @@ class Bench:
             return self._in_pool(OF_THE_POOL, lambda queries, pool: self._ranked(queries, pool, stored))
         if self.whole:
             return Way(OF_THE_POOL, self.exact.rankings, self.exact.unable)
-        return Way(OF_THE_POOL, unable=pool if isinstance(pool, str) else "the index does not give its vectors")
+        return Way(OF_THE_POOL, unable=pool if isinstance(pool, str) else NO_VECTORS)
 
     def _ranked(self, queries: Vectors, pool: Pool, vectors: Vectors) -> list[Ranking]:
         return ranked(queries, pool.doc_ids, vectors, self.facts.metric, self.depth)

@@ -127,7 +127,7 @@ def verdict_of(measure: Measure, cells: Sequence[Cell], contrasts: Sequence[Cont
     ]
     if losing:
         sentence = "; ".join(text for _, text in sorted(losing))
-        return f"{sentence[0].upper()}{sentence[1:]}{_mended(known)}."
+        return f"{sentence[0].upper()}{sentence[1:]}{_mended(cells, known)}."
     return _alike(measure, cells, known)
 
 
@@ -149,8 +149,10 @@ def _alike(measure: Measure, cells: Sequence[Cell], known: Mapping[tuple[str, st
     return f"{ways} are equally {'bad' if fell else 'good'}: {level}{against}.{left}"
 
 
-def _mended(known: Mapping[tuple[str, str], Contrast]) -> str:
-    """What building the graph anew would do, where approximate search loses."""
+def _mended(cells: Sequence[Cell], known: Mapping[tuple[str, str], Contrast]) -> str:
+    """What building it anew would do, where approximate search loses; a graph of fewer documents says nothing."""
+    if any(cell.name == OF_THE_POOL for cell in cells):
+        return ""
     now, rebuilt = known.get((STORED_EXACT, STORED_APPROXIMATE)), known.get((FRESH_EXACT, FRESH_APPROXIMATE))
     if now is None or rebuilt is None or not certainly_worse(now):
         return ""

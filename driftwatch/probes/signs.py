@@ -12,13 +12,11 @@ from driftwatch.probes import answers, scores
 from driftwatch.probes.bench import DEEP, NO_INDEX, Bench
 from driftwatch.probes.cells import Way, fell, flips_of
 from driftwatch.probes.pool import Pool, Vectors
-from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, judge_vectors, matching
+from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, matching
 from driftwatch.retrievers import Retriever
 from driftwatch.stats.ir import Measure
-from driftwatch.types import Embedder, Flip, IndexFacts, Look
+from driftwatch.types import Embedder, Flip, Look
 
-REFERENCE = 512
-"""Other texts that a stored vector is compared with."""
 RECALL = 0.9
 """Overlap of approximate with exact search from which on the deeper exact one stands for what the service searches."""
 TRIED = 64
@@ -143,10 +141,9 @@ def _displaced(bench: Bench, measure: Measure) -> Look:
 
 def _stored_vectors(bench: Bench) -> Look:
     """Expected documents among all that were embedded anew; what else a wrong vector may be is tried on some."""
-    pool = bench.pool
-    if isinstance(pool, str) or pool.stored is None:
-        return Look(unable=pool if isinstance(pool, str) else "the index does not give its vectors")
-    seen = judged(pool, bench.facts)
+    pool, seen = bench.pool, bench.seen
+    if isinstance(seen, str) or isinstance(pool, str):
+        return Look(unable=str(seen))
     rows = [pool.rows[doc_id] for doc_id in bench.expected if doc_id in pool.rows]
     kinds = dict(zip(rows, _kinds(bench, pool, seen, rows), strict=True))
     langs = {doc_id: query.lang for query in bench.canaries for doc_id in query.relevant}
@@ -191,19 +188,11 @@ def _variants(bench: Bench, texts: list[str]) -> dict[str, Vectors]:
         return {}
 
 
-def judged(pool: Pool, facts: IndexFacts) -> VectorsSeen:
-    """Every stored vector of the pool against the fresh one of its text."""
-    assert pool.stored is not None
-    chosen = np.unique(np.linspace(0, len(pool.fresh) - 1, REFERENCE).astype(np.intp))
-    return judge_vectors(pool.stored, pool.fresh, {}, pool.fresh[chosen], facts)
-
-
 def _sound(bench: Bench) -> dict[str, bool]:
     """doc_id -> whether its stored vector is that of its text."""
-    pool = bench.pool
-    if isinstance(pool, str) or pool.stored is None:
+    pool, seen = bench.pool, bench.seen
+    if isinstance(seen, str) or isinstance(pool, str):
         return {}
-    seen = judged(pool, bench.facts)
     wrong = seen.bad if seen.compressed else seen.off
     return {doc_id: not wrong[row] for doc_id, row in pool.rows.items()}
 

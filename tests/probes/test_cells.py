@@ -8,6 +8,7 @@ from driftwatch.probes.cells import (
     BASELINE,
     FRESH_APPROXIMATE,
     FRESH_EXACT,
+    OF_THE_POOL,
     SERVICE,
     STORED_APPROXIMATE,
     STORED_EXACT,
@@ -122,6 +123,12 @@ def test_where_the_graph_loses_it_is_said_whether_a_new_one_would(loss: tuple[fl
         difference(FRESH_EXACT, FRESH_APPROXIMATE, *loss),
     ]
     assert said in verdict_of(R2, CELLS, contrasts)
+
+
+def test_a_graph_of_fewer_documents_says_nothing_about_a_new_one() -> None:
+    contrasts = [difference(STORED_EXACT, STORED_APPROXIMATE, *LOSS), difference(FRESH_EXACT, FRESH_APPROXIMATE, *FINE)]
+    cells = [*CELLS, cell_of(way(OF_THE_POOL, "x"), CANARIES, R2)]
+    assert "anew" not in verdict_of(R2, cells, contrasts)
 
 
 def test_when_no_step_loses_all_are_equally_good_or_with_the_baseline_equally_bad() -> None:
