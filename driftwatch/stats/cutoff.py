@@ -5,18 +5,18 @@ The unit is the query: its documents are resampled, held out and counted togethe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.stats.resampling import RESAMPLES, affordable, resampled, resampled_sums
+
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
 
 FOLDS = 10
-RESAMPLES = 1_000
 FEWEST_KEPT = 10
 """Rows that a cut-off must keep for its precision to count as reached: one lucky hit is precise."""
 SMOOTHED = 0.5
@@ -171,7 +171,7 @@ def choose(judged: Judged, aim: Aim, *, seed: int = 0, resamples: int = RESAMPLE
     place = _place(ranked, aim, ranked.judged.weight)
     values = _values(ranked, aim, ranked.judged.weight)
     best = int(_reachable(ranked, aim, values).argmax())
-    interval, reached = _interval(ranked, aim, seed, resamples)
+    interval, reached = _interval(ranked, aim, seed, affordable(resamples, len(judged)))
     held_out, held_out_interval = _cross_fitted(judged, aim, seed, resamples)
     chosen = place is not None
     value = ranked.middle(place) if place is not None else None
@@ -254,17 +254,6 @@ def _flat(ranked: Ranked, values: Floats, place: int) -> Interval:
 # --- how sure ------------------------------------------------------------------------------------------------------
 
 
-def resampled(
-    unit: NDArray[np.int64], weight: Floats, seed: int, resamples: int, of: Callable[[Floats], float]
-) -> Floats:
-    """``of`` the weights of as many draws of whole units with replacement, shape (resamples,) (Efron 1979)."""
-    number = np.unique(unit, return_inverse=True)[1]
-    count = int(number.max()) + 1
-    random = np.random.default_rng(seed)
-    draws = (np.bincount(random.integers(0, count, count), minlength=count) for _ in range(resamples))
-    return np.array([of(weight * drawn[number]) for drawn in draws])
-
-
 def _interval(ranked: Ranked, aim: Aim, seed: int, resamples: int) -> tuple[tuple[float | None, float | None], float]:
     def cutoff(weight: Floats) -> float:
         place = _place(ranked, aim, weight)
@@ -290,9 +279,6 @@ def _cross_fitted(judged: Judged, aim: Aim, seed: int, resamples: int) -> tuple[
         if place is not None:
             kept |= (fold == each) & (judged.score >= ranked.middle(place))
     cells = np.stack([kept & judged.relevant, kept & ~judged.relevant, judged.relevant]) * judged.weight
-    sums = np.stack([np.bincount(number, each) for each in cells])
-    value = float(aim.of(*sums.sum(axis=1)))
-    random = np.random.default_rng(seed + 1)
-    draws = random.multinomial(sums.shape[1], np.full(sums.shape[1], 1 / sums.shape[1]), resamples)
-    low, high = np.quantile(aim.of(*(sums @ draws.T)), (0.025, 0.975)).tolist()
-    return value, (low, high)
+    sums = np.stack([np.bincount(number, each) for each in cells]).astype(np.float64)
+    low, high = np.quantile(aim.of(*resampled_sums(sums, seed + 1, resamples)), (0.025, 0.975)).tolist()
+    return float(aim.of(*sums.sum(axis=1))), (low, high)

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.stats.cutoff import RESAMPLES, Floats, Interval, resampled
+from driftwatch.stats.cutoff import Floats, Interval
 from driftwatch.stats.interval import share_interval
+from driftwatch.stats.resampling import RESAMPLES, affordable, resampled, resampled_sums
 
 MOST_EXTREME = 20.0
 """Times by which a cell of the week may be made to count more: what was hardly seen before stands for little."""
@@ -116,10 +117,11 @@ def match(
     wanted = share if share is not None else _kept(before, before.weight, cutoff)
     if not wanted > 0:
         raise ValueError("the old cut-off kept nothing before the change: there is nothing to match.")
+    resamples = affordable(resamples, len(before) + len(after))
     order = np.argsort(-after.score, kind="stable")
     ordered = Scored(after.score[order], after.unit[order], after.weight[order])
     if share is None:
-        drawn = resampled(before.unit, before.weight, seed, resamples, lambda weight: _kept(before, weight, cutoff))
+        drawn = _kept_each(before, cutoff, seed, resamples)
     else:
         drawn = np.full(resamples, share)
     shares = iter(drawn.tolist())
@@ -167,6 +169,15 @@ def total_variation(one: NDArray[np.str_], weight: Floats, other: NDArray[np.str
 def _kept(scored: Scored, weight: Floats, cutoff: float | None) -> float:
     assert cutoff is not None
     return float(weight @ (scored.score >= cutoff) / weight.sum())
+
+
+def _kept_each(scored: Scored, cutoff: float | None, seed: int, resamples: int) -> Floats:
+    """``_kept`` of resampled sessions."""
+    assert cutoff is not None
+    number = np.unique(scored.unit, return_inverse=True)[1]
+    sums = [np.bincount(number, scored.weight * flag) for flag in (scored.score >= cutoff, 1.0)]
+    some, every = resampled_sums(np.stack(sums).astype(np.float64), seed, resamples)
+    return np.asarray(some / every)
 
 
 def _cut(descending: Floats, weight: Floats, share: float) -> float:

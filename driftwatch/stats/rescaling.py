@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.stats.cutoff import RESAMPLES, Floats, Interval, resampled
+from driftwatch.stats.cutoff import Floats, Interval
 from driftwatch.stats.matching import interval_of
+from driftwatch.stats.resampling import RESAMPLES, resampled
 
 MONOTONE = 0.98
 """The share of pairs of documents in the same order from which the ranks count as unchanged."""

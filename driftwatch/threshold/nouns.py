@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from driftwatch.stats.abstaining import Abstention
-from driftwatch.stats.cutoff import RESAMPLES, Aim, Confusion, Cutoff
+from driftwatch.stats.cutoff import Aim, Confusion, Cutoff
 from driftwatch.stats.matching import Matched, Share
+from driftwatch.stats.resampling import RESAMPLES
 from driftwatch.stats.rescaling import Rescaling
 from driftwatch.threshold.material import Decides, Label
 from driftwatch.threshold.reasons import Change, Reason
