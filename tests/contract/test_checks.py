@@ -15,9 +15,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from driftwatch.plugins import find_kind, kind_names
-from driftwatch.types import TALLY_FIELDS, Finding, Observation, Run, Sample, ScoredDoc, Tallies, Window
+from driftwatch.types import TALLY_FIELDS, Finding, Look, Observation, Run, Sample, ScoredDoc, Tallies, Window
 from tests.fakes.compared import days as shadowed
 from tests.fakes.contents import World, with_contents
+from tests.fakes.probed import hourly, probe
 from tests.fakes.windows import (
     DAY,
     HOUR,
@@ -84,7 +85,8 @@ def normal(day, days, segment="all"):
     canaries = telling_canaries(day=day, days=days)
     found = shadowed(0.75, start=start + (days - 1) * DAY)
     counts = (sampled.sample, counted.tallies)
-    return Window(start, start + days * DAY, segment, 0.001, runs, *counts, canaries, comparisons=found)
+    looked = hourly(start + (days - 1) * DAY, 24)
+    return Window(start, start + days * DAY, segment, 0.001, runs, *counts, canaries, comparisons=found, probes=looked)
 
 
 REFERENCE, CURRENT = normal(0, 14), normal(14, 1)
@@ -298,14 +300,30 @@ def tallies(draw):
 
 
 @st.composite
+def looks(draw):
+    names = ["facts", "stored_vectors", "finds_itself", "recall_of_the_index", "missing_documents", "texts", "service"]
+    values = ["known", "listed", "recall@1", "recall@10", "spread", "usual recall", "latency", "usual latency"]
+    found = {}
+    for name in draw(st.lists(st.sampled_from(names), unique=True)):
+        n = draw(st.sampled_from([0, 1, 8, 64, 10**6]))
+        bad = draw(st.integers(0, n))
+        numbers = draw(st.dictionaries(st.sampled_from(values), st.floats(0, 1e4), max_size=4))
+        said = [{}, {"kind": "other model", "kinds": "other model: 3"}, {"error": "Timed out.  No"}]
+        words = draw(st.sampled_from(said))
+        unable = draw(st.sampled_from(["", "", "it cannot.  Nothing to see"]))
+        found[name] = Look(n, bad, ("doc-1",) * (bad > 0), {"de": (n, bad)}, numbers, words, "it is not", unable)
+    return found
+
+
+@st.composite
 def windows(draw):
     start = MONDAY + draw(st.integers(0, 24 * 14)) * HOUR
     length = draw(st.sampled_from([timedelta(minutes=20), HOUR, 6 * HOUR, DAY, 7 * DAY]))
     alpha = draw(st.sampled_from([1e-12, 0.001, 0.5]))
     found = draw(st.sampled_from([(), shadowed(0), shadowed(1, {"de": 40}), shadowed(8)]))
-    return Window(
-        start, start + length, "all", alpha, draw(runs()), draw(samples()), draw(tallies()), comparisons=found
-    )
+    looked = tuple(probe(start + number * HOUR, **draw(looks())) for number in range(draw(st.integers(0, 3))))
+    counts = (draw(samples()), draw(tallies()))
+    return Window(start, start + length, "all", alpha, draw(runs()), *counts, comparisons=found, probes=looked)
 
 
 @every_check
