@@ -19,7 +19,7 @@ def said(tmp: Path, name: str, content: str, form: str = "auto") -> str:
     return "nothing"
 
 
-@case("evaluation sets", "there is no such file")
+@case("evaluation sets", "an evaluation set that is not there")
 def no_file(tmp: Path) -> str:
     evaluation_set(tmp / "set.csv", "auto", None, "test", "und", COLUMNS)
     return "nothing"
