@@ -32,6 +32,11 @@ MADE_OTHERWISE = {
         "are those of the text embedded as a query",
         "Embed documents with the prompt that the model wants, and build the index again.",
     ),
+    "no vector": (
+        "empty vectors",
+        "are nothing but zeros, or no numbers at all",
+        "Embed these documents again, and look at what the embedder answered when they were ingested.",
+    ),
     "other model": (
         "mixed vectors",
         "were not made by the model that serves queries",

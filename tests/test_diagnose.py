@@ -76,6 +76,7 @@ CASES: dict[str, Case] = {
     "truncated vectors": case(vectors("truncated")),
     "normalisation": case(vectors("not normalised")),
     "document prompt": case(vectors("no document prompt")),
+    "empty vectors": case(vectors("no vector")),
     "mixed vectors": case(vectors("other model", by=DE)),
     "stale vectors": case(vectors("other text")),
     "quantisation": case(bad("canary recall"), probes=COARSE, experiment=experiment(INDEX_LOSES)),
