@@ -56,10 +56,25 @@ class Loaded:
         return np.array(list(map(str, numbers)), dtype=object)
 
     @cached_property
-    def places(self) -> dict[str, int]:
-        """Every document the index holds, with its (first) row."""
-        doc_ids = self.doc_ids.tolist()
-        return dict(zip(reversed(doc_ids), range(len(doc_ids) - 1, -1, -1), strict=True))
+    def held(self) -> frozenset[str]:
+        """Every document the index holds."""
+        return frozenset(self.doc_ids.tolist())
+
+    @cached_property
+    def entries(self) -> dict[str, int]:
+        """entry_id -> row, in the order of the rows.
+
+        An entry is called what its document is; where a document has several, all but the first by their row as well.
+        """
+        found: dict[str, int] = {}
+        for row, doc_id in enumerate(self.doc_ids.tolist()):
+            entry_id = doc_id
+            if doc_id in found:
+                entry_id = f"{doc_id}#{row}"
+                while entry_id in self.held or entry_id in found:
+                    entry_id += "#"
+            found[entry_id] = row
+        return found
 
     def search(self, vectors: NDArray[np.float32], top_k: int, *, exact: bool) -> list[tuple[ScoredDoc, ...]]:
         """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension), each of them once."""
@@ -86,12 +101,12 @@ class Loaded:
 
     def _search_as_built(self, vectors: NDArray[np.float32], top_k: int) -> list[tuple[ScoredDoc, ...]]:
         """Documents with many rows may fill an answer: then more rows are asked for."""
-        several = len(self.places) < self.index.ntotal
+        several = len(self.held) < self.index.ntotal
         count = min(top_k, self.index.ntotal)
         while True:
             scores, labels = self.index.search(vectors, count)
             found = self._documents(scores, labels, several=several)
-            short = several and any(len(hits) < min(top_k, len(self.places)) for hits in found)
+            short = several and any(len(hits) < min(top_k, len(self.held)) for hits in found)
             if not short or count == self.index.ntotal or (labels < 0).any():
                 return [hits[:top_k] for hits in found]
             count = min(2 * count, self.index.ntotal)
@@ -148,7 +163,7 @@ def load(index_path: Path, ids_path: Path | None) -> Loaded:
     loaded = Loaded(index, None if ids is None else np.array(ids, dtype=object), f"{index.ntotal}-{digest}", seen)
     if ids is not None:
         _check_together(loaded, index_path, ids_path)
-    _ = loaded.rows.able, loaded.places  # here and not when first needed, which may be in two threads at once
+    _ = loaded.rows.able, loaded.entries  # here and not when first needed, which may be in two threads at once
     return loaded
 
 

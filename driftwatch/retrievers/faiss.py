@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,13 +65,12 @@ class Faiss(Retriever):
     def reach(self) -> str:
         """Read the files."""
         loaded = self._current()
-        ids = "its own numbers" if loaded.ids is None else f"{len(loaded.places)} ids"
+        ids = "its own numbers" if loaded.ids is None else f"{len(loaded.held)} ids"
         return f"{self.index.name}: {loaded.index.ntotal} vectors of {loaded.index.d} numbers, {ids}"
 
     def missing(self, doc_ids: Sequence[str]) -> frozenset[str]:
         """Those that no row of the index carries."""
-        places = self._current().places
-        return frozenset(doc_id for doc_id in doc_ids if doc_id not in places)
+        return frozenset(doc_ids) - self._current().held
 
     @property
     def capabilities(self) -> frozenset[Capability]:
@@ -80,28 +80,31 @@ class Faiss(Retriever):
     def search_vectors(
         self, vectors: NDArray[np.float32], top_k: int, *, exact: bool = False
     ) -> list[tuple[ScoredDoc, ...]]:
-        """As the index was built, whatever `exact` says; or by comparing with every stored vector."""
-        return self._current().search(vectors, top_k, exact=exact)
+        """As ``search`` does; ``exact``: by comparing with every stored vector."""
+        return self._current().search(vectors, top_k, exact=exact or self.exact)
 
     def stored(self, entry_ids: Sequence[str], *, vectors: bool = True, texts: bool = True) -> dict[str, Stored]:
-        """Vectors as the index stores them; of a document with several rows, that of the first. There are no texts.
+        """Vectors as the index stores them, by the names that ``entries`` gives. There are no texts.
 
         Raises:
-            RetrieverError: the file cannot be read, or this kind of index cannot give its vectors back.
+            RetrieverError: the file cannot be read, or this kind of index cannot give its vectors back; or texts alone
+                are wanted.
         """
-        del texts
+        if texts and not vectors:
+            raise self._cannot("give texts")
         loaded = self._current()
-        held = [entry_id for entry_id in dict.fromkeys(entry_ids) if entry_id in loaded.places]
-        if not vectors:
-            return {entry_id: Stored(entry_id, entry_id) for entry_id in held}
-        found = loaded.rows.vectors(np.array([loaded.places[entry_id] for entry_id in held], dtype=np.int64))
-        return {entry_id: Stored(entry_id, entry_id, row) for entry_id, row in zip(held, found, strict=True)}
+        held = {entry_id: loaded.entries[entry_id] for entry_id in entry_ids if entry_id in loaded.entries}
+        rows = np.fromiter(held.values(), dtype=np.int64, count=len(held))
+        names = loaded.doc_ids[rows].tolist()
+        found: list[NDArray[np.float32] | None] = list(loaded.rows.vectors(rows)) if vectors else [None] * len(held)
+        return {each: Stored(each, *row) for each, row in zip(held, zip(names, found, strict=True), strict=True)}
 
     def entries(self) -> Iterator[list[tuple[str, str]]]:
-        """Every document once, in the order of the rows; its id is its document's."""
-        doc_ids = list(reversed(self._current().places))
-        for start in range(0, len(doc_ids), _LISTED):
-            yield [(doc_id, doc_id) for doc_id in doc_ids[start : start + _LISTED]]
+        """Every row in order. It is called what its document is; further rows of a document have their number too."""
+        loaded = self._current()
+        named = zip(loaded.entries, loaded.doc_ids.tolist(), strict=True)
+        while block := list(islice(named, _LISTED)):
+            yield block
 
     def facts(self) -> IndexFacts:
         """The file's version is the fingerprint: it changes with any byte of the file.
