@@ -45,7 +45,7 @@ def too_many_cells(tmp: Path) -> str:
     return said(tmp, "set.csv", "query,relevant\nWell, where is my order?,doc-2\n")
 
 
-@case("evaluation sets", "a quote that is never closed")
+@case("evaluation sets", "a quote of a table that is never closed")
 def open_quote(tmp: Path) -> str:
     return said(tmp, "set.csv", 'query,relevant\n"Where is my order?,doc-2\n')
 
