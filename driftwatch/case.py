@@ -136,10 +136,10 @@ class Case:
         """How the index says that it was built."""
         return self.probes[-1].facts.settings if self.probes and self.probes[-1].facts else {}
 
-    def loses(self, old: str, new: str) -> bool:
-        """Whether ``new`` finds certainly less than ``old``."""
+    def loses(self, old: str, new: str, by: float = LOSES) -> bool:
+        """Whether ``new`` finds certainly less than ``old``, and less by ``by``."""
         contrast = self.experiment.contrast(old, new) if self.experiment else None
-        return contrast is not None and contrast.difference < -LOSES and contrast.interval[1] < 0
+        return contrast is not None and contrast.difference < -by and contrast.interval[1] < 0
 
     def measured(self, name: str) -> str:
         """`R@10 .81` of one way of searching, for a sentence."""

@@ -73,7 +73,7 @@ def quantisation(case: Case) -> Cause | None:
     settings = {name.lower(): value for name, value in case.settings().items()}
     coarse = case.vectors("compressed")
     compressed = "yes" in settings.get("compressed", "") or any("quant" in name for name in settings)
-    loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate")
+    loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate", 0.05)
     if not coarse.bad and not (compressed and (loses or case.defect("recall of the index").bad)):
         return None
     fresh, stored = case.measured("fresh x exact"), case.measured("stored x approximate")
