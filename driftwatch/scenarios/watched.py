@@ -30,7 +30,11 @@ OF_A_SOURCE = ("every", "repeat", "perturb", "keep_per_day", "stratify")
 """What is taken from each of its sources."""
 
 USUAL: dict[str, Any] = {
-    "sources": {"canaries": {"kind": "canaries"}, "live": {"kind": "query_log", "stratify": "lang"}},
+    "sources": {
+        "canaries": {"kind": "canaries"},
+        "live": {"kind": "query_log", "stratify": "lang"},
+        "index": {"kind": "index"},
+    },
     "retriever": {"top_k": 10},
     "embedder": {},
 }
