@@ -7,9 +7,10 @@ returns what was truly affected, which is what a diagnosis may name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from driftwatch.types import Document
 from tests.faults.laboratory import Laboratory
 from tests.faults.material import DOCUMENT_PROMPT, LANGUAGES, NEW_LANGUAGE
 from tests.faults.service import normalised
-from tests.faults.stores import Build, Entries
+from tests.faults.stores import Entries
 
 Vectors = NDArray[np.float32]
 
@@ -144,18 +145,24 @@ def embedder_moved(lab: Laboratory) -> Truth:
 # --- the index -----------------------------------------------------------------------------------------------------
 
 
-def rebuilt(**build: object) -> Callable[[Laboratory], Truth]:
+def rebuilt(faiss: Mapping[str, Any], qdrant: Mapping[str, Any]) -> Callable[[Laboratory], Truth]:
     """The same vectors in an index built otherwise."""
 
     def inject(lab: Laboratory) -> Truth:
-        lab.index(lab.entries, replace(lab.build, seed=lab.seed, **build))  # type: ignore[arg-type]
+        otherwise = faiss if lab.backend == "faiss" else qdrant
+        lab.index(lab.entries, replace(lab.build, seed=lab.seed, **otherwise))
         return Truth()
 
     return inject
 
 
+half_of_the_links = rebuilt({"links_kept": 0.5}, {"links": 2, "thoroughness": 12})
+tiny_ef = rebuilt({"ef": 1}, {"thoroughness": 4})
+tiny_nprobe = rebuilt({"kind": "ivf", "nprobe": 1}, {"links": 1})
+
+
 def quantised(lab: Laboratory) -> Truth:
-    """Vectors of 1,536 bytes are kept in eight."""
+    """Vectors of 1,536 bytes are compared by eight (Qdrant: by 24)."""
     lab.index(lab.entries, replace(lab.build, kind="pq", code_bytes=8))
     return Truth()
 
@@ -296,10 +303,10 @@ FAULTS = (
     Fault("no document prompt", "the index was built anew without the prompt of documents", ("document prompt",), STORED, no_document_prompt),
     Fault("no normalisation", "the index was built anew with vectors of any length", ("normalisation",), "lengths of stored vectors", no_normalisation),
     Fault("truncated", "index and service keep the first 96 to 192 of 384 numbers", ("truncated vectors",), "the dimension of the index", truncated),
-    Fault("half of the links", "half of the graph's links are gone", ("index search",), SEARCH, rebuilt(links_kept=0.5)),
-    Fault("tiny ef", "the graph is searched with `ef` of 1", ("index search",), SEARCH, rebuilt(ef=1)),
-    Fault("tiny nprobe", "the index was built anew as lists, of which one is searched", ("index search",), SEARCH, rebuilt(kind="ivf", nprobe=1)),
-    Fault("coarse quantisation", "the index was built anew with eight bytes a vector", ("quantisation",), STORED, quantised),
+    Fault("half of the links", "half of the graph's links are gone", ("index search",), SEARCH, half_of_the_links),
+    Fault("tiny ef", "the graph is searched with `ef` of 1 (Qdrant: built with `ef_construct` of 4)", ("index search",), SEARCH, tiny_ef),
+    Fault("tiny nprobe", "the index was built anew as lists, of which one is searched (Qdrant: as a graph of two links a point)", ("index search",), SEARCH, tiny_nprobe),
+    Fault("coarse quantisation", "the index was built anew with eight bytes a vector (Qdrant: a 64th)", ("quantisation",), STORED, quantised),
     Fault("a language is lost", "every document of one language is gone from the index", ("lost documents",), "source documents missing from the index", language_lost),
     Fault("5 % are lost", "every twentieth document is gone from the index", ("lost documents",), "source documents missing from the index", documents_lost),
     Fault("near-duplicates", "four near-duplicates each of six in ten of the canaries' documents were published", ("displaced",), "what stands above the expected documents is new", displaced),
@@ -317,7 +324,7 @@ FAULTS = (
     Fault("a holiday week", "less than half of the usual traffic", ("", "season"), "traffic only", habit(volume=0.42), hours=48),
     Fault("the generator abstains", "one answer in five more is declined; retrieval is as it was", ("generator",), "abstentions only", habit(abstains=0.2), hours=48),
     Fault("canary rot", "a quarter of the canaries' documents was published anew under other ids", ("canary rot",), "relevant documents gone from source and index", republished),
-    Fault("two: wrong model and tiny ef", "10 % from another model, and `ef` of 1", ("mixed vectors", "index search"), "both experiments", together(wrong_model(0.1), rebuilt(ef=1)), both=True),
+    Fault("two: wrong model and tiny ef", "10 % from another model, and `ef` of 1", ("mixed vectors", "index search"), "both experiments", together(wrong_model(0.1), tiny_ef), both=True),
     Fault("two: a language lost, scores rescaled", "one language's documents are gone, and scores have another scale", ("lost documents", "score scale"), "both", together(language_lost, rescaled), both=True),
     Fault("two: 5 % lost, a new topic", "every twentieth document is gone, and one session in six is about something new", ("lost documents", "new topic"), "both", together(documents_lost, habit(new_topic=0.16)), hours=48, both=True),
 )  # fmt: skip
@@ -326,5 +333,3 @@ FAULTS = (
 def named(name: str) -> Fault:
     """The fault of that name."""
     return next(fault for fault in FAULTS if fault.name == name)
-
-

@@ -36,7 +36,7 @@ STEP = 2
 CANARIES_EVERY = 4
 """Hours."""
 BACKENDS = ("faiss", "qdrant")
-TIMEOUT = "300ms"
+TIMEOUT = "1s"
 KEPT = ("driftwatch.db", "corpus.jsonl")
 """Files that a fault changes, beside the store's."""
 
@@ -185,6 +185,7 @@ class Laboratory:
                 "live": {"kind": "push", "stratify": "lang"},
             },
             "checks": str(ROOT / "checks" / "*.yaml"),
+            "alerts": {"blind_after": 3},
             "notify": [{"kind": "console", "name": "terminal"}],
         }
 
@@ -232,7 +233,9 @@ def furnished(folder: Path, backend: str, seed: int, material: Material) -> Labo
         tuple(each.lang for each in documents),
     )
     service = SearchedService(store, Behaviour(Encoder(material)))
-    own = Laboratory(folder, backend, seed, material, store, service, People(material, seed), entries, Build(), documents)
+    own = Laboratory(
+        folder, backend, seed, material, store, service, People(material, seed), entries, Build(), documents
+    )
     own.index(entries)
     own.publish(documents)
     canaries = (

@@ -1,6 +1,6 @@
 """A Qdrant in a process of its own: its engine has threads, and the laboratory forks.
 
-    python -m tests.faults.qdrant_process FOLDER        # prints its address; ends when its standard input does
+python -m tests.faults.qdrant_process FOLDER        # prints its address; ends when its standard input does
 """
 
 from __future__ import annotations

@@ -40,7 +40,11 @@ class QdrantStore:
         if before is None or before[0].vectors.shape[1] != entries.vectors.shape[1] or before[1].kind != build.kind:
             before = None
             self._create(entries.vectors.shape[1], build)
-        known = dict(zip(before[0].ids, zip(before[0].vectors, before[0].texts, strict=True), strict=True)) if before else {}
+        known = (
+            dict(zip(before[0].ids, zip(before[0].vectors, before[0].texts, strict=True), strict=True))
+            if before
+            else {}
+        )
         self._put(entries, [row for row, each in enumerate(entries.ids) if not _same(known.get(each), entries, row)])
         gone = [_point(each) for each in known.keys() - set(entries.ids)]
         if gone:

@@ -76,6 +76,10 @@ class WatchingEmbedder:
         """shape (n, 384)."""
         return self.encoder.encoded(DOCUMENT_PROMPT, texts)
 
+    def encode_anew(self, role: str, texts: Sequence[str]) -> Vectors:
+        """shape (n, 384): as if nothing had been kept."""
+        return self.encode_queries(texts) if role == "query" else self.encode_documents(texts)
+
     def encode_as(self, prompt: str, texts: Sequence[str]) -> Vectors:
         """shape (n, 384): with this put before each text."""
         return self.encoder.encoded(prompt, texts)
@@ -177,4 +181,3 @@ def _acts(service: SearchedService) -> Act:
         says(said)(handler, asked)
 
     return slowly(behaviour.delay, answer) if behaviour.delay else answer
-
