@@ -236,6 +236,15 @@ def test_other_questions_are_warned_of():
     assert any("other languages" in reason.sentence for reason in found.reasons)
 
 
+def test_where_only_the_share_moved_labels_are_asked_for():
+    unjudged = [replace(seen, relevant={}, expect_empty=False) for seen in canaries(CHANGE + DAY)]
+    grown = live(CHANGE, 7, intercept=0.1, seed=2)
+    found = recalibrate(whole(canaries=unjudged, after=grown), Wanted(current=0.55, decides="answers", **FEW))
+    assert found.method == "same documents"
+    assert found.value == pytest.approx(0.55, abs=0.003)
+    assert any("only labels can say" in warning for warning in found.warnings)
+
+
 def test_what_the_cut_off_dropped_is_asked_for():
     dropped = [replace(seen, hits=tuple(hit for hit in seen.hits or () if (hit.score or 0) >= 0.55)) for seen in AFTER]
     found = recalibrate(

@@ -55,6 +55,7 @@ def recalibrate(material: Material, wanted: Wanted) -> Recalibrated:
         languages=languages_apart(before, after),
         firing=query_findings(material.findings),
     )
+    found = reasons(evidence, current, lambda score: f"{sign * score:.4g}")
     effects = Effects.of(before, after, value, current)
     return Recalibrated(
         wanted=wanted,
@@ -72,8 +73,8 @@ def recalibrate(material: Material, wanted: Wanted) -> Recalibrated:
         abstained=effects.abstained.get(""),
         by=by_language(labelled, wanted, value, before, after, current, effects),
         judged=labelled.queries,
-        reasons=reasons(evidence, current, lambda score: f"{sign * score:.4g}"),
-        warnings=tuple(warnings(evidence, chosen, method)),
+        reasons=found,
+        warnings=tuple(warnings(evidence, chosen, method, found)),
     )
 
 

@@ -14,7 +14,7 @@ from driftwatch.stats.matching import Share, share_where, total_variation
 from driftwatch.threshold.material import Labelled, Traffic
 from driftwatch.threshold.methods import lacking, same_share
 from driftwatch.threshold.nouns import InLanguage, Method, Wanted
-from driftwatch.threshold.reasons import OTHER_LANGUAGES, QUERY_CHECKS, Evidence
+from driftwatch.threshold.reasons import OTHER_LANGUAGES, QUERY_CHECKS, Evidence, Reason
 from driftwatch.types import Finding
 
 FEWEST_ANSWERS = 30
@@ -104,7 +104,9 @@ def query_findings(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(each for each in findings if each.kind in QUERY_CHECKS and each.verdict in ("fail", "warn"))
 
 
-def warnings(evidence: Evidence, chosen: Cutoff | None, method: Method | None) -> Iterator[str]:
+def warnings(
+    evidence: Evidence, chosen: Cutoff | None, method: Method | None, found: Sequence[Reason]
+) -> Iterator[str]:
     """What to be careful about, a sentence each."""
     if chosen is not None and chosen.value is None:
         yield f"What is wanted cannot be reached: the most is {chosen.best:.3g}."
@@ -118,5 +120,8 @@ def warnings(evidence: Evidence, chosen: Cutoff | None, method: Method | None) -
         yield "As much as before is kept only below the lowest score that is logged: log what the cut-off drops."
     if matched is not None and evidence.rescaling is not None and not evidence.rescaling.monotone:
         yield "Ranks changed as well, so the same share kept is not the same documents: label some queries."
+    moved = any(reason.what == "kept" for reason in found)
+    if method == "same documents" and moved and evidence.rescaling is not None and evidence.rescaling.unmoved:
+        yield "The same documents score as before, yet another share is kept: only labels can say what is best now."
     if method == "same share" and not evidence.changes:
         yield "No version changed between the two stretches: name them with --before and --after if something did."
