@@ -99,7 +99,8 @@ class Place:
             }
             code = error.status_code or 0
             what = f"status {code}" + (f": {said}" if said else "")
-            return RetrieverError(f"{self.shown}: {what}", remedy=remedies.get(code, "See the log of the server."))
+            stop = "" if what.endswith(("!", "?")) else "."
+            return RetrieverError(f"{self.shown}: {what}{stop}", remedy=remedies.get(code, "See the log of the server."))
         if isinstance(error, ResponseHandlingException):
             return self._unanswered(error.source)
         return RetrieverError(
