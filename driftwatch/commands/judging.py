@@ -38,6 +38,7 @@ def baseline_show(config: Path, *, json: bool) -> None:
         kept = {
             name: windows.baseline(name, "runs" if source.gives == "runs" else "sample", now)
             for name, source in watch.sources.items()
+            if source.gives in ("runs", "traffic")
         }
         history = store.decisions.baselines()
     rows = [
