@@ -27,7 +27,7 @@ OPERATORS: dict[Metric, LiteralString] = {"cosine": "<=>", "dot": "<#>", "euclid
 WIDEST = 1000
 """The largest `hnsw.ef_search` that pgvector takes."""
 
-_BLOCK = 1000
+BLOCK = 1000
 """Rows fetched, and ids asked for, at once."""
 _VECTOR_TYPES: tuple[LiteralString, ...] = ("vector", "halfvec")
 _TEXT_TYPES = ("text", "character varying", "character", "citext")
@@ -109,7 +109,7 @@ class Reader:
         self, vectors: NDArray[np.float32], top_k: int, *, exact: bool, ef_search: int | None, probes: int | None
     ) -> Iterator[tuple[ScoredDoc, ...]]:
         """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension), one after the other."""
-        self._check_dimension(vectors)
+        self.check_dimension(vectors)
         at_least = None if exact or ef_search else self.ef_search()
         if exact:
             self.compare_with_every_row()
@@ -171,8 +171,8 @@ class Reader:
             sql.Identifier(table.id_column), sql.Identifier(table.doc_column), vector, text, lang
         )
         found = {}
-        for start in range(0, len(entry_ids), _BLOCK):
-            condition, wanted = self._among(table.id_column, entry_ids[start : start + _BLOCK])
+        for start in range(0, len(entry_ids), BLOCK):
+            condition, wanted = self._among(table.id_column, entry_ids[start : start + BLOCK])
             for entry_id, doc_id, numbers, words, language in self.fetch(
                 columns + table.held(condition), {"wanted": wanted}
             ):
@@ -190,7 +190,7 @@ class Reader:
         )
         with self.connection.cursor(name="driftwatch_entries") as cursor:
             cursor.execute(statement, self.table.arguments)
-            while block := cursor.fetchmany(_BLOCK):
+            while block := cursor.fetchmany(BLOCK):
                 yield block
 
     def holds(self, doc_ids: Sequence[str]) -> set[str]:
@@ -198,8 +198,8 @@ class Reader:
         from psycopg import sql
 
         doc, found = sql.Identifier(self.table.doc_column), set[str]()
-        for start in range(0, len(doc_ids), _BLOCK):
-            condition, wanted = self._among(self.table.doc_column, doc_ids[start : start + _BLOCK])
+        for start in range(0, len(doc_ids), BLOCK):
+            condition, wanted = self._among(self.table.doc_column, doc_ids[start : start + BLOCK])
             statement = sql.SQL("SELECT DISTINCT {}::text {}").format(doc, self.table.held(condition))
             found.update(doc_id for (doc_id,) in self.fetch(statement, {"wanted": wanted}))
         return found
@@ -237,7 +237,12 @@ class Reader:
         wanted = [each for each in ids if "\0" not in each]
         return sql.SQL("{}{} = ANY(%(wanted)s::text[])").format(name, cast), wanted
 
-    def _check_dimension(self, vectors: NDArray[np.float32]) -> None:
+    def check_dimension(self, vectors: NDArray[np.float32]) -> None:
+        """Vectors of this length fit the table.
+
+        Raises:
+            RetrieverError: they do not.
+        """
         if self.columns.dimension not in (None, vectors.shape[1]):
             raise RetrieverError(
                 f"the embedder gives vectors of {vectors.shape[1]} numbers, and {self.table.shown} holds vectors of "

@@ -123,7 +123,7 @@ class Pgvector(Retriever):
     def search_vectors(
         self, vectors: NDArray[np.float32], top_k: int, *, exact: bool = False
     ) -> list[tuple[ScoredDoc, ...]]:
-        """As the planner likes; ``exact``: with index scans off, so that every row is compared."""
+        """As the planner likes; ``exact``: with index scans off, or for many vectors by reading all rows once."""
         return list(self._found(vectors, top_k, exact=exact))
 
     def stored(self, entry_ids: Sequence[str], *, vectors: bool = True, texts: bool = True) -> dict[str, Stored]:
@@ -155,8 +155,13 @@ class Pgvector(Retriever):
     def _found(
         self, vectors: NDArray[np.float32], top_k: int, *, exact: bool = False
     ) -> Iterator[tuple[ScoredDoc, ...]]:
+        from driftwatch.retrievers import _pgvector_exact
+
         with self._reading() as reader:
-            yield from reader.search(vectors, top_k, exact=exact, ef_search=self.ef_search, probes=self.probes)
+            if exact and len(vectors) > _pgvector_exact.FEW:
+                yield from _pgvector_exact.search(reader, vectors, top_k)
+            else:
+                yield from reader.search(vectors, top_k, exact=exact, ef_search=self.ef_search, probes=self.probes)
 
     def _reading(self) -> AbstractContextManager[Reader]:
         return reading(

@@ -14,6 +14,7 @@ from psycopg import sql
 from pydantic import ValidationError
 
 from driftwatch.errors import RetrieverError
+from driftwatch.retrievers._pgvector_exact import FEW
 from driftwatch.retrievers.pgvector import Pgvector
 from driftwatch.types import Query
 from tests.fakes.vectors import HashEmbedder, best_documents, seeded_entries, seeded_queries
@@ -115,6 +116,27 @@ def test_both_searches_agree_with_plain_arithmetic(docs, metric):
         assert [[hit.doc_id for hit in hits] for hits in found] == [[doc for doc, _ in each] for each in wanted]
         scores = [[hit.score for hit in hits] for hits in found]
         np.testing.assert_allclose(scores, [[score for _, score in each] for each in wanted], atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean"])
+def test_many_queries_are_compared_here_as_the_server_would(docs, metric):
+    docs.run("UPDATE docs SET embedding = %s WHERE doc = 'doc-007'", [(sent(np.zeros(16)),)])
+    retriever = docs.retriever(metric=metric, score_kind="distance" if metric == "euclidean" else "similarity")
+    queries = seeded_queries(FEW + 5)
+    together = retriever.search_vectors(queries, 250, exact=True)
+    apart = retriever.search_vectors(queries[:FEW], 250, exact=True)
+    apart += retriever.search_vectors(queries[FEW:], 250, exact=True)
+    assert [len(hits) for hits in together] == [199 if metric == "cosine" else 200] * len(queries)
+    for here, there in zip(together, apart, strict=True):
+        assert {hit.doc_id for hit in here} == {hit.doc_id for hit in there}
+        np.testing.assert_allclose([hit.score for hit in here], [hit.score for hit in there], atol=1e-3)
+
+
+def test_vectors_of_several_lengths_are_said_by_their_lengths(docs):
+    docs.run("ALTER TABLE docs ALTER COLUMN embedding TYPE vector")
+    docs.run("UPDATE docs SET embedding = '[1,2]' WHERE id = 3")
+    with pytest.raises(RetrieverError, match="docs holds vectors of different lengths: 2 and 16 numbers"):
+        docs.retriever().search_vectors(seeded_queries(FEW + 1), 5, exact=True)
 
 
 def test_the_approximate_search_uses_the_graph_and_the_exact_one_every_row(indexed):
