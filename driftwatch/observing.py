@@ -88,6 +88,15 @@ class Observer:
         """Held while a source is read: one reading at a time."""
         return self._locks[name]
 
+    def _gone(self, doc_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the documents that the index certainly does not hold; none where it cannot say."""
+        holder = self.watch.probed or self.watch.retriever
+        try:
+            return holder.missing(doc_ids) if holder else frozenset()
+        except RetrieverError as error:
+            log.warning("which expected documents are gone is not known: %s", error)
+            return frozenset()
+
     def probe_of(self, name: str, now: datetime) -> Probe:
         """Look into the index once, where the last look left off. Stores nothing."""
         from driftwatch.probes.index import look_at
@@ -110,7 +119,7 @@ class Observer:
                 for query, reply in zip(suite.queries, replies, strict=True)
             ]
         relevant = sorted({doc_id for query in suite.queries for doc_id in query.relevant})
-        gone = self.watch.retriever.missing(relevant) if self.watch.retriever else frozenset()
+        gone = self._gone(relevant)
         return Run(f"{name}:{now.isoformat()}", name, now, suite.digest, tuple(observations), gone)
 
     def push(self, name: str, records: Sequence[Any], now: datetime) -> Batch:
