@@ -67,6 +67,8 @@ class Reader:
     """One collection, as it was described when this was made."""
 
     ef: int | None = None
+    searched: bool = True
+    """Whether there is anything to say of how to search: the local mode compares every vector."""
     equal: Mapping[str, str | int | bool] = {}
     """Payload fields that searches filter by."""
 
@@ -147,18 +149,23 @@ class Reader:
     def _asked(self, rows: list[list[float]], limit: int, *, exact: bool) -> list[list[Any]]:
         from qdrant_client import models
 
-        # Quantized vectors are passed over too: exact is by what was stored.
-        quantization = models.QuantizationSearchParams(ignore=True) if exact else None
-        params = models.SearchParams(hnsw_ef=None if exact else self.ef, exact=exact, quantization=quantization)
         shared: dict[str, Any] = {
             "using": self.using,
             "limit": limit,
-            "params": params,
+            "params": self._search_params(exact=exact) if self.searched else None,
             "filter": self._filter(),
             "with_payload": self._payload(self.fields.doc_key),
         }
         requests = [models.QueryRequest(query=row, **shared) for row in rows]
         return [answer.points for answer in self.client.query_batch_points(self.collection, requests)]
+
+    def _search_params(self, *, exact: bool) -> Any:
+        """Exact is by what was stored: quantized vectors are passed over too."""
+        from qdrant_client import models
+
+        if exact:
+            return models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
+        return models.SearchParams(hnsw_ef=self.ef, exact=False)
 
     def _filter(self) -> Any:
         from qdrant_client import models

@@ -48,10 +48,8 @@ class Place:
                 yield self._opened()
             except (ApiException, QdrantException) as error:
                 raise self._told(error) from None
-            except (ValueError, RuntimeError, OSError) as error:
-                if isinstance(error, RetrieverError) or self.path is None:
-                    raise
-                raise self._told_of_folder(error) from None
+            except (ValueError, AssertionError, RuntimeError, OSError) as error:  # the client's own, of odd answers
+                raise (self._told_of_folder(error) if self.path else self._unanswered(error)) from None
 
     def close(self) -> None:
         """Let go of connections and of the folder."""
@@ -100,7 +98,9 @@ class Place:
             code = error.status_code or 0
             what = f"status {code}" + (f": {said}" if said else "")
             stop = "" if what.endswith(("!", "?")) else "."
-            return RetrieverError(f"{self.shown}: {what}{stop}", remedy=remedies.get(code, "See the log of the server."))
+            return RetrieverError(
+                f"{self.shown}: {what}{stop}", remedy=remedies.get(code, "See the log of the server.")
+            )
         if isinstance(error, ResponseHandlingException):
             return self._unanswered(error.source)
         return RetrieverError(

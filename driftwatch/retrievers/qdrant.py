@@ -58,7 +58,7 @@ class Qdrant(Retriever):
     exact: bool = False
     """Compare with every stored vector also where the service's own way of searching is asked for."""
     timeout: Duration = timedelta(seconds=30)
-    """For one answer of the server; counts in whole seconds."""
+    """For connecting, and for each wait while an answer comes; counts in whole seconds."""
 
     _kept: Any = PrivateAttr(default=None)
     _turn: Any = PrivateAttr(default_factory=threading.RLock)
@@ -180,7 +180,7 @@ class Qdrant(Retriever):
             fields = Fields(self.doc_key, self.text_key, self.lang_key)
             reader = Reader(client, place.shown, self.collection, self.using, fields)
             reader.check_scores(self.score_kind)
-            reader.ef, reader.equal = self.ef, dict(self.filter or {})
+            reader.ef, reader.equal, reader.searched = self.ef, dict(self.filter or {}), self.path is None
             yield reader
 
     def _place(self) -> Place:
