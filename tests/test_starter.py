@@ -7,7 +7,7 @@ import pytest
 from driftwatch.config import load_watch, problems
 from driftwatch.errors import ConfigError, ConfigErrors
 from driftwatch.resources import shipped
-from driftwatch.starter import NEED_A_MODEL, write_starter
+from driftwatch.starter import NEED_MORE, write_starter
 
 
 def test_the_starter_loads_and_has_no_problems(tmp_path: Path) -> None:
@@ -34,13 +34,13 @@ def test_the_starter_is_about_a_dozen_lines_and_the_rest_teaches(tmp_path: Path)
 def test_the_starter_brings_every_shipped_check(tmp_path: Path) -> None:
     write_starter(tmp_path)
     for path in shipped("checks").glob("*.yaml"):
-        written = f"{path.name}.off" if path.name in NEED_A_MODEL else path.name
+        written = f"{path.name}.off" if path.name in NEED_MORE else path.name
         assert (tmp_path / "checks" / written).read_text() == path.read_text()
 
 
 def test_a_check_that_needs_a_model_waits_for_one(tmp_path: Path) -> None:
     configuration = write_starter(tmp_path)[0]
-    for name in NEED_A_MODEL:
+    for name in NEED_MORE:
         (tmp_path / "checks" / f"{name}.off").rename(tmp_path / "checks" / name)
     with pytest.raises(ConfigErrors, match="compares embeddings, but there is no 'embedder'"):
         load_watch(configuration, {})
