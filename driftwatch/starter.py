@@ -26,14 +26,15 @@ sources:
   canaries: {kind: canaries, path: canaries/*.jsonl, every: 1h}
   # what people ask, as your service logs it: one JSON object a line, at least {"ts": …, "query": …}
   live: {kind: query_log, path: queries.jsonl}
+  # index: {kind: index}              # looks into the index on a timer; needs what is commented out below
 
 baseline: 14 days                     # what normal is: learnt once, then moved by hand (`driftwatch baseline set`)
 checks: checks/*.yaml                 # what is judged, how strictly, how often: read these files next
                                       # `driftwatch test` tries them on a simulated month (docs/scenarios.md)
 # embedder: {model: …}                # with a model, rename checks/query-drift.yaml.off: it finds new topics
 # index: {kind: qdrant, …}            # the vector store behind the search (or faiss, pgvector, chroma), and
-# documents: {path: corpus/*.jsonl}   # what it should hold: driftwatch then finds out what broke. Add to the sources
-                                      # `index: {kind: index}`, and rename checks/integrity.yaml.off
+# documents: {path: corpus/*.jsonl}   # what it should hold: driftwatch then finds out what broke; with both, rename
+                                      # checks/integrity.yaml.off
 
 notify:
   - kind: console

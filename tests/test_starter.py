@@ -44,8 +44,9 @@ def test_a_check_that_needs_a_model_waits_for_one(tmp_path: Path) -> None:
         (tmp_path / "checks" / f"{name}.off").rename(tmp_path / "checks" / name)
     with pytest.raises(ConfigErrors, match="compares embeddings, but there is no 'embedder'"):
         load_watch(configuration, {})
-    configuration.write_text(configuration.read_text().replace("# embedder: {model: …}", "embedder: {model: e5} #"))
-    assert "new topics" in {check.name for check in load_watch(configuration, {}).checks}
+    written = configuration.read_text().replace("# embedder: {model: …}", "embedder: {model: e5} #")
+    configuration.write_text(written.replace("  # index: {kind: index}", "  index: {kind: index} #"))
+    assert {"new topics", "index integrity"} <= {check.name for check in load_watch(configuration, {}).checks}
 
 
 def test_nothing_is_written_over(tmp_path: Path) -> None:
