@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
+from driftwatch.probes.strings import TEXTS as PROBE_TEXTS
 from driftwatch.types import Document, Query
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,6 +103,15 @@ def material() -> Material:
     revised = _revised(paragraphs)
     expected = {doc_id for query in canaries for doc_id in query.relevant}
     copies = {each.doc_id: _copies(each.text) for each in documents if each.doc_id in expected}
+    written = [each.text for each in documents] + [
+        *revised.values(),
+        *(text for each in copies.values() for text in each),
+    ]
+    asked_now = [query.text for query in canaries] + [query.text for each in questions.values() for query in each]
+    # A play runs in a fork, where the model cannot: whatever it may ask for is embedded before.
+    for prompt in (QUERY_PROMPT, DOCUMENT_PROMPT, ""):
+        embedding.of(prompt, [*written, *asked_now, *new_topic, *new_language, *PROBE_TEXTS])
+    embedding.seal()
     return Material(
         documents,
         canaries,
@@ -121,10 +131,17 @@ class Embedding:
         self._embedders = {prompt: _embedder(prompt) for prompt in (QUERY_PROMPT, DOCUMENT_PROMPT, "")}
         self.fingerprint = self._embedders[QUERY_PROMPT].fingerprint
         self._known: dict[tuple[str, str], Vectors] = {}
+        self._sealed = False
+
+    def seal(self) -> None:
+        """From now on only what was embedded before is given: the model does not run in a fork."""
+        self._sealed = True
 
     def of(self, prompt: str, texts: Sequence[str]) -> Vectors:
         """shape (n, 384), normalised, in the order of ``texts``."""
         unknown = [text for text in dict.fromkeys(texts) if (prompt, text) not in self._known]
+        if unknown and self._sealed:
+            raise LookupError(f"{len(unknown)} texts were not embedded beforehand with {prompt!r}: {unknown[0][:80]!r}")
         if unknown:
             rows = self._embedders[prompt].encode_documents(unknown)
             self._known |= {(prompt, text): row for text, row in zip(unknown, rows, strict=True)}
