@@ -20,6 +20,7 @@ from driftwatch.probes.facts import compare_facts, remembered
 from driftwatch.probes.neighbours import Searched, finds_itself, recall
 from driftwatch.probes.sampled import Sampled
 from driftwatch.probes.service import ask_service, some_of
+from driftwatch.probes.stored import MANY_AT_FIRST
 from driftwatch.probes.strings import look_at_strings
 from driftwatch.probes.walking import walk_on
 from driftwatch.sources.index import Index
@@ -182,7 +183,8 @@ def _waiting_look(
     run: Run, name: str, candidates: Any, sizes: Mapping[str, int], lang: Callable[[str], str], what: str
 ) -> None:
     lag = run.settings.lag
-    since = run.now - lag if run.is_first else None
+    many = len(candidates) > MANY_AT_FIRST * sum(sizes.values())
+    since = run.now - lag if run.is_first and many else None
     waiting = Waiting.read(run.former.get(name)).seen(candidates, run.now, since=since)
     look = overdue_look(candidates, waiting, run.now, lag, sizes, lang, MOST_IDS)
     why = f"{look.bad} of {look.n} {what}" if look.bad else ""

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from driftwatch.documents import Corpus
 from driftwatch.probed import MOST_IDS
 from driftwatch.probes.contents import blocks, same_text
-from driftwatch.probes.vectors import VectorsSeen, displaced, judge_vectors
+from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, displaced, judge_vectors
 from driftwatch.retrievers import Retriever
 from driftwatch.types import Embedder, IndexFacts, Look, Stored
 
 AT_ONCE = 32
 AT_ONCE_SURE = 3
 """So many bad ones at once that no ingestion explains count without being asked again."""
+FEW_TRIED, MOST_TRIED = 24, 512
+"""Rows on which other ways of embedding are tried."""
+MANY_AT_FIRST = 0.02
+"""The share that counts at the first run although an ingestion might explain it."""
 MOST_SUSPECTS = 100
 SLOW_KINDS = ("other text", "text")
 """What an ingestion under way looks like."""
@@ -134,19 +138,55 @@ def judged(
     """What the vectors are, with other ways of embedding tried on those that are off; and how many were embedded."""
     stored = read.vectors
     others = np.concatenate([read.fresh, reference]) if reference.size else read.fresh
-    seen = judge_vectors(stored, read.fresh, {}, others, facts, normalised=normalised)
-    off = np.flatnonzero(seen.off & ~np.isin(seen.kinds, ("truncated", "no vector")))[:128]
-    if not len(off):
-        return seen, 0
-    texts = [read.texts[row] for row in off]
+    variants: dict[str, NDArray[np.float32]] = {}
+    embedded = 0
+
+    def see() -> VectorsSeen:
+        return judge_vectors(stored, read.fresh, variants, others, facts, normalised=normalised)
+
+    seen = see()
+    # Other ways of embedding cost a text each: a few rows say whether one of them is worth trying on all.
+    tried = np.zeros(len(stored), dtype=bool)
+    for most in (FEW_TRIED, MOST_TRIED):
+        rows = _worth_trying(seen, most)[: most - int(tried.sum())]
+        rows = rows[~tried[rows]]
+        if not len(rows) or (most == MOST_TRIED and not _any_nearer(seen.cosines, stored, variants, tried)):
+            break
+        for name, vectors in _embedded_otherwise(embedder, [read.texts[row] for row in rows]).items():
+            variants.setdefault(name, read.fresh.copy())[rows] = vectors
+            embedded += len(rows)
+        tried[rows] = True
+        seen = see()
+    return seen, embedded
+
+
+def _worth_trying(seen: VectorsSeen, most: int) -> NDArray[np.intp]:
+    """Rows that may have been embedded in another way: bad ones first."""
+    plain = ~np.isin(seen.kinds, ("truncated", "no vector", "not normalised"))
+    bad, off = np.flatnonzero(seen.bad & plain), np.flatnonzero(seen.off & ~seen.bad & plain)
+    return np.concatenate([bad[: 2 * most // 3], off, bad[2 * most // 3 :]])[:most]
+
+
+def _any_nearer(
+    own: NDArray[np.float64],
+    stored: NDArray[np.float32],
+    variants: Mapping[str, NDArray[np.float32]],
+    tried: NDArray[np.bool_],
+) -> bool:
+    """Whether another way of embedding is nearer for most of the rows it was tried on, or far nearer for one."""
+    for vectors in variants.values():
+        there, asked = aligned(stored[tried], vectors[tried])
+        moved, before = displaced(cosines_of(there, asked)), displaced(own[tried])
+        if np.mean(moved < 0.95 * before) > 0.5 or (moved < 0.5 * before).any():
+            return True
+    return False
+
+
+def _embedded_otherwise(embedder: Embedder, texts: list[str]) -> dict[str, NDArray[np.float32]]:
     made = {"query prompt": embedder.encode_queries(texts)}
     if (encode_as := getattr(embedder, "encode_as", None)) is not None:
         made["no document prompt"] = encode_as("", texts)
-    variants = {}
-    for name, vectors in made.items():
-        variants[name] = read.fresh.copy()
-        variants[name][off] = vectors
-    return judge_vectors(stored, read.fresh, variants, others, facts, normalised=normalised), len(made) * len(off)
+    return made
 
 
 @dataclass
@@ -200,20 +240,23 @@ def settle(
 
     ``rows``: (entry, its language, what is wrong with it or nothing). A single bad entry is asked again at the next
     run before it counts, and one that an ingestion under way explains only after ``lag``; several others at once count
-    at once, as does everything with ``at_once``.
+    at once. ``at_once``: at the first run, where nothing was seen before, everything does but a few that an ingestion
+    explains.
     """
     for entry_id in gone:
         believed.suspects.pop(entry_id, None)
         believed.known.pop(entry_id, None)
     again = [row for row in rows if row[0].entry_id in believed.suspects or row[0].entry_id in believed.known]
     sample = [row for row in rows if row[0].entry_id not in believed.suspects and row[0].entry_id not in believed.known]
-    sure = at_once or sum(bool(kind) and kind not in SLOW_KINDS for *_, kind in sample) >= AT_ONCE_SURE
+    odd = [kind for *_, kind in sample if kind]
+    sure = at_once or sum(kind not in SLOW_KINDS for kind in odd) >= AT_ONCE_SURE
+    all_of_them = at_once and len(odd) >= max(AT_ONCE_SURE, MANY_AT_FIRST * len(sample))
     newly: dict[str, str] = {}
     mended = 0
     for entry, lang, kind in again:
         mended += _again(believed, entry, kind, now, lag, newly, lang)
     for entry, lang, kind in sample:
-        if kind and sure and (at_once or kind not in SLOW_KINDS):
+        if kind and sure and (all_of_them or kind not in SLOW_KINDS):
             newly[entry.doc_id] = lang
             believed.known[entry.entry_id] = entry.doc_id
         elif kind and len(believed.suspects) < MOST_SUSPECTS:

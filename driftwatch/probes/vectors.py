@@ -28,6 +28,8 @@ FEWEST_HOME = 0.1
 """With a smaller share of vectors whose own text stands out, it is chance, and all are foreign."""
 SAME = 0.9999
 """Cosine of two fresh vectors from which on their texts count as one."""
+FEWEST_TRIED, NEARER = 16, 0.95
+"""Rows that say together, where no one does, that another way of embedding is nearer."""
 UNIT = 0.01
 """How far a length may be from 1."""
 RELATED = 0.2
@@ -179,6 +181,10 @@ def matching(own: Numbers, variants: Mapping[str, Numbers]) -> NDArray[np.object
         better = (displaced(own) > NEAR) & (moved < 0.5 * displaced(own)) & (moved < best)
         found[better] = name
         best = np.where(better, moved, best)
+        # Where all of them are coarse none is far nearer, and yet nearly all are nearer.
+        tried = moved != displaced(own)
+        if tried.sum() >= FEWEST_TRIED and np.mean(moved[tried] < NEARER * displaced(own)[tried]) > 0.8:
+            found[tried & (displaced(own) > NEAR)] = name
     return found
 
 
