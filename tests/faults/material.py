@@ -218,7 +218,7 @@ def _questions(lang: str, count: int | None = None) -> tuple[Query, ...]:
     folder = _data() / "xquad"
     judged = dict((query, doc_id) for query, doc_id, _ in _table(folder / "qrels.tsv"))
     rows = [row for row in _rows(folder / "queries.jsonl.gz") if row["lang"] == lang][:count]
-    once = {row["text"]: Query(row["id"], row["text"], lang, {judged[row["id"]]: 1}) for row in rows}
+    once = {text: Query(row["id"], text, lang, {judged[row["id"]]: 1}) for row in rows if (text := row["text"].strip())}
     return tuple(once.values())
 
 
@@ -238,7 +238,7 @@ def _abstracts() -> tuple[Document, ...]:
 def _claims(held: set[str]) -> tuple[Query, ...]:
     judged = {query: docs for query, docs in _claimed().items() if set(docs) <= held}
     rows = _rows(_data() / "scifact" / "queries.jsonl")
-    return tuple(Query(row["id"], row["text"], "en", judged[row["id"]]) for row in rows if row["id"] in judged)
+    return tuple(Query(row["id"], row["text"].strip(), "en", judged[row["id"]]) for row in rows if row["id"] in judged)
 
 
 def _topic() -> tuple[str, ...]:
