@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 import numpy as np
@@ -41,7 +40,7 @@ def best_of(
         return []
     compare = _Comparison(queries, top_k, metric)
     best = _Best(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), object))
-    for doc_ids, vectors in _gathered(blocks):
+    for doc_ids, vectors in _gathered(compare.fitting(blocks)):
         best = _merged(best, compare.nearest(doc_ids, vectors), top_k)
     scores = best.nearness if compare.larger else -best.nearness
     if np.isfinite(scores).all():
@@ -70,7 +69,9 @@ class _Comparison:
         self.metric: Metric = "dot" if self.cosine else metric
         self.larger = self.metric == "dot"
         """Whether a larger score is a better one."""
-        self.queries = self._ready(queries)
+        asked = np.ascontiguousarray(queries, dtype=np.float32)
+        self.queries = _normalised(asked, np.empty_like(asked)) if self.cosine else asked
+        self._room = np.empty((0, asked.shape[1]), dtype=np.float32)
         self.top_k = top_k
         self.device = _gpu(len(queries)) if metric != "manhattan" else None
 
@@ -79,13 +80,9 @@ class _Comparison:
 
         A document with many entries fills a row, so rows get longer until there are documents enough in each.
         """
-        if vectors.shape[1] != self.queries.shape[1]:
-            raise EmbedError(
-                f"the embedder gives vectors of {self.queries.shape[1]} numbers, and the index holds vectors of "
-                f"{vectors.shape[1]}.",
-                remedy="Set 'embedder: model' (and 'dimension') to what the index was built with.",
-            )
-        vectors = self._ready(vectors)
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if self.cosine:
+            vectors = _normalised(vectors, self._scratch(vectors.shape))
         names = np.asarray(doc_ids, dtype=object)
         documents = len(set(names.tolist()))
         wanted = min(self.top_k, documents)
@@ -96,9 +93,26 @@ class _Comparison:
                 return found
             ask = min(2 * ask, len(names))
 
-    def _ready(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        return _normalised(vectors) if self.cosine else vectors
+    def fitting(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """The blocks, each looked at before it is used.
+
+        Raises:
+            EmbedError: another dimension than that of the queries.
+        """
+        for doc_ids, vectors in blocks:
+            if vectors.shape[1] != self.queries.shape[1]:
+                raise EmbedError(
+                    f"the embedder gives vectors of {self.queries.shape[1]} numbers, and the index holds vectors of "
+                    f"{vectors.shape[1]}.",
+                    remedy="Set 'embedder: model' (and 'dimension') to what the index was built with.",
+                )
+            yield doc_ids, vectors
+
+    def _scratch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Room for one block, the same for all."""
+        if len(self._room) < shape[0]:
+            self._room = np.empty(shape, dtype=np.float32)
+        return self._room[: shape[0]]
 
     def _search(self, vectors: NDArray[np.float32], names: NDArray[np.object_], count: int) -> _Best:
         if self.device is not None:
@@ -146,39 +160,41 @@ def _gpu(queries: int) -> str | None:
     return "cuda" if torch is not None and queries >= _WORTH_A_GPU and torch.cuda.is_available() else None
 
 
-def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1; a row of zeros stays one, and is like nothing."""
+def _normalised(vectors: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rows of length 1, in ``out``; a row of zeros stays one, and is like nothing."""
     lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
     lengths[lengths == 0] = 1
-    rows: NDArray[np.float32] = vectors / lengths[:, None]
-    return rows
+    np.divide(vectors, lengths[:, None], out=out)
+    return out
 
 
 def _gathered(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The same entries in blocks of up to ``BLOCK_BYTES``: small ones joined, large ones cut."""
-    kept: list[Block] = []
-    size = 0
-    for doc_ids, vectors in chain.from_iterable(map(_cut, blocks)):
-        if kept and size + vectors.nbytes > BLOCK_BYTES:
-            yield _joined(kept)
-            kept, size = [], 0
-        kept.append((doc_ids, vectors))
-        size += vectors.nbytes
-    if kept:
-        yield _joined(kept)
+    """The same entries in blocks of up to ``BLOCK_BYTES``: large ones cut, small ones joined.
+
+    What is joined lies in memory that the next block overwrites: making it anew would cost as much as the search.
+    """
+    buffer = np.empty((0, 0), dtype=np.float32)
+    names: list[str] = []
+    for doc_ids, vectors in blocks:
+        rows = _rows(vectors.shape[1])
+        for start in range(0, len(vectors), rows):
+            part = vectors[start : start + rows]
+            if len(names) + len(part) > rows:
+                yield names, buffer[: len(names)]
+                names = []
+            if 2 * len(part) > rows and not names:
+                yield doc_ids[start : start + rows], part
+                continue
+            if buffer.shape != (rows, vectors.shape[1]):
+                buffer = np.empty((rows, vectors.shape[1]), dtype=np.float32)
+            buffer[len(names) : len(names) + len(part)] = part
+            names += list(doc_ids[start : start + rows])
+    if names:
+        yield names, buffer[: len(names)]
 
 
-def _cut(block: Block) -> Iterator[Block]:
-    doc_ids, vectors = block
-    rows = max(1, BLOCK_BYTES // max(1, vectors.itemsize * vectors.shape[1]))
-    for start in range(0, len(vectors), rows):
-        yield doc_ids[start : start + rows], vectors[start : start + rows]
-
-
-def _joined(blocks: Sequence[Block]) -> Block:
-    if len(blocks) == 1:
-        return blocks[0]
-    return [name for names, _ in blocks for name in names], np.concatenate([vectors for _, vectors in blocks])
+def _rows(dimension: int) -> int:
+    return max(1, BLOCK_BYTES // (4 * max(1, dimension)))
 
 
 def _merged(old: _Best, new: _Best, top_k: int) -> _Best:

@@ -153,7 +153,7 @@ def settings_of(index: Any) -> dict[str, str]:
     import faiss
 
     index = faiss.downcast_index(index)
-    found = {"kind": type(index).__name__.removeprefix("Index")}
+    found = {"kind": "Flat" if isinstance(index, faiss.IndexFlat) else type(index).__name__.removeprefix("Index")}
     if isinstance(index, faiss.IndexIDMap):
         return settings_of(index.index)
     if isinstance(index, faiss.IndexPreTransform):
