@@ -47,9 +47,10 @@ class Rows:
         """
         import faiss
 
+        library: Any = faiss  # its annotations know no DirectMap
         try:
-            if self._ivf is not None and self._ivf.direct_map.type == faiss.DirectMap.NoMap:
-                kind = faiss.DirectMap.Array if self._keys is None else faiss.DirectMap.Hashtable
+            if self._ivf is not None and self._ivf.direct_map.type == library.DirectMap.NoMap:
+                kind = library.DirectMap.Array if self._keys is None else library.DirectMap.Hashtable
                 self._ivf.set_direct_map_type(kind)
             if self.inner.ntotal:
                 self.inner.reconstruct(0 if self._keys is None else int(self._keys[0]))
@@ -157,7 +158,8 @@ def settings_of(index: Any) -> dict[str, str]:
     if isinstance(index, faiss.IndexIDMap):
         return settings_of(index.index)
     if isinstance(index, faiss.IndexPreTransform):
-        steps = [faiss.downcast_VectorTransform(index.chain.at(each)) for each in range(index.chain.size())]
+        chain: Any = index.chain
+        steps = [faiss.downcast_VectorTransform(chain.at(each)) for each in range(chain.size())]
         names = ", ".join(f"{type(step).__name__.removesuffix('Matrix')} to {step.d_out}" for step in steps)
         lossy = any(step.d_out < step.d_in for step in steps)
         return settings_of(index.index) | {"transforms": names} | ({"compressed": "yes"} if lossy else {})
@@ -168,10 +170,11 @@ def settings_of(index: Any) -> dict[str, str]:
     if isinstance(index, faiss.IndexIVF):
         found |= {"nlist": str(index.nlist), "nprobe": str(index.nprobe)}
     if isinstance(index, faiss.IndexHNSW):
+        graph: Any = index.hnsw
         found |= {
-            "M": str(index.hnsw.nb_neighbors(1)),
-            "efSearch": str(index.hnsw.efSearch),
-            "efConstruction": str(index.hnsw.efConstruction),
+            "M": str(graph.nb_neighbors(1)),
+            "efSearch": str(graph.efSearch),
+            "efConstruction": str(graph.efConstruction),
         }
     return found | _coding(index)
 
