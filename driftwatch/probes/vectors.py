@@ -144,7 +144,7 @@ def displaced(cosines: Numbers) -> Numbers:
 
 def aligned(stored: Vectors, *fresh: Vectors) -> list[Vectors]:
     """``stored`` and each of ``fresh``, cut to the dimension they have in common; fresh ones of length 1 again."""
-    width = min(stored.shape[1], *(each.shape[1] for each in fresh if each.size))
+    width = min([stored.shape[1], *(each.shape[1] for each in fresh if each.shape[1])])
     return [stored[:, :width], *(unit(each[:, :width]) for each in fresh)]
 
 
