@@ -14,8 +14,8 @@ RETRIEVAL = frozenset({"canaries", "scores", "rates", "integrity", "queries"})
 
 NOTHING = Look()
 
-NOTABLE = 0.03
-"""The share of the traffic from which on a language that is five times as large as it was counts as new."""
+CHANCE = 0.02
+"""How often all of what is bad may lie in one language by chance where that language is named."""
 
 LOSES = 0.01
 """A way of searching loses when its measure is lower by more than this, and certainly lower."""
@@ -41,6 +41,8 @@ class Traffic:
     """The query_id that was asked most often ..."""
     loudest_share: float = 0.0
     """... and its share of the sampled queries."""
+    new_language: str = ""
+    """One that hardly anybody used and that many use now; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +98,6 @@ class Case:
         whole = any(each.segment == POOLED for each in findings)
         return named.pop() if len(named) == 1 and not whole else ""
 
-    def new_language(self) -> str:
-        """The language that hardly anybody used and that many use now, as far as its share says; empty: none."""
-        for finding in self.findings.values():
-            now, before = (finding.details.get(name) for name in ("shares", "reference_shares"))
-            if finding.family != "mix" or not isinstance(now, Mapping) or not isinstance(before, Mapping):
-                continue
-            risen = {lang: share for lang, share in now.items() if share >= max(NOTABLE, 5 * before.get(lang, 0.0))}
-            if risen:
-                return str(max(risen, key=lambda lang: float(risen[lang])))
-        return ""
-
     def _of(self, check: str) -> str:
         known = self.checks.get(check)
         return known.of if known else ""
@@ -161,13 +152,16 @@ def _look(seen: Mapping[str, Any]) -> Look:
 
 
 def one_language(by: Mapping[str, tuple[int, int]]) -> str:
-    """The language that nearly all of what is bad is in, where others were looked at too; empty: no single one.
+    """The language that nearly all of what is bad is in, and not by chance; empty: no single one.
 
     >>> one_language({"de": (40, 38), "en": (60, 1)}), one_language({"de": (40, 20), "en": (60, 30)})
     ('de', '')
+    >>> one_language({"de": (40, 2), "en": (60, 0)})
+    ''
     """
     bad = {lang: wrong for lang, (_, wrong) in by.items() if wrong}
     if len(by) < 2 or not bad:
         return ""
-    lang = max(bad, key=lambda each: bad[each])
-    return lang if bad[lang] >= 0.9 * sum(bad.values()) and bad[lang] > 1 else ""
+    lang, total = max(bad, key=lambda each: bad[each]), sum(bad.values())
+    share = by[lang][0] / max(1, sum(n for n, _ in by.values()))
+    return lang if bad[lang] >= 0.9 * total and share**total < CHANCE else ""

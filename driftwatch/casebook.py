@@ -14,13 +14,27 @@ from driftwatch.probes import Target
 from driftwatch.stats.ir import Measure
 from driftwatch.store import Store
 from driftwatch.targets import target_of
-from driftwatch.types import Alert, Baseline, Embedder, Experiment, Finding, Observation, Run
+from driftwatch.types import (
+    UNDETERMINED,
+    Alert,
+    Baseline,
+    Embedder,
+    Experiment,
+    Finding,
+    Observation,
+    Run,
+    Tallies,
+)
 from driftwatch.windows import JUST_AFTER, Windows
 
 log = logging.getLogger(__name__)
 
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
+NEWS = timedelta(hours=12)
+"""How far back the languages and the repetition of queries are looked at when something opens."""
+NOTABLE = 0.05
+"""The share of the traffic from which on a language that is five times as large as it was counts as new."""
 LOOKED_AT = 1000
 """Sampled queries among which the one that is asked most often is looked for."""
 USUAL = Measure("R", 10)
@@ -110,17 +124,24 @@ class Casebook:
             if isinstance(baseline, Baseline):
                 lately = self.store.traffic.recent_queries(name, now - DAY, now + JUST_AFTER, LOOKED_AT)
                 query_id, share = _loudest(lately)
-                return Traffic(
-                    self._rows_a_unit(name, now - DAY, now),
-                    self._rows_a_unit(name, baseline.start, baseline.end),
-                    query_id,
-                    share,
-                )
+                new = self.store.traffic.tallies(name, now - NEWS, now)
+                usual = self.store.traffic.tallies(name, baseline.start, baseline.end)
+                return Traffic(_rows_a_unit(new), _rows_a_unit(usual), query_id, share, _new_language(new, usual))
         return Traffic()
 
-    def _rows_a_unit(self, source: str, start: datetime, end: datetime) -> float:
-        counts = self.store.traffic.tallies(source, start, end)
-        return counts.total("queries") / max(counts.total("units"), 1) if len(counts.hour) else 1.0
+
+def _rows_a_unit(counts: Tallies) -> float:
+    return counts.total("queries") / max(counts.total("units"), 1) if len(counts.hour) else 1.0
+
+
+def _new_language(counts: Tallies, usual: Tallies) -> str:
+    now, before = counts.by_lang("units"), usual.by_lang("units")
+    total, total_before = max(sum(now.values()), 1), max(sum(before.values()), 1)
+    shares = {lang: n / total for lang, n in now.items() if lang != UNDETERMINED}
+    risen = {
+        lang: share for lang, share in shares.items() if share >= max(NOTABLE, 5 * before.get(lang, 0) / total_before)
+    }
+    return max(risen, key=lambda lang: risen[lang], default="")
 
 
 def _asked(runs: tuple[Run, ...], target: Target) -> Asked:

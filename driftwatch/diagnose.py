@@ -244,7 +244,7 @@ def model_mismatch(case: Case) -> Cause | None:
 
 def new_language(case: Case) -> Cause | None:
     """A language that hardly anybody used."""
-    mix, lang = case.bad("mix"), case.new_language()
+    mix, lang = case.bad("mix"), case.traffic.new_language
     if not mix and not (lang and case.bad("queries")):
         return None
     how = mix[0].message if mix else f"{lang} is new among them"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from driftwatch.case import Case, one_language
+from driftwatch.case import NOTHING, Case, one_language
 from driftwatch.causes import VECTORS, Cause, Rule
 from driftwatch.types import Look
 
@@ -71,8 +71,8 @@ def stale_vectors(case: Case) -> Cause | None:
 def quantisation(case: Case) -> Cause | None:
     """Vectors are stored, or compared, too coarsely."""
     settings = {name.lower(): value for name, value in case.settings().items()}
-    coarse = case.vectors("compressed")
     compressed = "yes" in settings.get("compressed", "") or any("quant" in name for name in settings)
+    coarse = case.vectors("compressed", "moved") if compressed and not case.defect("probe strings").bad else NOTHING
     loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate", 0.05)
     if not coarse.bad and not (compressed and (loses or case.defect("recall of the index").bad)):
         return None

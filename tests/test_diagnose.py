@@ -172,9 +172,7 @@ def test_documents_that_are_gone_at_the_source_too_are_not_lost():
 
 
 def test_new_queries_in_a_new_language_are_that_before_the_mix_is_certain():
-    shares = {"shares": {"tr": 0.2, "de": 0.8}, "reference_shares": {"de": 1.0, "tr": 0.001}}
-    mix = Finding("languages", POOLED, NOW, "ok", "as ever", "mix", "mix", details=shares)
-    (cause,) = causes_of(RULES, case(bad("topics"), mix))
+    (cause,) = causes_of(RULES, case(bad("topics"), traffic=Traffic(new_language="tr")))
     assert (cause.name, cause.segment) == ("new language", "tr")
 
 

@@ -111,7 +111,9 @@ class Comparing:
     def see(self, read: Read) -> tuple[VectorsSeen, Read]:
         """What the vectors are."""
         assert self.run.target.embedder is not None
-        seen, embedded = judged(read, self.run.target.embedder, self.reference, self.run.facts, self.normalised)
+        walk = {*self.chosen.walk, *self.chosen.further}
+        fair = np.array([each.entry_id in walk for each in read.entries], dtype=bool)
+        seen, embedded = judged(read, self.run.target.embedder, self.reference, self.run.facts, self.normalised, fair)
         self.reader.embedded += embedded
         return seen, read
 

@@ -134,15 +134,19 @@ def judged(
     reference: NDArray[np.float32],
     facts: IndexFacts | None,
     normalised: bool | None,
+    fair: NDArray[np.bool_],
 ) -> tuple[VectorsSeen, int]:
-    """What the vectors are, with other ways of embedding tried on those that are off; and how many were embedded."""
+    """What the vectors are, and how many texts were embedded to tell.
+
+    Other ways of embedding are tried on rows that are off; ``fair`` rows stand for the whole index.
+    """
     stored = read.vectors
     others = np.concatenate([read.fresh, reference]) if reference.size else read.fresh
     variants: dict[str, NDArray[np.float32]] = {}
     embedded = 0
 
     def see() -> VectorsSeen:
-        return judge_vectors(stored, read.fresh, variants, others, facts, normalised=normalised)
+        return judge_vectors(stored, read.fresh, variants, others, facts, normalised=normalised, fair=fair)
 
     seen = see()
     # Other ways of embedding cost a text each: a few rows say whether one of them is worth trying on all.

@@ -32,6 +32,8 @@ FEWEST_TRIED, NEARER = 16, 0.95
 """Rows that say together, where no one does, that another way of embedding is nearer."""
 UNIT = 0.01
 """How far a length may be from 1."""
+FEWEST_FAIR = 8
+"""Rows that can stand for the whole index."""
 RELATED = 0.2
 """Median displacement up to which all vectors together have only moved; beyond, it is another model."""
 
@@ -70,12 +72,15 @@ def judge_vectors(
     facts: IndexFacts | None = None,
     *,
     normalised: bool | None = None,
+    fair: Rows | None = None,
 ) -> VectorsSeen:
     """Compare stored vectors with fresh ones of the same texts.
 
     ``stored``: shape (n, d'), as stored; ``fresh``: shape (n, d), of length 1; ``variants``: `no document prompt`,
     `query prompt` ... -> fresh vectors of the same texts made that way, shape (n, d); ``reference``: shape (m, d),
-    fresh vectors of other texts. ``normalised``: whether stored vectors should have length 1; None: as most have.
+    fresh vectors of other texts. ``normalised``: whether stored vectors should have length 1; None: as most have. ``fair``: shape (n,),
+    rows that stand for the whole index; None: all of them do. What was changed lately may be looked at first, and says
+    nothing of the rest.
 
     A vector belongs to its text when the fresh one of that text is as near to it as for the rest of the sample. How
     near that is, the sample itself says: compression and another library move all vectors alike, a wrong vector stands
@@ -87,7 +92,8 @@ def judge_vectors(
     rows, *others = aligned(whole, fresh, reference, *variants.values())
     own = cosines_of(rows, others[0])
     background = similarities(rows, others[1], others[0])
-    odd, home = belongs_not(own, background)
+    fair = np.ones(len(own), dtype=bool) if fair is None or fair.sum() < FEWEST_FAIR else fair
+    odd, home = belongs_not(own, background, fair)
     named = {name: cosines_of(rows, vectors) for name, vectors in zip(variants, others[2:], strict=True)}
     matched = matching(own, named)
     wrong_length = lengths_off(lengths, facts, compressed, normalised)
@@ -101,7 +107,8 @@ def judge_vectors(
     kinds[cut] = "truncated"
     kinds[matched != ""] = matched[matched != ""]
     kinds[empty] = "no vector"
-    displacement = float(np.median(displaced(own[home & ~odd]))) if (home & ~odd).any() else 0.0
+    sound = home & ~odd & fair
+    displacement = float(np.median(displaced(own[sound]))) if sound.any() else 0.0
     return VectorsSeen(
         own,
         bad,
@@ -148,10 +155,10 @@ def aligned(stored: Vectors, *fresh: Vectors) -> list[Vectors]:
     return [stored[:, :width], *(unit(each[:, :width]) for each in fresh)]
 
 
-def belongs_not(own: Numbers, background: Vectors) -> tuple[Rows, Rows]:
+def belongs_not(own: Numbers, background: Vectors, fair: Rows) -> tuple[Rows, Rows]:
     """(rows that do not belong to their text, rows whose own text stands out); both shape (n,).
 
-    ``background``: shape (n, m), similarities with other texts.
+    ``background``: shape (n, m), similarities with other texts; ``fair``: rows that say what is usual.
     """
     if not background.size:
         return displaced(own) > OFF, displaced(own) <= OFF
@@ -160,7 +167,8 @@ def belongs_not(own: Numbers, background: Vectors) -> tuple[Rows, Rows]:
     if home.sum() < max(1.0, FEWEST_HOME * len(own)) and not (displaced(own) <= NEAR).any():
         return np.ones(len(own), dtype=bool), np.zeros(len(own), dtype=bool)
     moved = displaced(own)
-    return np.asarray(lost | (moved > usual_limit(moved[home]))), np.asarray(home)
+    usual = moved[home & fair] if (home & fair).any() else moved[home]
+    return np.asarray(lost | (moved > usual_limit(usual))), np.asarray(home)
 
 
 def usual_limit(moved: Numbers) -> float:
