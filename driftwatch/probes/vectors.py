@@ -78,9 +78,10 @@ def judge_vectors(
 
     ``stored``: shape (n, d'), as stored; ``fresh``: shape (n, d), of length 1; ``variants``: `no document prompt`,
     `query prompt` ... -> fresh vectors of the same texts made that way, shape (n, d); ``reference``: shape (m, d),
-    fresh vectors of other texts. ``normalised``: whether stored vectors should have length 1; None: as most have. ``fair``: shape (n,),
-    rows that stand for the whole index; None: all of them do. What was changed lately may be looked at first, and says
-    nothing of the rest.
+    fresh vectors of other texts.
+    ``normalised``: whether stored vectors should have length 1; None: as most have. ``fair``: shape (n,), rows that
+    stand for the whole index; None: all of them do. What was changed lately may be looked at first, and says nothing
+    of the rest.
 
     A vector belongs to its text when the fresh one of that text is as near to it as for the rest of the sample. How
     near that is, the sample itself says: compression and another library move all vectors alike, a wrong vector stands
