@@ -190,10 +190,14 @@ def matching(own: Numbers, variants: Mapping[str, Numbers]) -> NDArray[np.object
         better = (displaced(own) > NEAR) & (moved < 0.5 * displaced(own)) & (moved < best)
         found[better] = name
         best = np.where(better, moved, best)
-        # Where all of them are coarse none is far nearer, and yet nearly all are nearer.
-        tried = moved != displaced(own)
-        if tried.sum() >= FEWEST_TRIED and np.mean(moved[tried] < NEARER * displaced(own)[tried]) > 0.8:
-            found[tried & (displaced(own) > NEAR)] = name
+    # Where all of them are coarse none is far nearer, and yet nearly all are nearer to one.
+    nearer: dict[str, float] = {}
+    for name, cosines in variants.items():
+        moved, rows = displaced(cosines), (cosines != own) & (displaced(own) > NEAR) & (found == "")
+        if rows.sum() >= FEWEST_TRIED and np.mean(moved[rows] < NEARER * displaced(own)[rows]) > 0.8:
+            nearer[name] = float(moved[rows].mean())
+    if nearer:
+        found[(displaced(own) > NEAR) & (found == "")] = min(nearer, key=lambda name: nearer[name])
     return found
 
 
