@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from driftwatch.errors import DriftwatchError
 from driftwatch.probed import MOST_IDS
 from driftwatch.probes import Target, sampled
+from driftwatch.probes.believed import MANY_AT_FIRST
 from driftwatch.probes.contents import Listing, Waiting, overdue_look
 from driftwatch.probes.facts import compare_facts, remembered
 from driftwatch.probes.neighbours import Searched, finds_itself, recall
 from driftwatch.probes.sampled import Sampled
 from driftwatch.probes.service import ask_service, some_of
-from driftwatch.probes.stored import MANY_AT_FIRST
 from driftwatch.probes.strings import look_at_strings
 from driftwatch.probes.walking import walk_on
 from driftwatch.sources.index import Index

@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.probes.stored import (
-    Believed,
-    Read,
-    Reader,
-    joined,
-    judged,
-    kinds_in_words,
-    look_of,
-    numbers_of,
-    settle,
-)
+from driftwatch.probes.believed import Believed, Row, look_of, settle
+from driftwatch.probes.stored import Read, Reader, joined, judged, kinds_in_words, numbers_of
 from driftwatch.probes.strings import TEXTS
 from driftwatch.probes.vectors import VectorsSeen
 from driftwatch.probes.walking import Chosen
@@ -122,7 +113,7 @@ class Comparing:
         run = self.run
         seen, _ = self.see(read)
         n, bad = self._tallied(seen, read)
-        rows = list(zip(read.entries, read.langs, seen.kinds, strict=True))
+        rows = list(map(Row, read.entries, read.langs, seen.kinds, read.marks))
         told = settle(self.believed, rows, read.gone, run.now, run.settings.lag, at_once=run.is_first)
         self.believed.tally = (n, bad) if self.believed.known or self.believed.suspects else (0, 0)
         run.state["vectors"] = self.believed.dump() | {"usual": self._usual(seen)}
@@ -168,14 +159,12 @@ def _texts(run: Run, read: Read) -> None:
     if run.target.corpus is None:
         run.looks["texts"] = Look(unable="no 'documents' are configured to compare with")
         return
-    known = [
-        (entry, lang, differs) for entry, lang, differs in zip(read.entries, read.langs, read.differs, strict=True)
-    ]
-    rows = [(entry, lang, "text" if differs else "") for entry, lang, differs in known if differs is not None]
+    each = zip(read.entries, read.langs, read.differs, read.marks, strict=True)
+    rows = [Row(entry, lang, "text" * differs, mark) for entry, lang, differs, mark in each if differs is not None]
     if not rows:
         run.looks["texts"] = Look(unable="the index gives no texts")
         return
-    alike = bool(run.former.get("texts alike")) or sum(not kind for *_, kind in rows) >= FEWEST_ALIKE * len(rows)
+    alike = bool(run.former.get("texts alike")) or sum(not row.kind for row in rows) >= FEWEST_ALIKE * len(rows)
     if not alike:
         run.looks["texts"] = Look(unable="stored texts are not made as the source's are: none could be compared")
         return

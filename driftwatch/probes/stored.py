@@ -1,33 +1,24 @@
-"""A sample of what an index holds, against fresh vectors and texts: what is suspected, certain, and mended."""
+"""Entries of an index read with fresh vectors of their texts, and what their stored vectors are."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.documents import Corpus
-from driftwatch.probed import MOST_IDS
+from driftwatch.probes.believed import mark_of
 from driftwatch.probes.contents import blocks, same_text
 from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, displaced, judge_vectors
 from driftwatch.retrievers import Retriever
-from driftwatch.types import Embedder, IndexFacts, Look, Stored
+from driftwatch.types import Embedder, IndexFacts, Stored
 
 AT_ONCE = 32
-AT_ONCE_SURE = 3
-"""So many bad ones at once that no ingestion explains count without being asked again."""
 FEW_TRIED, MOST_TRIED = 24, 512
 """Rows on which other ways of embedding are tried."""
-MANY_AT_FIRST = 0.02
-"""The share that counts at the first run although an ingestion might explain it."""
-MOST_SUSPECTS = 100
-SLOW_KINDS = ("other text", "text")
-"""What an ingestion under way looks like."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +32,8 @@ class Read:
     langs: tuple[str, ...]
     differs: tuple[bool | None, ...]
     """Whether the stored text is not the source's; None: not known."""
+    marks: tuple[str, ...] = ()
+    """Name the text that the source has now, or that is stored where the source has none."""
     without_text: int = 0
     gone: tuple[str, ...] = ()
     """entry_ids that the index no longer holds."""
@@ -92,9 +85,10 @@ class Reader:
             None if not each.text or each.doc_id not in own else not same_text(each.text, own[each.doc_id])
             for each in rows
         )
+        marks = tuple(mark_of(own.get(each.doc_id, text)) for each, text in zip(rows, texts, strict=True))
         fresh = self._fresh(rows, texts, {} if self.in_parts else own)
         gone = tuple(each for each in block if each not in held)
-        return Read(tuple(rows), fresh, tuple(texts), langs, differs, len(usable) - len(rows), gone)
+        return Read(tuple(rows), fresh, tuple(texts), langs, differs, marks, len(usable) - len(rows), gone)
 
     def _fresh(self, rows: Sequence[Stored], texts: list[str], own: Mapping[str, str]) -> NDArray[np.float32]:
         """Fresh vectors of the stored texts, or of the source's where those are what was embedded."""
@@ -123,6 +117,7 @@ def joined(parts: Sequence[Read]) -> Read:
         tuple(text for part in parts for text in part.texts),
         tuple(lang for part in parts for lang in part.langs),
         tuple(differs for part in parts for differs in part.differs),
+        tuple(mark for part in parts for mark in part.marks),
         sum(part.without_text for part in parts),
         tuple(each for part in parts for each in part.gone),
     )
@@ -191,119 +186,6 @@ def _embedded_otherwise(embedder: Embedder, texts: list[str]) -> dict[str, NDArr
     if (encode_as := getattr(embedder, "encode_as", None)) is not None:
         made["no document prompt"] = encode_as("", texts)
     return made
-
-
-@dataclass
-class Believed:
-    """What is suspected and what is known to be bad, from run to run; by entry_id."""
-
-    suspects: dict[str, str] = field(default_factory=dict)
-    """-> since when, ISO 8601."""
-    known: dict[str, str] = field(default_factory=dict)
-    """-> doc_id."""
-    tally: tuple[int, int] = (0, 0)
-    """Of the walk: looked at, and bad."""
-
-    @classmethod
-    def read(cls, kept: Mapping[str, Any]) -> Believed:
-        """From a probe's state."""
-        return cls(dict(kept.get("suspects", {})), dict(kept.get("known", {})), tuple(kept.get("tally", (0, 0))))
-
-    def dump(self) -> dict[str, Any]:
-        """For a probe's state."""
-        return {"suspects": self.suspects, "known": self.known, "tally": list(self.tally)}
-
-    def asked_again(self, most: int) -> list[str]:
-        """Who is asked again: every suspect, and the known ones that were not asked for longest."""
-        return [*self.suspects, *list(self.known)[:most]]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a run learnt of the entries it looked at."""
-
-    n: int
-    """Looked at for the sample."""
-    newly: tuple[str, ...]
-    """doc_ids that count as bad from this run on."""
-    mended: int
-    again: int
-    by: Mapping[str, tuple[int, int]]
-
-
-def settle(
-    believed: Believed,
-    rows: Sequence[tuple[Stored, str, str]],
-    gone: Sequence[str],
-    now: datetime,
-    lag: timedelta,
-    *,
-    at_once: bool,
-) -> Told:
-    """Hold what was seen against what was believed, and believe it from now on.
-
-    ``rows``: (entry, its language, what is wrong with it or nothing). A single bad entry is asked again at the next
-    run before it counts, and one that an ingestion under way explains only after ``lag``; several others at once count
-    at once. ``at_once``: at the first run, where nothing was seen before, everything does but a few that an ingestion
-    explains.
-    """
-    for entry_id in gone:
-        believed.suspects.pop(entry_id, None)
-        believed.known.pop(entry_id, None)
-    again = [row for row in rows if row[0].entry_id in believed.suspects or row[0].entry_id in believed.known]
-    sample = [row for row in rows if row[0].entry_id not in believed.suspects and row[0].entry_id not in believed.known]
-    odd = [kind for *_, kind in sample if kind]
-    sure = at_once or sum(kind not in SLOW_KINDS for kind in odd) >= AT_ONCE_SURE
-    all_of_them = at_once and len(odd) >= max(AT_ONCE_SURE, MANY_AT_FIRST * len(sample))
-    newly: dict[str, str] = {}
-    mended = 0
-    for entry, lang, kind in again:
-        mended += _again(believed, entry, kind, now, lag, newly, lang)
-    for entry, lang, kind in sample:
-        if kind and sure and (all_of_them or kind not in SLOW_KINDS):
-            newly[entry.doc_id] = lang
-            believed.known[entry.entry_id] = entry.doc_id
-        elif kind and len(believed.suspects) < MOST_SUSPECTS:
-            believed.suspects[entry.entry_id] = now.isoformat()
-    for entry_id in list(believed.known)[MOST_IDS:]:
-        del believed.known[entry_id]
-    return Told(len(sample), tuple(newly), mended, len(again), _by_language(sample, newly))
-
-
-def _again(
-    believed: Believed, entry: Stored, kind: str, now: datetime, lag: timedelta, newly: dict[str, str], lang: str
-) -> bool:
-    """One entry that was asked again; whether it was known as bad and is no longer."""
-    was_known = believed.known.pop(entry.entry_id, None) is not None
-    since = believed.suspects.pop(entry.entry_id, None)
-    if not kind:
-        return was_known
-    if was_known:
-        believed.known[entry.entry_id] = entry.doc_id
-    elif kind in SLOW_KINDS and since is not None and now - datetime.fromisoformat(since) < lag:
-        believed.suspects[entry.entry_id] = since
-    else:
-        newly[entry.doc_id] = lang
-        believed.known[entry.entry_id] = entry.doc_id
-    return False
-
-
-def _by_language(sample: Sequence[tuple[Stored, str, str]], newly: Mapping[str, str]) -> dict[str, tuple[int, int]]:
-    looked = Counter(lang for _, lang, _ in sample if lang)
-    bad = Counter(lang for lang in newly.values() if lang)
-    return {lang: (max(looked[lang], bad[lang]), bad[lang]) for lang in sorted(looked | bad)}
-
-
-def look_of(told: Told, believed: Believed, values: Mapping[str, float], words: Mapping[str, str], why: str) -> Look:
-    """What was learnt, as a look: ``bad`` counts what is new, ``ids`` names everything that is known to be bad now."""
-    names = tuple(dict.fromkeys([*told.newly, *believed.known.values()]))[:MOST_IDS]
-    counted = {
-        "known": float(len(believed.known)),
-        "suspects": float(len(believed.suspects)),
-        "asked again": float(told.again),
-        "mended": float(told.mended),
-    }
-    return Look(max(told.n, len(told.newly)), len(told.newly), names, told.by, {**counted, **values}, words, why)
 
 
 def kinds_in_words(seen: VectorsSeen) -> dict[str, str]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from driftwatch.probes.believed import Believed
 from driftwatch.probes.contents import Listing, Walk, find_keys, list_all
 from driftwatch.probes.sketch import Sketch
-from driftwatch.probes.stored import Believed
 
 if TYPE_CHECKING:
     from driftwatch.probes.index import Run
