@@ -132,6 +132,11 @@ class Case:
         contrast = self.experiment.contrast(old, new) if self.experiment else None
         return contrast is not None and contrast.difference < -by and contrast.interval[1] < 0
 
+    def difference(self, old: str, new: str) -> float | None:
+        """How much more ``new`` finds than ``old``; None where they were not compared."""
+        contrast = self.experiment.contrast(old, new) if self.experiment else None
+        return contrast.difference if contrast is not None else None
+
     def measured(self, name: str) -> str:
         """`R@10 .81` of one way of searching, for a sentence."""
         cell = self.experiment.cell(name) if self.experiment else None

@@ -10,6 +10,7 @@ from driftwatch.config import Watch
 from driftwatch.documents import Corpus
 from driftwatch.errors import DriftwatchError
 from driftwatch.probes import Target
+from driftwatch.probes.sampled import were_unit
 from driftwatch.store import Store
 from driftwatch.types import Embedder, Query, ScoredDoc
 from driftwatch.windows import Learning, Windows
@@ -48,9 +49,17 @@ def target_of(
         corpus=_corpus(watch, notes),
         canaries=canaries,
         before=_before(watch, store, name, canaries, now, notes),
+        normalised=_normalised(watch, store),
         stopping=stopping,
         notes=tuple(notes),
     )
+
+
+def _normalised(watch: Watch, store: Store) -> bool | None:
+    """What the first look into the index remembers of the lengths of its vectors."""
+    name = next((name for name, source in watch.sources.items() if source.gives == "probes"), None)
+    last = store.experiments.last_probe(name) if name is not None else None
+    return were_unit(last.state) if last is not None else None
 
 
 def canary_source(watch: Watch, source: str | None) -> str | None:

@@ -24,6 +24,8 @@ class Target:
     canaries: tuple[Query, ...] = ()
     before: Mapping[str, tuple[ScoredDoc, ...]] = field(default_factory=dict)
     """query_id -> what a canary was answered in the baseline, best first; empty while there is none."""
+    normalised: bool | None = None
+    """Whether stored vectors had length 1 when the index was first looked into; None: not known."""
     stopping: Callable[[], bool] = lambda: False
     """Whether to leave off."""
     notes: tuple[str, ...] = ()

@@ -259,7 +259,8 @@ class Bench:
         if isinstance(pool, str) or pool.stored is None:
             return pool if isinstance(pool, str) else NO_VECTORS
         others = np.unique(np.linspace(0, len(pool.fresh) - 1, REFERENCE).astype(np.intp))
-        return judge_vectors(pool.stored, pool.fresh, {}, pool.fresh[others], self.facts)
+        normalised = self.target.normalised
+        return judge_vectors(pool.stored, pool.fresh, {}, pool.fresh[others], self.facts, normalised=normalised)
 
     @cached_property
     def fresh(self) -> Way:

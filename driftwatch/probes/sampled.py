@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 STEP = 64
 """Entries by which a sample grows."""
+ALL_UNIT = 0.95
+"""The share of vectors of length 1 from which on they are all meant to be."""
 FEWEST_ALIKE = 0.5
 """Stored texts are comparable with the source's when at least this share of them is alike."""
 
@@ -79,7 +82,8 @@ class Comparing:
         self.reference: NDArray[np.float32] = (
             embedder.encode_documents(TEXTS) if embedder is not None else np.empty((0, 0), np.float32)
         )
-        self.normalised: bool | None = True if getattr(embedder, "normalises", False) else None
+        self.unit = run.former.get("vectors", {}).get("unit")
+        self.normalised = were_unit(run.former)
 
     def grow(self, parts: list[Read]) -> list[Read]:
         """``parts``, and more of the walk while that is worth it; the rest of the known ones when some are mended."""
@@ -116,7 +120,8 @@ class Comparing:
         rows = list(map(Row, read.entries, read.langs, seen.kinds, read.marks))
         told = settle(self.believed, rows, read.gone, run.now, run.settings.lag, at_once=run.is_first)
         self.believed.tally = (n, bad) if self.believed.known or self.believed.suspects else (0, 0)
-        run.state["vectors"] = self.believed.dump() | {"usual": self._usual(seen)}
+        unit = seen.unit if self.unit is None and len(seen.cosines) else self.unit
+        run.state["vectors"] = self.believed.dump() | {"usual": self._usual(seen), "unit": unit}
         values = numbers_of(seen) | {"embedded": float(self.reader.embedded), "without text": float(read.without_text)}
         if (usual := run.former.get("vectors", {}).get("usual")) is not None:
             values["usual displacement"] = float(usual[0])
@@ -152,6 +157,12 @@ class Comparing:
         if runs >= 24 or seen.bad.mean() > 0.5:
             return [mean, runs]
         return [(mean * runs + seen.displacement) / (runs + 1), runs + 1]
+
+
+def were_unit(state: Mapping[str, Any]) -> bool | None:
+    """Whether stored vectors had length 1 when the index was first looked into; None: not known."""
+    unit = state.get("vectors", {}).get("unit")
+    return None if unit is None else bool(unit >= ALL_UNIT)
 
 
 def _texts(run: Run, read: Read) -> None:
