@@ -63,7 +63,7 @@ class QdrantStore:
 
     def setting(self) -> dict[str, Any]:
         """The collection."""
-        return {"kind": "qdrant", "url": self.url, "collection": NAME, "top_k": 10}
+        return {"kind": "qdrant", "url": self.url, "collection": NAME, "doc_key": "doc_id", "ef": 64, "top_k": 10}
 
     def rest(self) -> None:
         """Close the connection."""
