@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ CANARIES_EVERY = 4
 """Hours."""
 BACKENDS = ("faiss", "qdrant")
 TIMEOUT = "1s"
+LATE = ("driftwatch.casebook", "driftwatch.probes.experiment", "driftwatch.probes.index", "scipy.special")
+"""What driftwatch imports when it first needs it."""
 KEPT = ("driftwatch.db", "corpus.jsonl")
 """Files that a fault changes, beside the store's."""
 
@@ -194,6 +197,8 @@ class Opened:
     """A running driftwatch."""
 
     def __init__(self, folder: Path, encoder: Encoder) -> None:
+        for name in LATE:  # once, and not in every process that is forked
+            import_module(name)
         self.watch = load_watch(folder / "driftwatch.yaml")
         self.store = Store.open(self.watch.database, lasting=False)
         self.use(encoder)
