@@ -96,11 +96,11 @@ def test_the_same_state_gives_the_same_look(indexed):
 
 
 def test_the_state_is_small_and_json(tmp_path):
-    indexed = Indexed(tmp_path, 1500)
+    indexed = Indexed(tmp_path, 500)
     for _ in range(3):
         probe = indexed.look()
-    indexed.spoil([f"doc-{n:04}" for n in range(700)])
-    indexed.texts |= {f"new-{n:04}": f"topic1: new {n}" for n in range(900)}
+    indexed.spoil([f"doc-{n:04}" for n in range(300)])
+    indexed.texts |= {f"new-{n:04}": f"topic1: new {n}" for n in range(300)}
     indexed.write()
     for _ in range(3):
         probe = indexed.look()
