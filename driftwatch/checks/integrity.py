@@ -28,8 +28,6 @@ SURE = 4.0
 FEWEST_QUERIES = 16
 FEWEST_ROWS = 16
 MANY = 3
-SLOWER_BY = 500.0
-"""Milliseconds: below, nobody waits."""
 EXAMPLES = 10
 
 
@@ -66,7 +64,9 @@ class Integrity(Check):
     unanswered: float = Field(default=0.5, gt=0, le=1)
     """Fails when the service gives this share of the canaries an error, or nothing."""
     slow: float = Field(default=5.0, gt=1)
-    """Fails when the service takes this many times as long as usual, and half a second longer."""
+    """Fails when the service takes this many times as long as usual ..."""
+    slower_by: float = Field(default=500.0, ge=0)
+    """... and this many milliseconds longer: below, nobody waits."""
 
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
         """Judge the probe runs of the window, every look by itself."""
@@ -238,7 +238,7 @@ class Integrity(Check):
             )
             return Seen(name, "fail", sentence, look.n, look.bad, look.ids, {}, look.values, look.words)
         now, usual = look.values.get("latency", 0.0), look.values.get("usual latency")
-        if usual is not None and now > self.slow * usual and now > usual + SLOWER_BY:
+        if usual is not None and now > self.slow * usual and now > usual + self.slower_by:
             words = {**look.words, "kind": "slow", "latency": f"{usual:.0f} ms -> {now:.0f} ms"}
             sentence = f"the service takes {now:,.0f} ms, and usually {usual:,.0f} ms"
             return Seen(name, "fail", sentence, look.n, look.n, (), {}, look.values, words)

@@ -253,7 +253,7 @@ def trouble(kind: str) -> Callable[[Laboratory], Truth]:
 
 def slow(lab: Laboratory) -> Truth:
     """Every answer takes longer by more than all of it took before."""
-    lab.service.behave(delay=0.4)
+    lab.service.behave(delay=0.6)
     return Truth()
 
 
@@ -317,7 +317,7 @@ FAULTS = (
     Fault("outage: timeout", "the search does not answer in time", ("outage",), "canaries could not be asked", trouble("timeout")),
     Fault("outage: 500", "the search answers with an error", ("outage",), "canaries could not be asked", trouble("error")),
     Fault("outage: empty", "the search answers nothing to everything", ("outage",), "no canary gets any document", trouble("empty")),
-    Fault("slow answers", "every answer takes 0.4 s longer", ("slow service",), "how long canaries take", slow),
+    Fault("slow answers", "every answer takes 0.6 s longer", ("slow service",), "how long canaries take", slow),
     Fault("a new topic", "one session in six is about something that no document is about", ("new topic",), "queries unlike the baseline's; canaries as before", habit(new_topic=0.16), hours=48),
     Fault("a new language", "one session in five is in Turkish, which nobody asked in before", ("new language",), "the mix of languages; canaries as before", habit(NEW_LANGUAGE, new_language=0.2), hours=48),
     Fault("a bot", "one query again and again, 60 to 400 times an hour", ("", "bot"), "one session, one text", bot),
