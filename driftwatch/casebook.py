@@ -32,7 +32,9 @@ log = logging.getLogger(__name__)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 NEWS = timedelta(hours=12)
-"""How far back the languages and the repetition of queries are looked at when something opens."""
+"""How far back the languages of queries are looked at when something opens ..."""
+REPEATS = timedelta(hours=4)
+"""... and their repetition."""
 NOTABLE = 0.05
 """The share of the traffic from which on a language that is five times as large as it was counts as new."""
 LOOKED_AT = 1000
@@ -126,7 +128,10 @@ class Casebook:
                 query_id, share = _loudest(lately)
                 new = self.store.traffic.tallies(name, now - NEWS, now)
                 usual = self.store.traffic.tallies(name, baseline.start, baseline.end)
-                return Traffic(_rows_a_unit(new), _rows_a_unit(usual), query_id, share, _new_language(new, usual))
+                lately_rows = self.store.traffic.tallies(name, now - REPEATS, now)
+                return Traffic(
+                    _rows_a_unit(lately_rows), _rows_a_unit(usual), query_id, share, _new_language(new, usual)
+                )
         return Traffic()
 
 

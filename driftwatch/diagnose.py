@@ -94,7 +94,7 @@ def canary_rot(case: Case) -> Cause | None:
         "Relabel or retire these canaries; they are in quarantine until then. Retrieval itself is as it was.",
         segment=one_language(gone.by),
         documents=ids,
-        families=frozenset({"canaries", "integrity"}),
+        families=frozenset({"canaries", "integrity", "scores"}),
         entails=frozenset({"displaced"}),
     )
 

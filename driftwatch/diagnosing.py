@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from driftwatch.alerts import OPEN
+from driftwatch.case import RETRIEVAL
 from driftwatch.casebook import Casebook
 from driftwatch.causes import Cause, causes_of, diagnosis_of
 from driftwatch.diagnose import RULES
@@ -93,6 +94,18 @@ class Diagnosing:
         checks = self.casebook.checks
         seen = {(each.check, each.segment) for each in findings} | set(alerts) | {(name, POOLED) for name in checks}
         return sorted((check, checks[check].family, segment) for check, segment in seen if check in checks)
+
+
+def unexplained(incidents: Sequence[Incident], now: datetime) -> str:
+    """The open incident whose cause is not known, if it is new: what else goes wrong then is told with it; or empty."""
+    waiting = [
+        each
+        for each in incidents
+        if now - each.openings[-1] <= JOINS
+        and each.family in RETRIEVAL
+        and (each.diagnosis is None or each.diagnosis.cause == "unknown")
+    ]
+    return max(waiting, key=lambda each: each.openings[-1]).incident_id if waiting else ""
 
 
 def home_of(cause: Cause, incidents: Sequence[Incident], now: datetime) -> str:

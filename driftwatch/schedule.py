@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer
 from pydantic_core import CoreSchema, core_schema
 
 _UNITS = {
+    "ms": 0.001,
     "s": 1,
     "second": 1,
     "m": 60,

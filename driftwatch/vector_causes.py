@@ -70,8 +70,9 @@ def stale_vectors(case: Case) -> Cause | None:
 
 def quantisation(case: Case) -> Cause | None:
     """Vectors are stored, or compared, too coarsely."""
-    settings = {name.lower(): value for name, value in case.settings().items()}
-    compressed = "yes" in settings.get("compressed", "") or any("quant" in name for name in settings)
+    settings = {name.lower(): value.lower() for name, value in case.settings().items()}
+    coarser = [value for name, value in settings.items() if name == "compressed" or "quanti" in name]
+    compressed = any(value not in ("", "no", "none", "off", "false", "null") for value in coarser)
     coarse = case.vectors("compressed", "moved") if compressed and not case.defect("probe strings").bad else NOTHING
     loses = case.loses("fresh x exact", "stored x exact") or case.loses("stored x exact", "stored x approximate", 0.05)
     if not coarse.bad and not (compressed and (loses or case.defect("recall of the index").bad)):

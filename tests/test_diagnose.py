@@ -180,6 +180,11 @@ def test_a_mix_that_one_caller_makes_is_a_bot():
     assert names(case(bad("languages"), traffic=Traffic(4.0, 1.5))) == ["bot"]
 
 
+def test_an_index_that_says_it_does_not_compress_is_not_coarse():
+    plain = (Probe("p", "index", NOW, {}, IndexFacts(settings={"quantization": "none"})),)
+    assert names(replace(CASES["quantisation"], probes=plain)) == ["index search"]
+
+
 def test_fewer_queries_with_anything_else_wrong_is_no_season():
     assert "season" not in names(case(bad("traffic"), bad("scores")))
 

@@ -11,7 +11,7 @@ import pytest
 
 from driftwatch.alerts import AlertPolicy
 from driftwatch.causes import Cause
-from driftwatch.diagnosing import NEW, Plan, home_of, is_news
+from driftwatch.diagnosing import NEW, Plan, home_of, is_news, unexplained
 from driftwatch.engine import Engine
 from driftwatch.incidents import decide, explained
 from driftwatch.notify._render import message, news
@@ -96,6 +96,14 @@ def test_a_cause_that_is_found_late_belongs_to_the_incident_that_nobody_could_ex
 def test_a_second_cause_within_a_day_is_told_with_the_first_and_later_opens_its_own():
     assert home_of(LOST, [incident(NOW - 5 * HOUR, diagnosis("outage"))], NOW) == "i-5"
     assert home_of(LOST, [incident(NOW - 25 * HOUR, diagnosis("outage"))], NOW) == NEW
+
+
+def test_what_else_goes_wrong_while_nobody_knows_the_cause_waits_with_it():
+    dark = incident(NOW - 5 * HOUR, diagnosis("unknown"))
+    assert unexplained([dark], NOW) == dark.incident_id
+    assert unexplained([dark], NOW + 25 * HOUR) == ""
+    assert unexplained([incident(NOW - HOUR, diagnosis("outage"))], NOW) == ""
+    assert unexplained([incident(NOW - HOUR, None, "traffic")], NOW) == ""
 
 
 def test_only_another_cause_is_news():
