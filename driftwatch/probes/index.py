@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from driftwatch.errors import DriftwatchError
 from driftwatch.probed import MOST_IDS
@@ -18,13 +17,13 @@ from driftwatch.probes import Target, sampled
 from driftwatch.probes.believed import MANY_AT_FIRST
 from driftwatch.probes.contents import Listing, Waiting, overdue_look
 from driftwatch.probes.facts import compare_facts, remembered
-from driftwatch.probes.neighbours import Searched, finds_itself, recall
 from driftwatch.probes.sampled import Sampled
+from driftwatch.probes.searching import search
 from driftwatch.probes.service import ask_service, some_of
 from driftwatch.probes.strings import look_at_strings
 from driftwatch.probes.walking import walk_on
 from driftwatch.sources.index import Index
-from driftwatch.types import IndexFacts, Look, Probe
+from driftwatch.types import Capability, IndexFacts, Look, Probe
 
 SERVICE_CANARIES = 8
 """Canaries a run that are asked of the service: whether it answers, not what."""
@@ -58,6 +57,15 @@ class Run:
         """Whether there is time for more, and nobody wants to stop."""
         return self.took < self.settings.seconds and not self.target.stopping()
 
+    def can(self, capability: Capability) -> bool:
+        """Whether the index can do this."""
+        return self.target.index is not None and capability in self.target.index.capabilities
+
+    def cannot(self, what: str) -> str:
+        """Why it cannot ``what``."""
+        index = self.target.index
+        return "no index to look into is configured" if index is None else f"'{index.kind}' cannot {what}"
+
     def attempt(self, names: tuple[str, ...], look: Callable[[], None]) -> None:
         """Run ``look``; what it cannot see is said in the looks ``names``."""
         try:
@@ -77,7 +85,7 @@ def look_at(settings: Index, target: Target, previous: Probe | None, now: dateti
     former = previous.state if previous is not None else {}
     run = Run(settings, target, now, former, state={**former, "turn": int(former.get("turn", 0)) + 1})
     run.attempt(("facts",), lambda: _facts(run))
-    dead = run.looks.get("facts", Look()).unable if run.facts is None and _can(run, "facts") else ""
+    dead = run.looks.get("facts", Look()).unable if run.facts is None and run.can("facts") else ""
     contents = ("stored vectors", "texts", "finds itself", "recall of the index", "missing documents", "orphans")
     if dead or target.index is None:
         run.looks |= {name: Look(unable=dead or "no index to look into is configured") for name in contents}
@@ -95,8 +103,8 @@ def look_at(settings: Index, target: Target, previous: Probe | None, now: dateti
 
 def _facts(run: Run) -> None:
     index = run.target.index
-    if index is None or not _can(run, "facts"):
-        run.looks["facts"] = Look(unable=_cannot(run, "say what it is"))
+    if index is None or not run.can("facts"):
+        run.looks["facts"] = Look(unable=run.cannot("say what it is"))
         return
     run.facts = index.facts()
     past = run.former.get("facts", [])
@@ -129,7 +137,7 @@ def _contents(run: Run) -> None:
     run.attempt(("missing documents", "orphans"), lambda: _against_source(run, listing))
     found = Sampled()
     run.attempt(("stored vectors", "texts"), lambda: sampled.look(run, chosen, found))
-    run.attempt(("finds itself", "recall of the index"), lambda: _neighbours(run, found))
+    run.attempt(("finds itself", "recall of the index"), lambda: search(run, found))
 
 
 def _against_source(run: Run, listing: Listing | None) -> None:
@@ -144,8 +152,8 @@ def _against_source(run: Run, listing: Listing | None) -> None:
         if expected and "ids" not in index.capabilities:
             run.looks["missing documents"] = _gone_look(expected, sorted(gone))
         if "ids" not in index.capabilities:
-            run.looks.setdefault("missing documents", Look(unable=_cannot(run, "list what it holds")))
-            run.looks["orphans"] = Look(unable=_cannot(run, "list what it holds"))
+            run.looks.setdefault("missing documents", Look(unable=run.cannot("list what it holds")))
+            run.looks["orphans"] = Look(unable=run.cannot("list what it holds"))
         elif gone:
             run.looks["missing documents"] = _gone_look(expected, sorted(gone))
         return
@@ -202,91 +210,6 @@ def _gone_look(expected: Mapping[str, str], gone: list[str]) -> Look:
     return Look(len(expected), len(found), tuple(found[:MOST_IDS]), by, why=why)
 
 
-# --- searching -------------------------------------------------------------------------------------------------------
-
-
-def _neighbours(run: Run, found: Sampled) -> None:
-    """Stored vectors and canaries through approximate and exact search."""
-    index, settings = run.target.index, run.settings
-    assert index is not None
-    if not _can(run, "by vector"):
-        run.looks |= {
-            name: Look(unable=_cannot(run, "search by a vector")) for name in ("finds itself", "recall of the index")
-        }
-        return
-    rows = [entry for entry in found.sample if entry.vector is not None][: settings.queries]
-    canaries = some_of(run.target.canaries, settings.queries, int(run.state["turn"]))
-    vectors = _asked_with(run, rows, canaries)
-    if not len(vectors):
-        run.looks["finds itself"] = Look(unable="no stored vector could be read")
-        run.looks["recall of the index"] = Look(unable="there is no vector to ask with")
-        return
-    canaries = canaries[: len(vectors) - len(rows)]
-    depth = max(settings.at_k)
-    approximate = index.search_vectors(vectors, depth)
-    exact = index.search_vectors(vectors, depth, exact=True) if _can(run, "exact") and run.go_on() else None
-    seen = Searched(
-        (*(entry.doc_id for entry in rows), *(query.query_id for query in canaries)),
-        (*(found.lang_of(entry) for entry in rows), *(query.lang for query in canaries)),
-        (*(True for _ in rows), *(False for _ in canaries)),
-        tuple(approximate),
-        None if exact is None else tuple(exact),
-        index.score_kind,
-    )
-    run.looks["finds itself"] = finds_itself(seen, fair=_is_fair(run, rows))
-    look = recall(seen, settings.at_k)
-    past = run.former.get("recall", [])
-    if look.values:
-        run.state["recall"] = _kept_recall(past, look, run.now)
-        if past:
-            look = _with_usual(look, past)
-    run.looks["recall of the index"] = look
-
-
-def _asked_with(run: Run, rows: list[Any], canaries: list[Any]) -> NDArray[np.float32]:
-    """The vectors of both, rows first; canaries are left out where they cannot be embedded in the index's dimension."""
-    parts = [np.stack([np.asarray(entry.vector, np.float32) for entry in rows])] if rows else []
-    embedder = run.target.embedder
-    if canaries and embedder is not None and run.go_on():
-        asked = embedder.encode_queries([query.text for query in canaries])
-        width = parts[0].shape[1] if parts else (run.facts.dimension if run.facts else None) or asked.shape[1]
-        if asked.shape[1] == width:
-            parts.append(asked)
-    return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-
-def _is_fair(run: Run, rows: list[Any]) -> bool:
-    """Whether a vector is its own nearest neighbour: under a dot product a longer one may be nearer."""
-    if run.facts is not None and run.facts.metric in ("cosine", "euclidean", "manhattan"):
-        return True
-    lengths = [float(np.linalg.norm(entry.vector)) for entry in rows]
-    return bool(lengths) and max(lengths) - min(lengths) < 1e-3 * max(lengths)
-
-
-def _kept_recall(past: list[Any], look: Look, now: datetime) -> list[Any]:
-    """[day, sum, sum of squares, queries] of the last week, newest last."""
-    mean, spread = _judged(look), look.values["spread"]
-    today = now.date().isoformat()
-    day: list[Any] = past[-1] if past and past[-1][0] == today else [today, 0.0, 0.0, 0]
-    added = [today, day[1] + look.n * mean, day[2] + look.n * (spread**2 + mean**2), day[3] + look.n]
-    return [*(each for each in past if each[0] != today), added][-8:]
-
-
-def _with_usual(look: Look, past: list[Any]) -> Look:
-    """What it was over the days before, and how sure that is."""
-    days = [each for each in past if each[3]][:-1] or past
-    total, squares, n = (sum(each[place] for each in days) for place in (1, 2, 3))
-    mean = total / n
-    error = float(np.sqrt(max(0.0, squares / n - mean**2) / n))
-    values = {**look.values, "usual recall": mean, "error of usual recall": error}
-    return Look(look.n, look.bad, look.ids, look.by, values, look.words, look.why)
-
-
-def _judged(look: Look) -> float:
-    depths = [int(name.removeprefix("recall@")) for name in look.values if name.startswith("recall@")]
-    return look.values[f"recall@{min(depths, key=lambda k: (abs(k - 10), k))}"]
-
-
 # --- the embedder and the service ------------------------------------------------------------------------------------
 
 
@@ -311,15 +234,3 @@ def _service(run: Run) -> None:
         return
     look, run.state["latency"] = ask_service(service, run.target.embedder, queries, run.former.get("latency", []))
     run.looks["service"] = look
-
-
-def _can(run: Run, capability: Any) -> bool:
-    return run.target.index is not None and capability in run.target.index.capabilities
-
-
-def _cannot(run: Run, what: str) -> str:
-    return (
-        "no index to look into is configured"
-        if run.target.index is None
-        else f"'{run.target.index.kind}' cannot {what}"
-    )
