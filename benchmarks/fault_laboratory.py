@@ -25,8 +25,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from _report import RESULTS
@@ -36,6 +35,7 @@ from tests.faults.laboratory import BACKENDS, quiet
 from tests.faults.material import cache_folder, material, missing
 from tests.faults.plays import play
 
+ROOT = Path(__file__).resolve().parent.parent
 WANTED = 0.95
 Row = dict[str, Any]
 Key = tuple[str, str, int]

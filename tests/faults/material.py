@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
+from driftwatch.errors import DriftwatchError
 from driftwatch.probes.strings import TEXTS as PROBE_TEXTS
 from driftwatch.types import Document, Query
 
@@ -73,9 +74,10 @@ def missing() -> str:
         if not (_data() / name).is_dir():
             return f"there is no data set '{name}': point DRIFTWATCH_DATA at the folder that holds it"
     try:
-        return "" if TextEmbedder(EmbedderSettings(model=MODEL)).fingerprint else ""
-    except Exception as error:  # whatever keeps the model from being found is the reason that is shown
+        _ = TextEmbedder(EmbedderSettings(model=MODEL)).fingerprint
+    except DriftwatchError as error:
         return f"the packaged model is not here: {error}"
+    return ""
 
 
 def cache_folder() -> Path:
@@ -216,7 +218,7 @@ def _paragraphs() -> tuple[Document, ...]:
 
 def _questions(lang: str, count: int | None = None) -> tuple[Query, ...]:
     folder = _data() / "xquad"
-    judged = dict((query, doc_id) for query, doc_id, _ in _table(folder / "qrels.tsv"))
+    judged = {query: doc_id for query, doc_id, _ in _table(folder / "qrels.tsv")}
     rows = [row for row in _rows(folder / "queries.jsonl.gz") if row["lang"] == lang][:count]
     once = {text: Query(row["id"], text, lang, {judged[row["id"]]: 1}) for row in rows if (text := row["text"].strip())}
     return tuple(once.values())

@@ -79,7 +79,7 @@ def _tell(lab: Laboratory, fault: Fault, writing: int) -> NoReturn:
         lab.wake()
         told = orjson.dumps(_played(lab, fault).row())
         lab.rest()
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the parent raises it, with its traceback
         told = orjson.dumps({"broke": traceback.format_exc()})
     with os.fdopen(writing, "wb") as stream:
         stream.write(told)

@@ -9,23 +9,11 @@ import sys
 from pathlib import Path
 
 from tests.fakes.qdrant_server import QdrantServer
-from tests.fakes.search_service import Handler
-
-
-class _Handler(Handler):
-    """Takes changes of settings and the end of a collection, too."""
-
-    def do_PATCH(self) -> None:
-        self._serve()
-
-    def do_DELETE(self) -> None:
-        self._serve()
 
 
 def main() -> None:
     """Serve until nobody is there any more."""
     with QdrantServer(Path(sys.argv[1])) as server:
-        server._server.RequestHandlerClass = _Handler
         print(server.url, flush=True)
         sys.stdin.read()
 

@@ -1,4 +1,4 @@
-"""The watched service of the laboratory: it embeds the query as it is set up, searches its store and answers by HTTP."""
+"""The watched service of the laboratory: it embeds the query as it is set up, searches its store, answers by HTTP."""
 
 from __future__ import annotations
 
