@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import threading
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -32,7 +33,7 @@ class _Place:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Every document of the source as it is now."""
+    """Every document of the source as it was when the files were read; of a doc_id that comes twice, the last line."""
 
     places: dict[str, _Place]
     settings: Documents
@@ -77,7 +78,7 @@ class Corpus:
                     read = self.settings.document(orjson.loads(stream.readline()))
             except (OSError, ValueError) as error:
                 raise SourceError(f"{file}: changed while it was read ({error}).", remedy="Try again.") from None
-            if read is None or read.doc_id != doc_id:
+            if read is None or read.doc_id != doc_id or _digest(read.text) != self.digest(doc_id):
                 raise SourceError(f"{file}: changed while it was read.", remedy="Try again.")
             found[doc_id] = read
         return found
@@ -87,7 +88,7 @@ class Documents(Settings):
     """The `documents:` section: what the index should hold, as JSON lines (BEIR's `corpus.jsonl` among them).
 
     With it probes find documents that the index lost, entries whose document is gone, and vectors of a text that has
-    changed.
+    changed. Where a doc_id comes twice, the last line counts, of files in the order of `path` and then of their names.
     """
 
     path: str | tuple[str, ...]
@@ -134,21 +135,30 @@ class Documents(Settings):
         for pattern in (self.path,) if isinstance(self.path, str) else self.path:
             whole = Path(glob.escape(str(base))) / Path(pattern).expanduser()
             found = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207 - Path.glob takes no absolute pattern
-            if not found:
+            files = [path for each in found if not (path := Path(each)).is_dir()]
+            if not files:
                 raise SourceError(f"{pattern}: there is no such file.", remedy="Check 'path' of 'documents'.")
-            matched |= dict.fromkeys(map(Path, found))
+            matched |= dict.fromkeys(files)
         return list(matched)
 
     def _places(self, files: Sequence[Path]) -> Iterator[tuple[str, _Place]]:
+        langs: dict[str, str] = {}  # one string for all documents of a language, however many there are
         for file in files:
-            offset = 0
-            with file.open("rb") as stream:
-                for number, line in enumerate(stream, 1):
-                    if line.strip():
-                        read = self._read(line, file, number)
-                        digest = blake2b(read.text.encode("utf-8", "replace"), digest_size=DIGEST_BYTES).digest()
-                        yield read.doc_id, _Place(file, offset, digest, read.lang)
-                    offset += len(line)
+            try:
+                for offset, read in self._lines(file):
+                    yield read.doc_id, _Place(file, offset, _digest(read.text), langs.setdefault(read.lang, read.lang))
+            except OSError as error:
+                raise _unreadable(file, error) from None
+
+    def _lines(self, file: Path) -> Iterator[tuple[int, Document]]:
+        """Where each document of a file begins, and the document."""
+        with file.open("rb") as stream:
+            offset = len(BOM_UTF8) if stream.read(len(BOM_UTF8)) == BOM_UTF8 else 0
+            stream.seek(offset)
+            for number, line in enumerate(stream, 1):
+                if line.strip():
+                    yield offset, self._read(line, file, number)
+                offset += len(line)
 
     def _read(self, line: bytes, file: Path, number: int) -> Document:
         try:
@@ -168,5 +178,13 @@ def _stamp(file: Path) -> tuple[str, int, int]:
     try:
         found = file.stat()
     except OSError as error:
-        raise SourceError(f"{file}: {error.strerror}.", remedy="Check 'path' of 'documents'.") from None
+        raise _unreadable(file, error) from None
     return str(file), found.st_size, found.st_mtime_ns
+
+
+def _unreadable(file: Path, error: OSError) -> SourceError:
+    return SourceError(f"{file}: {error.strerror}.", remedy="Check 'path' of 'documents'.")
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=DIGEST_BYTES).digest()
