@@ -102,9 +102,9 @@ def material() -> Material:
     questions = {lang: _others(asked[lang], taken) for lang in LANGUAGES}
     new_topic = _topic()
     new_language = tuple(query.text for query in _questions(NEW_LANGUAGE, NEW_QUESTIONS))
-    revised = _revised(paragraphs)
+    revised = rewritten(paragraphs)
     expected = {doc_id for query in canaries for doc_id in query.relevant}
-    copies = {each.doc_id: _copies(each.text) for each in documents if each.doc_id in expected}
+    copies = {each.doc_id: near_duplicates(each.text) for each in documents if each.doc_id in expected}
     written = [each.text for each in documents] + [
         *revised.values(),
         *(text for each in copies.values() for text in each),
@@ -188,7 +188,7 @@ def _others(asked: Sequence[Query], taken: set[str]) -> tuple[Query, ...]:
     return tuple(left[:: max(1, len(left) // QUESTIONS)][:QUESTIONS])
 
 
-def _revised(paragraphs: Sequence[Document]) -> dict[str, str]:
+def rewritten(paragraphs: Sequence[Document]) -> dict[str, str]:
     """Every second paragraph, its second half written anew."""
     places = {(each.lang, each.doc_id): place for place, each in enumerate(paragraphs)}
     found = {}
@@ -200,7 +200,7 @@ def _revised(paragraphs: Sequence[Document]) -> dict[str, str]:
     return found
 
 
-def _copies(text: str) -> tuple[str, ...]:
+def near_duplicates(text: str) -> tuple[str, ...]:
     """The same page at other addresses: without its first or last sentence, with a header, shortened."""
     sentences = re.split(r"(?<=[.!?])\s+", text)
     return (

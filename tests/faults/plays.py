@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 import orjson
 
 from driftwatch.types import Incident
-from tests.faults.faults import Fault, Truth
+from tests.faults.faults import Fault
+from tests.faults.injectors import Truth
 from tests.faults.laboratory import STEP, Laboratory
 from tests.faults.people import HOUR
 
@@ -70,7 +71,8 @@ def play(lab: Laboratory, fault: Fault) -> Played:
     row = orjson.loads(told) if told else {"broke": "the process died"}
     if "broke" in row:
         raise RuntimeError(f"{fault.name} ({lab.backend}, seed {lab.seed}): {row['broke']}")
-    return Played(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    return Played(**values)
 
 
 def _tell(lab: Laboratory, fault: Fault, writing: int) -> NoReturn:
