@@ -263,15 +263,18 @@ def new_language(case: Case) -> Cause | None:
 
 def new_topic(case: Case) -> Cause | None:
     """Questions about things that nobody asked about."""
-    found = case.bad("queries")
-    if not found:
+    found, empty = case.bad("queries"), case.bad("rates", ("empty",))
+    well = case.asked.n and not case.bad("canaries") and not case.bad("integrity")
+    if not found and not (empty and well):
         return None
+    seen = found or empty
+    how = "retrieval is what it was" if found else "the canaries find what they did"
     return Cause(
         "new topic",
-        f"People ask about new things, and retrieval is what it was: {found[0].message}.",
+        f"People ask about new things, and {how}: {seen[0].message}.",
         "See whether documents answer them; propose canaries from them (`driftwatch canaries propose`).",
-        segment=case.segment(found),
-        queries=found[0].examples,
+        segment=case.segment(seen),
+        queries=seen[0].examples,
         families=frozenset({"queries", "rates", "scores", "volume"}),
         entails=frozenset({"generator", "deployment", "season", "score scale"}),
     )
@@ -312,7 +315,7 @@ def generator(case: Case) -> Cause | None:
 def deployment(case: Case) -> Cause | None:
     """Something was released just before, and nothing else explains it."""
     changed = case.asked.versions
-    if not changed or not (case.bad("canaries") or case.bad("scores")):
+    if not changed or not (case.bad("canaries") or case.loses("baseline", "service")):
         return None
     told = ", ".join(f"{name} {old} → {new}" for name, (old, new) in sorted(changed.items()))
     return Cause(

@@ -185,6 +185,16 @@ def test_an_index_that_says_it_does_not_compress_is_not_coarse():
     assert names(replace(CASES["quantisation"], probes=plain)) == ["index search"]
 
 
+def test_more_empty_answers_with_canaries_as_they_were_are_questions_that_no_document_answers():
+    assert names(case(bad("empty"), asked=Asked(200))) == ["new topic"]
+    assert names(case(bad("empty"))) == []
+    assert names(case(bad("empty"), bad("canary recall"), asked=Asked(200))) == []
+
+
+def test_a_change_of_version_is_no_cause_while_canaries_are_well():
+    assert names(case(bad("scores"), asked=Asked(200, versions={"index": ("1", "2")}))) == []
+
+
 def test_fewer_queries_with_anything_else_wrong_is_no_season():
     assert "season" not in names(case(bad("traffic"), bad("scores")))
 
