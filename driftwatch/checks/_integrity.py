@@ -77,6 +77,12 @@ def looks_of(probes: Sequence[Probe], name: str) -> tuple[list[Look], str]:
     return [look for look in found if not look.unable and look.n], unable
 
 
+def unreachable(probe: Probe) -> str:
+    """Why the index did not answer at all in this run; empty: it did, or there is none."""
+    look = probe.looks.get("stored vectors")
+    return look.unable if look is not None and look.words.get("kind") == "unreachable" else ""
+
+
 def nothing_seen(name: str, unable: str) -> Seen:
     """A look that no run of the window could take."""
     return Seen(name, "unknown", unable or "it was not looked at")

@@ -18,6 +18,7 @@ from driftwatch.checks._integrity import (
     newest,
     nothing_seen,
     summed,
+    unreachable,
 )
 from driftwatch.checks._words import percent, shorten, things
 from driftwatch.stats.proportion import wilson
@@ -80,6 +81,9 @@ class Integrity(Check):
             why = next((seen.sentence for seen in looks if seen.sentence), "nothing could be looked at")
             return self.unknown(current, f"nothing could be looked at: {shorten(why)}", details=details)
         failing = [seen for seen in able if seen.verdict == "fail"]
+        if not failing and (why := unreachable(current.probes[-1])):
+            # What was well some hours ago, or lies elsewhere, says nothing of an index that does not answer now.
+            return self.unknown(current, f"the index could not be looked into: {shorten(why)}", details=details)
         if not failing:
             return self.finding(current, "ok", _all_well(able, looks), n=_documents(able), details=details)
         return self._failed(current, failing, details)

@@ -88,7 +88,8 @@ def look_at(settings: Index, target: Target, previous: Probe | None, now: dateti
     dead = run.looks.get("facts", Look()).unable if run.facts is None and run.can("facts") else ""
     contents = ("stored vectors", "texts", "finds itself", "recall of the index", "missing documents", "orphans")
     if dead or target.index is None:
-        run.looks |= {name: Look(unable=dead or "no index to look into is configured") for name in contents}
+        unseen = Look(unable=dead, words={"kind": "unreachable"}) if dead else Look(unable=run.cannot("be looked into"))
+        run.looks |= dict.fromkeys(contents, unseen)
     else:
         run.attempt(contents, lambda: _contents(run))
     run.attempt(("probe strings",), lambda: _strings(run))

@@ -67,13 +67,23 @@ def with_runs(watch: Watch, name: str = "") -> tuple[Watch, str]:
 
 
 RECORDED = ("runs", "sample", "tallies")
-"""What a record holds; an index cannot be looked into as it was."""
+"""What a record holds."""
+
+PAST = {
+    "probes": "an index cannot be looked into as it was",
+    "comparisons": "two retrievers cannot be asked as they were",
+}
+"""Why what a check needs is in no record."""
 
 
 def only_sources(watch: Watch, names: Sequence[str]) -> tuple[Watch, dict[str, str]]:
     """``watch`` with the checks of these sources; check -> why it is left out."""
     kept = tuple(check for check in watch.checks if check.source in names and check.needs in RECORDED)
-    left = {each.name: f"nothing was recorded of '{each.source}'" for each in watch.checks if each not in kept}
+    left = {
+        each.name: PAST.get(each.needs, f"nothing was recorded of '{each.source}'")
+        for each in watch.checks
+        if each not in kept
+    }
     if not kept:
         raise DriftwatchError(
             "no check judges what was given.", remedy="Give a log (--log), recorded canary runs (--canaries), or both."
