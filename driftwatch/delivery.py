@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from driftwatch.alerts import OPEN, silenced_until
 from driftwatch.errors import DeliveryError, DriftwatchError, MessageRefused
 from driftwatch.privacy import redact
-from driftwatch.types import Finding, Incident, Notice, Silence, Transition
+from driftwatch.types import Diagnosis, Finding, Incident, Notice, Silence, Transition
 
 if TYPE_CHECKING:
     from driftwatch.notify import Notifier
@@ -235,9 +235,12 @@ def _found_then(store: Store, transition: Transition) -> Finding | None:
 
 
 def shortened(notice: Notice) -> Notice:
-    """A notice in its shortest form, for a receiver that refused the full one: no figures, no examples."""
+    """A notice in its shortest form, for a receiver that refused the full one: no figures, examples or documents."""
     members = tuple(replace(member, finding=_short(member.finding)) for member in notice.incident.members)
-    incident = replace(notice.incident, members=members)
+    thought = notice.incident.diagnosis
+    if thought is not None:
+        thought = Diagnosis(thought.cause[:100], thought.sentence[:100], thought.action[:100], thought.segment[:100])
+    incident = replace(notice.incident, members=members, diagnosis=thought)
     return replace(notice, incident=incident, example_texts={}, finding=_short(notice.finding))
 
 
