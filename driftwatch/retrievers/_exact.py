@@ -17,7 +17,7 @@ Metric = Literal["cosine", "dot", "euclidean", "manhattan"]
 Block = tuple[Sequence[str] | NDArray[np.object_], NDArray[np.float32]]
 """doc_ids of some entries, and their vectors, shape (entries, dimension)."""
 
-BLOCK_BYTES = 48 * 2**20
+BLOCK_BYTES = 64 * 2**20
 """Vectors that are compared in one go: fewer cost more merging, more cost memory and are no faster."""
 _WORTH_A_GPU = 256
 """Queries from which carrying the stored vectors to a GPU costs less than comparing them where they are."""
@@ -40,7 +40,7 @@ def best_of(
         return []
     compare = _Comparison(queries, top_k, metric)
     best = _Best(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), object))
-    for doc_ids, vectors in _gathered(compare.fitting(blocks)):
+    for doc_ids, vectors in _gathered(compare.fitting(blocks), own=compare.cosine):
         best = _merged(best, compare.nearest(doc_ids, vectors), top_k)
     scores = best.nearness if compare.larger else -best.nearness
     if np.isfinite(scores).all():
@@ -69,20 +69,20 @@ class _Comparison:
         self.metric: Metric = "dot" if self.cosine else metric
         self.larger = self.metric == "dot"
         """Whether a larger score is a better one."""
-        asked = np.ascontiguousarray(queries, dtype=np.float32)
-        self.queries = _normalised(asked, np.empty_like(asked)) if self.cosine else asked
-        self._room = np.empty((0, asked.shape[1]), dtype=np.float32)
+        self.queries = np.array(queries, dtype=np.float32, order="C")
+        if self.cosine:
+            _normalise(self.queries)
         self.top_k = top_k
         self.device = _gpu(len(queries)) if metric != "manhattan" else None
 
     def nearest(self, doc_ids: Sequence[str] | NDArray[np.object_], vectors: NDArray[np.float32]) -> _Best:
-        """The best of one block: each row names ``top_k`` documents, or all there are.
+        """The best of one block: each row names ``top_k`` documents, or all there are. ``vectors`` may be written over.
 
         A document with many entries fills a row, so rows get longer until there are documents enough in each.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if self.cosine:
-            vectors = _normalised(vectors, self._scratch(vectors.shape))
+            _normalise(vectors)
         names = np.asarray(doc_ids, dtype=object)
         documents = len(set(names.tolist()))
         wanted = min(self.top_k, documents)
@@ -108,12 +108,6 @@ class _Comparison:
                 )
             yield doc_ids, vectors
 
-    def _scratch(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Room for one block, the same for all."""
-        if len(self._room) < shape[0]:
-            self._room = np.empty(shape, dtype=np.float32)
-        return self._room[: shape[0]]
-
     def _search(self, vectors: NDArray[np.float32], names: NDArray[np.object_], count: int) -> _Best:
         if self.device is not None:
             scores, rows = search_by_torch(
@@ -130,10 +124,7 @@ def search_by_faiss(
     queries: NDArray[np.float32], vectors: NDArray[np.float32], count: int, metric: Metric
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Scores and rows of the ``count`` nearest, shape (n, count), best first; -1 where there are fewer."""
-    try:
-        import faiss
-    except ImportError:
-        raise MissingExtra("faiss-cpu", "embed", "Exact search") from None
+    faiss = _faiss()
     metrics = {"dot": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2, "manhattan": faiss.METRIC_L1}
     scores, rows = faiss.knn(queries, vectors, count, metrics[metric])
     return scores, rows
@@ -154,24 +145,30 @@ def search_by_torch(
     return found.values.cpu().numpy(), found.indices.cpu().numpy()
 
 
+def _faiss() -> Any:
+    try:
+        import faiss
+    except ImportError:
+        raise MissingExtra("faiss-cpu", "embed", "Exact search") from None
+    return faiss
+
+
 def _gpu(queries: int) -> str | None:
     """A GPU, where torch runs already and there are queries enough: torch is not loaded for this alone."""
     torch: Any = sys.modules.get("torch")
     return "cuda" if torch is not None and queries >= _WORTH_A_GPU and torch.cuda.is_available() else None
 
 
-def _normalised(vectors: NDArray[np.float32], out: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rows of length 1, in ``out``; a row of zeros stays one, and is like nothing."""
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    lengths[lengths == 0] = 1
-    np.divide(vectors, lengths[:, None], out=out)
-    return out
+def _normalise(vectors: NDArray[np.float32]) -> None:
+    """Make each row one of length 1, in place; a row of zeros stays one, and is like nothing."""
+    _faiss().normalize_L2(vectors)
 
 
-def _gathered(blocks: Iterable[Block]) -> Iterator[Block]:
+def _gathered(blocks: Iterable[Block], *, own: bool) -> Iterator[Block]:
     """The same entries in blocks of up to ``BLOCK_BYTES``: large ones cut, small ones joined.
 
-    What is joined lies in memory that the next block overwrites: making it anew would cost as much as the search.
+    ``own``: the vectors may be written over. What is joined lies in memory that the next block overwrites: making it
+    anew would cost as much as the search.
     """
     buffer = np.empty((0, 0), dtype=np.float32)
     names: list[str] = []
@@ -182,13 +179,13 @@ def _gathered(blocks: Iterable[Block]) -> Iterator[Block]:
             if len(names) + len(part) > rows:
                 yield names, buffer[: len(names)]
                 names = []
-            if 2 * len(part) > rows and not names:
+            if 2 * len(part) > rows and not names and not own:
                 yield doc_ids[start : start + rows], part
                 continue
             if buffer.shape != (rows, vectors.shape[1]):
                 buffer = np.empty((rows, vectors.shape[1]), dtype=np.float32)
             buffer[len(names) : len(names) + len(part)] = part
-            names += list(doc_ids[start : start + rows])
+            names.extend(doc_ids[start : start + rows])
     if names:
         yield names, buffer[: len(names)]
 
@@ -199,8 +196,11 @@ def _rows(dimension: int) -> int:
 
 def _merged(old: _Best, new: _Best, top_k: int) -> _Best:
     """The best of both, each document once."""
-    both = _sorted(np.hstack([old.nearness, new.nearness]), np.hstack([old.names, new.names]))
-    rows = [row for row, names in enumerate(both.names.tolist()) if _different(names) < len(names)]
+    both = (
+        _sorted(np.hstack([old.nearness, new.nearness]), np.hstack([old.names, new.names])) if old.names.size else new
+    )
+    width = both.names.shape[1]
+    rows = [row for row, names in enumerate(both.names.tolist()) if len(set(names)) < width]
     for row in rows:
         seen: set[str] = set()
         for place, name in enumerate(both.names[row].tolist()):
