@@ -42,11 +42,13 @@ def target_of(
         notes.append("No index was searched by vector: neither `retriever:` nor an `index:` section allows it.")
     if embedder is None:
         notes.append("Nothing was embedded: there is no `embedder:` section.")
+    corpus, unread = _corpus(watch, notes)
     return Target(
         index=watch.probed,
         service=watch.retriever,
         embedder=embedder,
-        corpus=_corpus(watch, notes),
+        corpus=corpus,
+        unread=unread,
         canaries=canaries,
         before=_before(watch, store, name, canaries, now, notes),
         normalised=_normalised(watch, store),
@@ -87,14 +89,15 @@ def _canaries(watch: Watch, name: str | None, notes: list[str]) -> tuple[Query, 
     return queries
 
 
-def _corpus(watch: Watch, notes: list[str]) -> Corpus | None:
+def _corpus(watch: Watch, notes: list[str]) -> tuple[Corpus | None, str]:
+    """The documents, and why they could not be read."""
     if watch.documents is None:
-        return None
+        return None, ""
     try:
-        return watch.documents.corpus(watch.base)
+        return watch.documents.corpus(watch.base), ""
     except DriftwatchError as error:
         notes.append(f"The documents cannot be read: {error}")
-        return None
+        return None, f"the documents cannot be read: {error}"
 
 
 def _before(

@@ -136,11 +136,11 @@ def test_versions_that_changed_within_a_week_are_named_with_the_first_run_that_s
     watched: Callable[..., Watched],
 ) -> None:
     world = watched()
-    old, new = {"index": "7", "embedder": "a", "prompt": "p"}, {"index": "8", "embedder": "a"}
+    old, new = {"index": "7", "embedder": "a", "prompt": "p"}, {"index": "8", "embedder": "a", "model": "m"}
     for days in range(6, -1, -1):
         world.ask(NOW - days * DAY, lambda seen, known=old if days > 2 else new: replace(seen, versions=known))
     asked = world.case().asked
-    assert asked.versions == {"index": ("7", "8")}, "what one of them does not name has not changed"
+    assert asked.versions == {"index": ("7", "8")}, "what only one of them names has not changed"
     assert asked.changed_at == NOW - 2 * DAY
 
 

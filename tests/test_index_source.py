@@ -153,6 +153,22 @@ def test_what_was_wrong_is_not_over_because_the_index_cannot_be_read_any_more(pr
     assert project.store.decisions.alerts()["index integrity", "all"].state in ("firing", "blind")
 
 
+def test_documents_that_cannot_be_read_are_said_and_mend_nothing(project: Project) -> None:
+    for gone in list(project.indexed.held)[20:60]:
+        del project.indexed.held[gone]
+    project.indexed.write()
+    agenda = Agenda(project.engine, project.store)
+    agenda.run_due(MONDAY)
+    with (project.folder / "corpus.jsonl").open("a") as file:
+        file.write("{torn off\n")
+    for hour in (1, 2, 3):
+        agenda.run_due(MONDAY + hour * HOUR)
+    looks = project.probes()[-1].looks
+    assert all("corpus.jsonl:121" in looks[name].unable for name in ("orphans", "texts", "missing documents"))
+    assert [each.verdict for each in project.integrity()] == ["fail"] * 4
+    assert project.store.decisions.alerts()["index integrity", "all"].state == "firing"
+
+
 # --- what broke ----------------------------------------------------------------------------------------------------
 
 

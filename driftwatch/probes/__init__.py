@@ -21,6 +21,8 @@ class Target:
     embedder: Embedder | None = None
     corpus: Corpus | None = None
     """The documents as their source has them now (`documents:`)."""
+    unread: str = ""
+    """Why the documents could not be read; empty: they were, or none are configured."""
     canaries: tuple[Query, ...] = ()
     before: Mapping[str, tuple[ScoredDoc, ...]] = field(default_factory=dict)
     """query_id -> what a canary was answered in the baseline, best first; empty while there is none."""
@@ -30,3 +32,8 @@ class Target:
     """Whether to leave off."""
     notes: tuple[str, ...] = ()
     """What is missing above and why, a sentence each."""
+
+    @property
+    def no_corpus(self) -> str:
+        """Why there are no documents to compare with."""
+        return self.unread or "no 'documents' are configured to compare with"

@@ -162,10 +162,9 @@ def _against_source(run: Run, listing: Listing | None) -> None:
     wanted = list(corpus.ids) if corpus is not None else list(expected)
     absent = [wanted[place] for place in np.flatnonzero(~listing.holds(wanted))]
     if corpus is None:
-        run.looks["orphans"] = Look(unable="no 'documents' are configured to compare with")
-        run.looks["missing documents"] = (
-            _gone_look(expected, absent) if expected else Look(unable="neither 'documents' nor canaries are configured")
-        )
+        run.looks["orphans"] = Look(unable=run.target.no_corpus)
+        known = expected and not run.target.unread
+        run.looks["missing documents"] = _gone_look(expected, absent) if known else Look(unable=run.target.no_corpus)
         return
 
     def lang(doc_id: str) -> str:

@@ -168,7 +168,7 @@ def were_unit(state: Mapping[str, Any]) -> bool | None:
 def _texts(run: Run, read: Read) -> None:
     """The stored texts against the source's."""
     if run.target.corpus is None:
-        run.looks["texts"] = Look(unable="no 'documents' are configured to compare with")
+        run.looks["texts"] = Look(unable=run.target.no_corpus)
         return
     each = zip(read.entries, read.langs, read.differs, read.marks, strict=True)
     rows = [Row(entry, lang, "text" * differs, mark) for entry, lang, differs, mark in each if differs is not None]
