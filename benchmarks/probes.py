@@ -110,7 +110,7 @@ class World:
         """One more hour."""
         now = START + len(self.probes) * HOUR
         corpus = Documents(path="corpus.jsonl").corpus(self.folder)
-        target = Target(self.index, self.index, self.embedder, corpus, self.canaries)  # type: ignore[arg-type]
+        target = Target(self.index, self.index, self.embedder, corpus, canaries=self.canaries)  # type: ignore[arg-type]
         clock = time.perf_counter()
         self.probes.append(look_at(SOURCE, target, self.probes[-1] if self.probes else None, now))
         self.seconds.append(time.perf_counter() - clock)

@@ -67,7 +67,7 @@ class Casebook:
         asked = self._asked(target, now)
         experiment = None
         if asked.failed + asked.empty < HALF * max(asked.n, 1):
-            experiment = self._experiment(target, now)
+            experiment = self._experiment(target, self._measure(newest.values()), now)
         return Case(
             now=now,
             findings={place: each for place, each in newest.items() if each.check in self.checks},
@@ -80,17 +80,25 @@ class Casebook:
             unseen=experiment.notes if experiment else target.notes,
         )
 
-    def _experiment(self, target: Target, now: datetime) -> Experiment | None:
+    def _measure(self, findings: Iterable[Finding]) -> Measure:
+        """That of the first check of canaries that fails, else of the first there is."""
+        failing = {finding.check for finding in findings if finding.verdict in ("fail", "warn")}
+        known = {
+            check.name: each for check in self.watch.checks if isinstance(each := getattr(check, "measure", 0), Measure)
+        }
+        moved = [measure for name, measure in known.items() if name in failing]
+        return next(iter([*moved, *known.values()]), USUAL)
+
+    def _experiment(self, target: Target, measure: Measure, now: datetime) -> Experiment | None:
         settings = self.watch.diagnosis
         if settings is None or not target.canaries:
             return None
         from driftwatch.probes.experiment import run
 
-        measures = [each for check in self.watch.checks if isinstance(each := getattr(check, "measure", None), Measure)]
         try:
             return run(
                 target,
-                measure=measures[0] if measures else USUAL,
+                measure=measure,
                 now=now,
                 documents=settings.documents,
                 seconds=settings.seconds,

@@ -80,6 +80,8 @@ class Diagnosing:
             for check, family, segment in places:
                 if cause.explains(family, segment):
                     together.setdefault((check, segment), homes[cause.name])
+        if not causes and (waiting := unexplained(incidents, now)):
+            together = {(check, segment): waiting for check, family, segment in places if family in RETRIEVAL}
         by_home = {
             home: [each for each in causes if homes[each.name] == home] for home in dict.fromkeys(homes.values())
         }

@@ -56,7 +56,7 @@ def made(embedder: Topics, before: dict[str, tuple[ScoredDoc, ...]], rows: Rows)
     def make(index: SmallIndex | None = None, service: Any = None, **given: Any) -> Experiment:
         index = index or SmallIndex.of(rows)
         kept = {name: given.pop(name) for name in ("documents", "seconds", "seed") if name in given}
-        target = Target(index, service or SmallService.of(index), embedder, None, CANARIES, before)
+        target = Target(index, service or SmallService.of(index), embedder, canaries=CANARIES, before=before)
         return run(replace(target, **given), measure=R10, now=NOW, **kept)
 
     return make
@@ -209,7 +209,7 @@ def test_new_near_duplicates_displace_what_was_expected(
             rows.add(f"new-{topic}-{copy}", vector, f"vector {len(rows.texts)}", "de")
     knowing = Knowing(embedder, rows)
     index = SmallIndex.of(rows)
-    found = run(Target(index, SmallService.of(index), knowing, None, CANARIES, before), measure=R10, now=NOW)
+    found = run(Target(index, SmallService.of(index), knowing, canaries=CANARIES, before=before), measure=R10, now=NOW)
     assert losing(found) == set()
     look = found.signs["displaced"]
     contrast = found.contrast("baseline", "service")
@@ -309,7 +309,7 @@ def test_what_is_not_configured_is_said_and_nothing_is_raised(made: Made, missin
 def _without(missing: str, before: Any) -> Experiment:
     embedder = Topics("query", "passage", scatter=0.8)
     index = SmallIndex.of(small_rows(embedder))
-    target = Target(index, SmallService.of(index), embedder, None, CANARIES, before)
+    target = Target(index, SmallService.of(index), embedder, canaries=CANARIES, before=before)
     return run(replace(target, **{missing: None}), measure=R10, now=NOW)
 
 
