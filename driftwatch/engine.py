@@ -20,7 +20,7 @@ from driftwatch.checks._words import shorten
 from driftwatch.config import Expected, Watch
 from driftwatch.contents import Asked
 from driftwatch.diagnosing import Diagnosing
-from driftwatch.incidents import Alerts, Decision, decide, explained, held_back, reminders, retired
+from driftwatch.incidents import Alerts, Decision, decide, explained, going_blind, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
 from driftwatch.segments import look
 from driftwatch.store import CheckRun, Store
@@ -133,9 +133,11 @@ class Engine:
             return decision, {}
         plan = self.diagnosing.plan(findings, alerts, incidents, now)
         decision = moved(plan.together)
-        diagnoses = plan.written(decision)
         told = {each.incident for each in decision.transitions}
         current = dict(alerts) | {(each.check, each.segment): each for each in decision.alerts}
+        # What cannot be seen any more says so, and why, once its check's patience with that is over: not twice.
+        waiting = going_blind(current) - told
+        diagnoses = {each: said for each, said in plan.written(decision).items() if each not in waiting}
         news = explained(current, diagnoses, told, self._families(), now)
         return replace(decision, transitions=(*decision.transitions, *news)), diagnoses
 

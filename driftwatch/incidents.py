@@ -123,6 +123,12 @@ def explained(
     return tuple(news)
 
 
+def going_blind(alerts: Alerts) -> set[str]:
+    """The incidents that fired and of which nothing could be judged in the last look."""
+    firing = [each for each in alerts.values() if each.state == "firing"]
+    return {each.incident for each in firing} - {each.incident for each in firing if not each.unknown}
+
+
 def reminders(
     alerts: Alerts,
     policy: Callable[[str], AlertPolicy],
