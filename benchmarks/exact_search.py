@@ -1,6 +1,7 @@
 """What exact search costs beside the bare blocked matrix product and top-k that it is made of, and its memory.
 
     python benchmarks/exact_search.py            # prints, and writes benchmarks/results/exact_search.{json,md}
+    python benchmarks/exact_search.py --work     # seconds of one processor: says something on a busy machine too
 
 Each way is timed in turn with two bare alternatives over the same vectors in memory, in which nothing has a name:
 FAISS's own blocked product and top-k (`faiss.knn`), and torch's `queries @ block.T` with `topk`, block by block. The
@@ -99,22 +100,26 @@ class Bench:
         return torch.topk(torch.cat([each.values for each in found], dim=1), TOP_K, dim=1)
 
 
-def seconds(run: Callable[[], Any]) -> float:
+def seconds(run: Callable[[], Any], clock: Callable[[], float]) -> float:
     """Of one run."""
-    began = time.perf_counter()
+    began = clock()
     run()
-    return time.perf_counter() - began
+    return clock() - began
 
 
-def measure(bench: Bench, repetitions: int) -> dict[str, list[float]]:
+def measure(bench: Bench, repetitions: int, *, work: bool) -> dict[str, list[float]]:
     """Seconds by way: each way between the bare ones, the first round not counted."""
+    clock = time.process_time if work else time.perf_counter
+    if work:
+        faiss.omp_set_num_threads(1)
+        torch.set_num_threads(1)
     raw: dict[str, list[float]] = {name: [] for name in ("faiss.knn", "torch", *WAYS)}
     runs: dict[str, Callable[[], Any]] = {"faiss.knn": bench.bare_faiss, "torch": bench.bare_torch}
     runs |= {way: lambda way=way: bench.search(way) for way in WAYS}  # type: ignore[misc]
     for repetition in range(repetitions + 1):
         order = list(runs) if repetition % 2 else list(runs)[::-1]
         for name in order:
-            took = seconds(runs[name])
+            took = seconds(runs[name], clock)
             if repetition:
                 raw[name].append(took)
         print(f"  {repetition} of {repetitions}", file=sys.stderr)
@@ -167,6 +172,7 @@ def main() -> int:
     parser.add_argument("--dimension", type=int, default=384)
     parser.add_argument("--queries", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=9)
+    parser.add_argument("--work", action="store_true", help="processor time of one thread instead of the clock's")
     parser.add_argument("--memory-of", choices=WAYS, help="only the memory of this way, in MB")
     options = parser.parse_args()
     if options.memory_of:
@@ -178,8 +184,8 @@ def main() -> int:
             bench.write(way)
             bench.open(way)
         agree(bench)
-        raw = measure(bench, options.repetitions)
-    busy = os.getloadavg()[0] > (os.cpu_count() or 1) + 1
+        raw = measure(bench, options.repetitions, work=options.work)
+    busy = not options.work and os.getloadavg()[0] > (os.cpu_count() or 1) + 1
     return report(
         options,
         raw,
@@ -222,7 +228,7 @@ def report(
     ]
     title = (
         f"Exact search: {options.queries:,} queries over {options.size:,} x {options.dimension}, best {TOP_K}, "
-        f"blocks of {BLOCK_BYTES >> 20} MB"
+        f"blocks of {BLOCK_BYTES >> 20} MB; {'processor time of one thread' if options.work else 'all threads'}"
     )
     settings = {name: value for name, value in vars(options).items() if name != "memory_of"}
     show_and_keep(

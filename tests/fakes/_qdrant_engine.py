@@ -9,7 +9,6 @@ from typing import Any
 
 import qdrant_edge as edge
 
-
 HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 1, "max_indexing_threads": 1, "on_disk": False}
 OPTIMIZERS = {
     "deleted_threshold": 0.2,
