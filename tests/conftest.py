@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from driftwatch.store import Store
 
 settings.register_profile("default", deadline=None)  # machines are small and noisy: time is measured in benchmarks/
-settings.register_profile("quick", deadline=None, max_examples=20)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("default")
 
 POSTGRES_USER = "driftwatch"

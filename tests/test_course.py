@@ -18,6 +18,8 @@ from tests.fakes.recorded import BREAKS, END, MENDED, copied, record, ticked
 from tests.fakes.shares import HALF, START, stream, watched_of
 from tests.fakes.world import START as FIRST
 
+pytestmark = pytest.mark.process
+
 NAMES = ("de", "en", "fr", "*")
 
 

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from driftwatch.coverage import Points, _parts, coverage, propose, radii, radius_of
 from driftwatch.errors import DriftwatchError
 
+pytestmark = pytest.mark.process
+
 WIDTH, TOPICS = 64, 40
 
 

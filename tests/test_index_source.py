@@ -23,6 +23,8 @@ from driftwatch.types import Finding, Probe
 from driftwatch.windows import Learning
 from tests.fakes.indexed import HOUR, MONDAY, Indexed, TextsInTopics
 
+pytestmark = pytest.mark.process
+
 EVER = (MONDAY - timedelta(days=10_000), MONDAY + timedelta(days=10_000))
 BAD = tuple(f"doc-{n:04}" for n in range(0, 120, 9))
 """Every ninth document."""

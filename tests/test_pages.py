@@ -21,6 +21,8 @@ from driftwatch.store import Store
 from driftwatch.types import Alert, Finding, Incident, Observation, Run, ScoredDoc, Transition
 from tests.fakes.world import RECALL, START, make_world
 
+pytestmark = pytest.mark.process
+
 ATTACKS = [
     "<script>alert(1)</script>",
     "</td></tr></table><img src=x onerror=alert(1)>",

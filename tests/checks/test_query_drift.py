@@ -15,6 +15,8 @@ from driftwatch.stats.clusters import nearest, spherical_kmeans
 from driftwatch.types import Window
 from tests.fakes.contents import World, asked_window, normalised, with_contents
 
+pytestmark = pytest.mark.process
+
 DATA = Path(os.environ.get("DRIFTWATCH_DATA", Path(__file__).parents[2] / "../shared/data"))
 A_DAY = 300
 

@@ -31,6 +31,8 @@ from driftwatch.store import Store
 from driftwatch.types import ScoredDoc
 from tests.fakes.windows import DAY, MONDAY, asked, run
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 5, 8, tzinfo=UTC)
 NAMES = ("parcel", "refund", "password", "invoice", "shoe", *(f"other{n}" for n in range(15)))

@@ -20,6 +20,8 @@ from tests.fakes.compared import comparison
 from tests.fakes.search_service import SearchService, answers
 from tests.fakes.world import EMPTY, append, log_lines, make_world
 
+pytestmark = pytest.mark.process
+
 NEW = """
 def search(text, top_k):
     lang, _, number = text.partition(" question ")

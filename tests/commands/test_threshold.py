@@ -19,6 +19,8 @@ from tests.fakes.batches import DAY, MONDAY, run
 from tests.fakes.scored import CHANGE, NEW, as_distance, canaries, live
 from tests.fakes.world import EMPTY, make_world
 
+pytestmark = pytest.mark.process
+
 NOW = CHANGE + 7 * DAY
 FEW = {"resamples": 40}
 

@@ -21,6 +21,8 @@ from driftwatch.types import Capability, Query
 from tests.fakes.chroma import ChromaServer, chroma_folder, fill_collection
 from tests.fakes.vectors import DIMENSION, HashEmbedder, best_documents, seeded_entries, seeded_queries
 
+pytestmark = pytest.mark.process
+
 ENTRIES = seeded_entries()
 DOCUMENTS = {each.doc_id for each in ENTRIES}
 QUERIES = seeded_queries()

@@ -23,6 +23,8 @@ from tests.faults.people import BOT_SESSION, HOUR, START
 from tests.faults.service import WatchingEmbedder
 from tests.faults.small import A_LANGUAGE, WIDTH, small_material
 
+pytestmark = pytest.mark.process
+
 Vectors = NDArray[np.float32]
 Open = Callable[..., Laboratory]
 

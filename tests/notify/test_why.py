@@ -27,6 +27,8 @@ from tests.fakes.slack import CHANNEL_NAME, TOKEN, FakeSlack, says
 from tests.fakes.webhook import FakeWebhook
 from tests.notify.test_hostile import HOSTILE, assert_harmless, everywhere
 
+pytestmark = pytest.mark.process
+
 DOCUMENTS = tuple(f"doc-{n}" for n in range(17))
 MIXED = Diagnosis(
     cause="mixed vectors",

@@ -20,6 +20,8 @@ from tests.fakes.small_index import WIDTH, Rows, SmallIndex, SmallService, Topic
 
 pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra 'embed')")
 
+pytestmark = pytest.mark.process
+
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 R10 = Measure.parse("R@10")
 CANARIES = small_canaries()

@@ -11,6 +11,8 @@ from driftwatch.retrievers import Retriever
 from driftwatch.types import IndexFacts
 from tests.fakes.indexed import HOUR, MONDAY, Indexed, TextsInTopics, drawn
 
+pytestmark = pytest.mark.process
+
 LOOKS = {
     "facts",
     "stored vectors",

@@ -20,6 +20,8 @@ from driftwatch.replay.report import Report, Said
 from driftwatch.replay.running import Request, replay
 from driftwatch.stats.history import Onset
 
+pytestmark = pytest.mark.process
+
 START = datetime(2025, 5, 5, tzinfo=UTC)
 """A Monday."""
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

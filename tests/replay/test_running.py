@@ -11,6 +11,8 @@ from driftwatch.errors import DriftwatchError
 from driftwatch.replay.report import Report
 from driftwatch.replay.running import Request, replay
 
+pytestmark = pytest.mark.process
+
 START = datetime(2025, 5, 5, tzinfo=UTC)
 """A Monday."""
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -20,6 +20,8 @@ from tests.fakes.chroma import ChromaServer, chroma_folder, fill_collection
 from tests.fakes.search_service import SearchService, says
 from tests.fakes.vectors import HashEmbedder, best_documents, seeded_entries, seeded_queries
 
+pytestmark = pytest.mark.process
+
 ENTRIES = seeded_entries(60)
 QUERIES = seeded_queries(4)
 

@@ -17,6 +17,8 @@ from driftwatch.retrievers.faiss import Faiss
 
 faiss = pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra 'embed')")
 
+pytestmark = pytest.mark.process
+
 SIZE, WIDTH = 1000, 16
 RANDOM = np.random.default_rng(23)
 VECTORS = RANDOM.normal(size=(SIZE, WIDTH)).astype(np.float32) * RANDOM.uniform(0.2, 5, size=(SIZE, 1)).astype(

@@ -21,6 +21,8 @@ pytest.importorskip("qdrant_edge", reason="qdrant-edge-py is not installed (extr
 
 from tests.fakes.qdrant_server import QdrantServer
 
+pytestmark = pytest.mark.process
+
 SIZE, WIDTH = 2000, 32
 KEY = "not-for-your-eyes"
 RANDOM = np.random.default_rng(5)

@@ -11,6 +11,8 @@ from driftwatch.scenarios.service import SimulatedRetriever, WordEmbedder
 from driftwatch.scenarios.simulated import Simulation
 from driftwatch.types import Query
 
+pytestmark = pytest.mark.process
+
 TWENTY = moment_of(20)
 
 

@@ -20,6 +20,8 @@ from driftwatch.store import Store
 from tests.fakes.search_service import SearchService, echoes, status
 from tests.fakes.world import BROKEN, START, append, log_lines, make_world
 
+pytestmark = pytest.mark.process
+
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 CHECKS = (
     "  - {name: new is worse, kind: dual_run, source: migration, of: worse, margin: 0.2, window: 4 days, days: 2}\n",
