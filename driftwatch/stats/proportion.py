@@ -35,8 +35,12 @@ def tails(x1: int, n1: int, x2: int, n2: int) -> tuple[float, float]:
     """The p-values of ``two_proportions`` that sample 1 has a higher share, and that it has a lower one."""
     if n1 <= 0 or n2 <= 0:
         return 1.0, 1.0
-    first, chances = _hypergeometric(n1, n2, x1 + x2, x1)
-    place, whole = x1 - first, chances.sum()
+    mean = n1 * (x1 + x2) / (n1 + n2)
+    # Farther out p is as good as 0 at either place, and what lies between would not fit into memory.
+    farthest = 12 * mean**0.5 + 1e6
+    seen = min(max(x1, int(mean - farthest)), int(mean + farthest))
+    first, chances = _hypergeometric(n1, n2, x1 + x2, seen)
+    place, whole = seen - first, chances.sum()
     return float(chances[place:].sum() / whole), float(chances[: place + 1].sum() / whole)
 
 

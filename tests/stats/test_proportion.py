@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -41,6 +43,16 @@ def test_two_proportions_of_millions_equal_the_hypergeometric_tail(counts):
 
 def test_a_tail_too_small_to_print_is_still_a_number():
     assert 0 <= two_proportions(5_000, 10_000, 200, 100_000, "up") < 1e-200
+
+
+@pytest.mark.parametrize("times", [10, 10**6])
+def test_counts_of_billions_that_differ_widely_take_little_memory(times):
+    tracemalloc.start()
+    assert two_proportions(9_000 * times, 10_000 * times, 1_000 * times, 10_000 * times, "up") < 1e-200
+    assert two_proportions(1_000 * times, 10_000 * times, 9_000 * times, 10_000 * times, "up") == pytest.approx(1)
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < 200e6
 
 
 def test_both_sides_are_twice_the_smaller_tail():
