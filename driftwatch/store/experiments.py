@@ -96,16 +96,17 @@ def unpacked(body: bytes) -> Any:
 
 def _probe(plain: dict[str, Any]) -> Probe:
     looks = {name: _look(each) for name, each in plain["looks"].items()}
-    facts = IndexFacts(**plain["facts"]) if plain["facts"] else None
-    return Probe(**{**plain, "at": _moment(plain["at"]), "looks": looks, "facts": facts})
+    facts = IndexFacts(**known_of(IndexFacts, plain["facts"])) if plain.get("facts") else None
+    at = datetime.fromisoformat(plain["at"])
+    return Probe(**{**known_of(Probe, plain), "at": at, "looks": looks, "facts": facts})
 
 
 def _look(plain: dict[str, Any]) -> Look:
-    known = {each.name: plain[each.name] for each in fields(Look) if each.name in plain}
-    by = {lang: (int(n), int(bad)) for lang, (n, bad) in plain["by"].items()}
-    values = {name: float("nan") if value is None else value for name, value in plain["values"].items()}
-    return Look(**{**known, "ids": tuple(plain["ids"]), "by": by, "values": values})
+    by = {lang: (int(n), int(bad)) for lang, (n, bad) in plain.get("by", {}).items()}
+    values = {name: float("nan") if value is None else value for name, value in plain.get("values", {}).items()}
+    return Look(**{**known_of(Look, plain), "ids": tuple(plain.get("ids", ())), "by": by, "values": values})
 
 
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+def known_of(noun: Any, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """What of ``plain`` this version knows: a newer one may have kept more, an older one less."""
+    return {each.name: plain[each.name] for each in fields(noun) if each.name in plain}

@@ -75,6 +75,17 @@ def test_whatever_documents_are_called_and_indexes_say_it_is_kept(store: Store) 
         assert found.state == {readable: readable}
 
 
+def test_a_probe_that_another_version_kept_is_read_as_far_as_it_is_known(store: Store) -> None:
+    plain = unpacked(packed(replace(WHOLE, state={})))
+    newer = plain | {"weather": "fine", "facts": plain["facts"] | {"shards": 3}}
+    newer["looks"] = {name: look | {"mood": "good"} for name, look in plain["looks"].items()}
+    store.experiments.add("probes", "index", WHOLE.at, packed(newer), packed(WHOLE.state))
+    assert store.experiments.last_probe("index") == WHOLE
+    older = {name: plain[name] for name in ("probe_id", "source", "at")} | {"looks": {"texts": {"n": 3, "bad": 1}}}
+    store.experiments.add("probes", "index", WHOLE.at, packed(older))
+    assert store.experiments.probes("index", *EVER) == (Probe("index@1", "index", WHOLE.at, {"texts": Look(3, 1)}),)
+
+
 def test_runs_come_oldest_first_and_those_of_other_times_and_sources_do_not(store: Store) -> None:
     for each in reversed(hourly(MONDAY, 5)):
         store.experiments.add_probe(each)
