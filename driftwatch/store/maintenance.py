@@ -213,6 +213,9 @@ def _order_of_eviction(
     yield sampled, (_outside(sampled, sampled.c.at, learnt),), sampled.c.at
     yield canary_runs, (_outside(canary_runs, canary_runs.c.at, kept_runs),), canary_runs.c.at
     yield findings, (findings.c.verdict == "ok", ~_is_newest()), findings.c.at
+    later = experiments.alias("later")
+    newer = (later.c.kind == experiments.c.kind, later.c.source == experiments.c.source)
+    yield experiments, (sa.exists().where(*newer, later.c.at > experiments.c.at),), experiments.c.at
 
 
 def database_size(database: Database) -> int:
@@ -268,5 +271,5 @@ def _rewrite(database: Database) -> None:
     if database.is_sqlite:
         return
     with database.alone() as connection:
-        for table in (sampled, canary_runs, findings):
+        for table in (sampled, canary_runs, findings, experiments):
             connection.exec_driver_sql(f"VACUUM FULL {table.name}")

@@ -164,6 +164,9 @@ def test_when_the_observations_are_gone_canary_runs_and_fine_findings_follow(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     heavy(store)
+    for day in range(30):
+        for kind in ("probes", "comparisons"):
+            store.experiments.add(kind, "index", MONDAY + day * DAY, b"found", b"kept")
     store.decisions.set_baseline(baseline(2, 4))
     with caplog.at_level(logging.WARNING):
         store.maintain(replace(LONG, disk=1000), NOW)
@@ -172,6 +175,9 @@ def test_when_the_observations_are_gone_canary_runs_and_fine_findings_follow(
     assert found["runs"] == [2, 3]
     assert len(store.decisions.findings("volume")) == 30
     assert len(store.decisions.findings("recall")) == 1
+    for kind in ("probes", "comparisons"):
+        assert [at for at, _ in store.experiments.bodies(kind, "index", *ALL_TIME)] == [MONDAY + 29 * DAY]
+        assert store.experiments.keepsake(kind, "index") == b"kept"
     assert "nothing is left to delete" in caplog.text
 
 
