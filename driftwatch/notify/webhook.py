@@ -20,14 +20,17 @@ from driftwatch.notify import Notifier
 from driftwatch.notify._http import checked_url, request
 from driftwatch.notify._render import figure, message, news
 from driftwatch.notify._text import clean
+from driftwatch.notify._why import Why
 from driftwatch.schedule import Duration, duration
-from driftwatch.types import Alert, Incident, Member, Notice
+from driftwatch.types import Alert, Diagnosis, Incident, Member, Notice
 
 _NEVER = "0001-01-01T00:00:00Z"
 """How Alertmanager writes that something has not ended."""
 
 _REFUSED = (413, 422)
 """Read, and not to be taken. Another 4xx is more often a wrong address than a wrong message: it is tried again."""
+
+MOST_CAUSES = 10
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _RESERVED = frozenset(
@@ -181,9 +184,17 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
             "sentence": told.sentence,
             "examples": list(shown.examples),
             "command": shown.command,
-            "diagnosis": asdict(shown.why) if shown.why else None,
+            "diagnosis": _diagnosis(shown.why, incident.diagnosis),
         },
     }
+
+
+def _diagnosis(shown: Why | None, diagnosis: Diagnosis | None) -> dict[str, Any] | None:
+    """What a person is told, and the same for a program: names of causes as `docs/causes` has them, and the segment."""
+    if shown is None or diagnosis is None:
+        return None
+    causes = [clean(name, 100) for name in (diagnosis.causes or (diagnosis.cause,))[:MOST_CAUSES]]
+    return {"causes": causes, "segment": clean(diagnosis.segment, 200)} | asdict(shown)
 
 
 def _alert(member: Member, notice: Notice) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def test_a_webhook_body_with_a_diagnosis_is_valid_json_and_bounded(hostile: str)
     read = json.loads(json.dumps(sent, allow_nan=False).encode("ascii"))
     json.dumps(read, ensure_ascii=False).encode("utf-8")
     diagnosis = read["driftwatch"]["diagnosis"]
-    assert set(diagnosis) == {"cause", "sentence", "action", "documents", "more", "beside"}
+    assert set(diagnosis) == {"causes", "segment", "cause", "sentence", "action", "documents", "more", "beside"}
     assert len(json.dumps(diagnosis)) < 40_000
 
 
@@ -268,6 +268,8 @@ def test_a_webhook_carries_the_diagnosis_and_the_event(store: Store) -> None:
     assert (first["event"], first["diagnosis"]) == ("firing", None)
     assert (second["event"], second["state"], second["title"]) == ("explained", "firing", second["diagnosis"]["cause"])
     assert second["diagnosis"] == {
+        "causes": ["mixed vectors", "filter"],
+        "segment": "de",
         "cause": "Most likely mixed vectors, in German",
         "sentence": MIXED.sentence,
         "action": MIXED.action,
