@@ -65,9 +65,9 @@ class Casebook:
         newest = self.store.decisions.last_findings() | {(each.check, each.segment): each for each in findings}
         target = target_of(self.watch, self.store, self.embedder, now=now, stopping=self.stopping)
         asked = self._asked(target, now)
-        experiment = None
+        experiment, broke = None, ""
         if asked.failed + asked.empty < HALF * max(asked.n, 1):
-            experiment = self._experiment(target, self._measure(newest.values()), now)
+            experiment, broke = self._experiment(target, self._measure(newest.values()), now)
         return Case(
             now=now,
             findings={place: each for place, each in newest.items() if each.check in self.checks},
@@ -77,7 +77,7 @@ class Casebook:
             asked=asked,
             traffic=self._traffic(now),
             lasting=_lasting(alerts, now),
-            unseen=experiment.notes if experiment else target.notes,
+            unseen=experiment.notes if experiment else (*target.notes, *filter(None, [broke])),
         )
 
     def _measure(self, findings: Iterable[Finding]) -> Measure:
@@ -89,24 +89,20 @@ class Casebook:
         moved = [measure for name, measure in known.items() if name in failing]
         return next(iter([*moved, *known.values()]), USUAL)
 
-    def _experiment(self, target: Target, measure: Measure, now: datetime) -> Experiment | None:
+    def _experiment(self, target: Target, measure: Measure, now: datetime) -> tuple[Experiment | None, str]:
+        """The experiment, and why there is none where it broke."""
         settings = self.watch.diagnosis
         if settings is None or not target.canaries:
-            return None
+            return None, ""
         from driftwatch.probes.experiment import run
 
         try:
-            return run(
-                target,
-                measure=measure,
-                now=now,
-                documents=settings.documents,
-                seconds=settings.seconds,
-            )
-        except Exception:
+            made = run(target, measure=measure, now=now, documents=settings.documents, seconds=settings.seconds)
+        except Exception as error:
             # Whatever an experiment breaks on, the alert must go out; the log says why its cause is not known.
             log.exception("the experiment broke")
-            return None
+            return None, f"The experiment broke ({type(error).__name__}); the log says on what."
+        return made, ""
 
     def _probes(self, now: datetime) -> Any:
         names = [name for name, source in self.watch.sources.items() if source.gives == "probes"]

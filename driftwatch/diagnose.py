@@ -318,9 +318,10 @@ def deployment(case: Case) -> Cause | None:
     if not changed or not (case.bad("canaries") or case.loses("baseline", "service")):
         return None
     told = ", ".join(f"{name} {old} → {new}" for name, (old, new) in sorted(changed.items()))
+    since = f"; first seen {case.asked.changed_at:%Y-%m-%d %H:%M} UTC" if case.asked.changed_at else ""
     return Cause(
         "deployment",
-        f"The service was changed about then ({told}).",
+        f"The service was changed ({told}{since}).",
         "Roll it back, and compare the two (`driftwatch compare`).",
         entails=frozenset(),
     )

@@ -276,6 +276,7 @@ def test_an_experiment_that_breaks_is_logged_and_leaves_the_case_without_one(
     with caplog.at_level(logging.ERROR):
         case = world.case(found("canary recall", NOW))
     assert case.experiment is None
+    assert case.unseen[-1] == "The experiment broke (ZeroDivisionError); the log says on what."
     assert "a mistake" in caplog.text
     assert case.asked.n == ALL
     assert case.findings["canary recall", "all"].message == "said"
