@@ -50,10 +50,17 @@ def causes_of(rules: Sequence[Rule], case: Case) -> tuple[Cause, ...]:
     return tuple(kept)
 
 
-def diagnosis_of(causes: Sequence[Cause], case: Case, places: Collection[tuple[str, str, str]]) -> Diagnosis:
-    """The causes in words, and which of ``places``, (check, family, segment), they explain."""
+def diagnosis_of(
+    causes: Sequence[Cause], case: Case, places: Collection[tuple[str, str, str]], elsewhere: Sequence[Cause] = ()
+) -> Diagnosis:
+    """The causes in words, and which of ``places``, (check, family, segment), they explain.
+
+    ``elsewhere``: what was found at the same time and does not explain them.
+    """
     if not causes:
         seen = "every experiment that could be made is as it should be" if case.experiment else "no experiment was made"
+        if elsewhere:
+            seen = f"what was found at the same time ({', '.join(each.name for each in elsewhere)}) does not explain it"
         action = "Look at the examples, and at what was changed about then."
         return Diagnosis("unknown", f"No known cause fits: {seen}.", action, unseen=case.unseen, at=case.now)
     first = causes[0]

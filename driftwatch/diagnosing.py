@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from driftwatch.alerts import OPEN
-from driftwatch.case import RETRIEVAL
+from driftwatch.case import RETRIEVAL, Case
 from driftwatch.casebook import Casebook
 from driftwatch.causes import Cause, causes_of, diagnosis_of
 from driftwatch.diagnose import RULES
@@ -35,6 +35,10 @@ class Plan:
     """(check, segment) -> the open incident that its alert belongs to, or ``NEW``: those share one that opens now."""
     diagnoses: Mapping[str, Diagnosis] = field(default_factory=dict)
     """Incident, or ``NEW`` -> what is thought of it from now on."""
+    known: Mapping[str, Diagnosis] = field(default_factory=dict)
+    """Open incident -> what was thought of it until now."""
+    told: frozenset[str] = frozenset()
+    """Incidents of which nothing is thought now that was not thought, and told, at some time before."""
 
     def written(self, decision: Decision) -> dict[str, Diagnosis]:
         """Incident -> diagnosis, now that ``decision`` has given the new incident its name."""
@@ -44,7 +48,8 @@ class Plan:
         if NEW in self.diagnoses and fresh:
             explained = set(self.diagnoses[NEW].silences)
             for each in decision.transitions:
-                if each.incident in fresh and ((each.check, each.segment) in explained or not explained):
+                fits = (each.check, each.segment) in explained or not explained
+                if each.incident in fresh and fits and is_news(self.diagnoses[NEW], self.known.get(each.incident)):
                     diagnoses.setdefault(each.incident, self.diagnoses[NEW])
         return diagnoses
 
@@ -61,41 +66,46 @@ class Diagnosing:
         if any(each.event in ("firing", "blind") for each in decision.transitions):
             return True
         unknown = [each for each in incidents if each.diagnosis is None or each.diagnosis.cause == "unknown"]
-        return any(now - self._looked.get(each.incident_id, each.opened_at) >= AGAIN for each in unknown)
+        return any(now - self._looked.get(each.incident_id, each.openings[-1]) >= AGAIN for each in unknown)
 
     def plan(self, findings: Sequence[Finding], alerts: Alerts, incidents: Sequence[Incident], now: datetime) -> Plan:
         """What broke, and which alerts it explains; an empty plan when even that cannot be found out."""
+        self._looked = {each.incident_id: now for each in incidents}  # also what breaks waits before it is tried again
         try:
             case = self.casebook.case(findings, alerts, now)
-            causes = causes_of(RULES, case)
+            return _plan(causes_of(RULES, case), case, self._places(findings, alerts), incidents)
         except Exception:
             # A diagnosis is a help, and an alert must go out without it; the log says what broke.
             log.exception("the diagnosis broke")
             return Plan()
-        self._looked = {each.incident_id: now for each in incidents}
-        places = self._places(findings, alerts)
-        homes = {cause.name: home_of(cause, incidents, now) for cause in causes}
-        together: dict[tuple[str, str], str] = {}
-        for cause in causes:
-            for check, family, segment in places:
-                if cause.explains(family, segment):
-                    together.setdefault((check, segment), homes[cause.name])
-        if not causes and (waiting := unexplained(incidents, now)):
-            together = {(check, segment): waiting for check, family, segment in places if family in RETRIEVAL}
-        by_home = {
-            home: [each for each in causes if homes[each.name] == home] for home in dict.fromkeys(homes.values())
-        }
-        diagnoses = {home: diagnosis_of(there, case, places) for home, there in by_home.items()}
-        if NEW not in diagnoses:
-            diagnoses[NEW] = diagnosis_of((), case, ())
-        known = {each.incident_id: each.diagnosis for each in incidents}
-        return Plan(together, {home: each for home, each in diagnoses.items() if is_news(each, known.get(home))})
 
     def _places(self, findings: Iterable[Finding], alerts: Alerts) -> list[tuple[str, str, str]]:
         """(check, family, segment) of every alert that there may be."""
         checks = self.casebook.checks
         seen = {(each.check, each.segment) for each in findings} | set(alerts) | {(name, POOLED) for name in checks}
         return sorted((check, checks[check].family, segment) for check, segment in seen if check in checks)
+
+
+def _plan(
+    causes: Sequence[Cause], case: Case, places: Sequence[tuple[str, str, str]], incidents: Sequence[Incident]
+) -> Plan:
+    """Where each of ``causes`` belongs, and what is thought of every incident that has one."""
+    homes = {cause.name: home_of(cause, incidents, case.now) for cause in causes}
+    together: dict[tuple[str, str], str] = {}
+    for cause in causes:
+        for check, family, segment in places:
+            if cause.explains(family, segment):
+                together.setdefault((check, segment), homes[cause.name])
+    if not causes and (waiting := unexplained(incidents, case.now)):
+        together = {(check, segment): waiting for check, family, segment in places if family in RETRIEVAL}
+    by_home = {home: [each for each in causes if homes[each.name] == home] for home in dict.fromkeys(homes.values())}
+    found = {home: diagnosis_of(there, case, places) for home, there in by_home.items()}
+    found.setdefault(NEW, diagnosis_of((), case, (), elsewhere=causes))
+    known = {each.incident_id: each.diagnosis for each in incidents if each.diagnosis is not None}
+    changed = {home: each for home, each in found.items() if is_news(each, known.get(home))}
+    ever = {each.incident_id: each.suspected for each in incidents}
+    told = frozenset(home for home, each in changed.items() if home in ever and set(each.causes) <= set(ever[home]))
+    return Plan(together, changed, known, told)
 
 
 def unexplained(incidents: Sequence[Incident], now: datetime) -> str:
@@ -114,7 +124,7 @@ def home_of(cause: Cause, incidents: Sequence[Incident], now: datetime) -> str:
     """The open incident that ``cause`` belongs to, or ``NEW``.
 
     That is the one that has it already; else one whose cause is not known and whose alerts it explains; else the last
-    one to open, if that was not long ago.
+    one to open, if that was not long ago; of several, one that was once thought to have it.
     """
     for each in incidents:
         if each.diagnosis is not None and cause.name in each.diagnosis.causes:
@@ -124,7 +134,8 @@ def home_of(cause: Cause, incidents: Sequence[Incident], now: datetime) -> str:
         if unknown and any(_explained(cause, each, member) for member in each.members):
             return each.incident_id
     lately = [each for each in incidents if now - each.openings[-1] <= JOINS]
-    return max(lately, key=lambda each: each.openings[-1]).incident_id if lately else NEW
+    had = [each for each in lately if cause.name in each.suspected]
+    return max(had or lately, key=lambda each: each.openings[-1]).incident_id if lately else NEW
 
 
 def _explained(cause: Cause, incident: Incident, member: Member) -> bool:

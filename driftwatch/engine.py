@@ -138,7 +138,7 @@ class Engine:
         # What cannot be seen any more says so, and why, once its check's patience with that is over: not twice.
         waiting = going_blind(current) - told
         diagnoses = {each: said for each, said in plan.written(decision).items() if each not in waiting}
-        news = explained(current, diagnoses, told, self._families(), now)
+        news = explained(current, diagnoses, told | plan.told, self._families(), now)
         return replace(decision, transitions=(*decision.transitions, *news)), diagnoses
 
     def remind(self, now: datetime) -> tuple[Transition, ...]:

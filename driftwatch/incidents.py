@@ -56,8 +56,9 @@ def decide(
         incident = ""
         if (trouble := _trouble(finding)) != "none" and not alert.incident:
             place = POOLED if trouble == everywhere.get(finding.check) else finding.segment
-            incident = (together.get(key) or opening) if key in together else ""
-            incident = incident or open_incident(finding.family, place, current.values(), families)
+            home = together.get(key)
+            near = open_incident(finding.family, place, current.values(), families)
+            incident = near if home is None else home or opening  # what has a cause of its own joins nothing else
             if not incident and trouble == "bad":
                 incident = incident_to_reopen(finding.check, place, current.values(), kin, own.reopen_within, now)
             incident = incident or incident_key(finding.family, place, now)

@@ -302,6 +302,8 @@ class Incident:
     """Every transition so far, oldest first."""
     diagnosis: Diagnosis | None = None
     """What most likely broke; None: nothing has been thought of it."""
+    suspected: tuple[str, ...] = ()
+    """Every cause that was ever thought of it, the first first."""
 
     @property
     def openings(self) -> tuple[datetime, ...]:

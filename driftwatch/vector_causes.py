@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from driftwatch.case import NOTHING, Case, one_language
 from driftwatch.causes import VECTORS, Cause, Rule
 from driftwatch.types import Look
@@ -100,15 +98,13 @@ def embedder_moved(case: Case) -> Cause | None:
     )
 
 
-def of_vectors(name: str, look: Look, what: str, action: str, **more: Any) -> Cause | None:
+def of_vectors(name: str, look: Look, what: str, action: str) -> Cause:
     """The cause ``name`` where ``look`` saw stored vectors that are off; ``what`` is wrong with them."""
-    if not look.bad:
-        return None
     lang = one_language(look.by)
     share = f"{look.bad} of {look.n} stored vectors that were looked at{f', nearly all in {lang},' if lang else ''}"
     most = {"index search"} if look.bad >= MOST * look.n else set()  # its graph is as good as its vectors
-    named = {"documents": look.ids, "segment": lang, "entails": VECTORS | {"query side", "filter"} | most} | more
-    return Cause(name, f"{share} {what}.", action, **named)
+    entails = VECTORS | {"query side", "filter"} | most
+    return Cause(name, f"{share} {what}.", action, lang, look.ids, entails=entails)
 
 
 RULES: tuple[Rule, ...] = (vectors_made_otherwise, stale_vectors, quantisation, embedder_moved)

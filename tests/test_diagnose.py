@@ -167,8 +167,24 @@ def test_half_of_the_canaries_unanswered_is_an_outage_and_fewer_are_not():
 
 
 def test_documents_that_are_gone_at_the_source_too_are_not_lost():
-    gone = Look(200, 6, values={"in source": 6.0, "not in source": 0.0})
-    assert names(case(bad("canary recall"), experiment=experiment(gone=gone))) == ["lost documents"]
+    kept, gone, unknown = {"in source": 6.0, "not in source": 0.0}, {"in source": 0.0, "not in source": 6.0}, {}
+    for n, values, cause in ((60, kept, "lost documents"), (60, gone, "canary rot"), (60, unknown, "lost documents")):
+        seen = experiment(gone=Look(n, 6, values=values))
+        assert names(case(bad("canary recall"), experiment=seen)) == [cause]
+
+
+def test_a_change_of_version_is_told_with_the_day_since_when():
+    asked = Asked(200, versions={"embedder": ("1", "2")}, changed_at=NOW)
+    (cause,) = causes_of(RULES, case(bad("canary recall"), asked=asked))
+    assert cause.sentence == "The service was changed (embedder 1 → 2; first seen 2026-05-21 10:00 UTC)."
+
+
+def test_where_a_cause_was_found_that_explains_something_else_nothing_is_said_to_be_well():
+    evidence = replace(CASES["lost documents"], experiment=experiment())
+    told = diagnosis_of((), evidence, (), elsewhere=causes_of(RULES, evidence))
+    assert told.cause == "unknown"
+    assert "(lost documents) does not explain it" in told.sentence
+    assert "as it should be" in diagnosis_of((), evidence, ()).sentence
 
 
 def test_new_queries_in_a_new_language_are_that_before_the_mix_is_certain():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from driftwatch.alerts import AlertPolicy
 from driftwatch.causes import Cause
 from driftwatch.diagnosing import NEW, Plan, home_of, is_news, unexplained
 from driftwatch.engine import Engine
-from driftwatch.incidents import decide, explained
+from driftwatch.incidents import Decision, decide, explained
 from driftwatch.notify._render import message, news
 from driftwatch.store import Store
 from driftwatch.types import Alert, Diagnosis, Finding, Incident, Member, Notice, Transition, Verdict
@@ -77,6 +78,24 @@ def test_an_alert_that_the_cause_does_not_explain_opens_an_incident_of_its_own()
     ((name, told),) = plan.written(decision).items()
     assert name.startswith("canaries-")
     assert told.cause == "lost documents"
+
+
+def test_another_cause_after_a_day_opens_an_incident_of_its_own_in_the_same_place_too():
+    first = decided([found("canary recall")], {RECALL_ALL: NEW})
+    alerts = {(each.check, each.segment): each for each in first.alerts}
+    two = {**FAMILIES, "canary rank": "canaries"}
+    rank = replace(found("canary recall"), check="canary rank")
+    later = decide([rank], alerts, lambda _: AT_ONCE, two, NOW + 50 * HOUR, None, {("canary rank", "all"): NEW})
+    assert later.transitions[0].incident != first.transitions[0].incident
+    unknown = decide([rank], alerts, lambda _: AT_ONCE, two, NOW + 50 * HOUR, None, {})
+    assert unknown.transitions[0].incident == first.transitions[0].incident
+
+
+def test_an_incident_keeps_its_cause_when_an_alert_joins_that_nothing_explains():
+    joined = decided([found("canary recall")], {}).transitions[0].incident
+    plan = Plan({}, {NEW: diagnosis("unknown")}, {joined: diagnosis("lost documents")})
+    assert plan.written(decided([found("canary recall")], {})) == {}
+    assert set(replace(plan, known={}).written(decided([found("canary recall")], {}))) == {joined}
 
 
 # --- where a cause belongs -----------------------------------------------------------------------------------------
@@ -174,6 +193,41 @@ def test_a_service_that_is_down_is_one_incident_with_an_outage_as_its_cause(tmp_
     assert opened.diagnosis.cause == "outage"
     assert "the index is rebuilding" in opened.diagnosis.sentence
     assert len({each.check for each in opened.history}) == 2
+    engine.store.close()
+
+
+def test_a_cause_is_told_once_in_an_incident_however_often_the_evidence_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engine, now = broken_world(tmp_path)
+    turn = {"en": "filter", "de": "query side", "fr": "filter"}
+    for look, (lang, cause) in enumerate(turn.items()):
+        BROKEN.add(lang)
+        rule = partial(lambda name, _: Cause(name, "because", "do", "en", families=frozenset({"canaries"})), cause)
+        monkeypatch.setattr("driftwatch.diagnosing.RULES", (rule,))
+        play(engine, now + look * 3 * HOUR)
+        play(engine, now + (look * 3 + 1) * HOUR)
+    english = [
+        each for each in engine.store.decisions.open_incidents() if "en" in {m.alert.segment for m in each.members}
+    ]
+    (incident,) = english
+    assert [each.event for each in incident.history].count("explained") == 1
+    assert [each.cause for each in engine.store.diagnoses.history(incident.incident_id)] == list(turn.values())
+    assert incident.suspected == ("filter", "query side")
+    engine.store.close()
+
+
+def test_a_diagnosis_that_breaks_is_tried_again_an_hour_later_and_not_at_every_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    engine, _ = broken_world(tmp_path)
+    monkeypatch.setattr("driftwatch.diagnosing.RULES", (lambda _: 1 / 0,))
+    diagnosing, dark, quiet = engine.diagnosing, [incident(NOW - 2 * HOUR, None)], Decision((), ())
+    assert diagnosing is not None
+    assert diagnosing.wanted(quiet, dark, NOW)
+    assert diagnosing.plan([], {}, dark, NOW) == Plan()
+    assert not diagnosing.wanted(quiet, dark, NOW + HOUR / 2)
+    assert diagnosing.wanted(quiet, dark, NOW + HOUR)
     engine.store.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftwatch.store.database import Database
-from driftwatch.store.experiments import packed, unpacked
+from driftwatch.store.experiments import known_of, packed, unpacked
 from driftwatch.store.tables import diagnoses
 from driftwatch.types import Diagnosis
 
@@ -24,20 +23,22 @@ class Diagnoses:
 
     def of(self, incident: str) -> Diagnosis | None:
         """What is thought of an incident now."""
-        with self._database.reading() as connection:
-            return newest(connection, [incident]).get(incident)
+        history = self.history(incident)
+        return history[-1] if history else None
 
     def history(self, incident: str) -> tuple[Diagnosis, ...]:
         """What was thought of an incident, oldest first."""
-        query = sa.select(diagnoses.c.body).where(diagnoses.c.incident == incident).order_by(diagnoses.c.at)
         with self._database.reading() as connection:
-            return tuple(_diagnosis(row.body) for row in connection.execute(query))
+            return tuple(histories(connection, [incident]).get(incident, ()))
 
 
-def newest(connection: Connection, incidents: Collection[str]) -> dict[str, Diagnosis]:
-    """Incident -> what is thought of it now; without those of which nothing was thought."""
+def histories(connection: Connection, incidents: Collection[str]) -> dict[str, list[Diagnosis]]:
+    """Incident -> what was thought of it, oldest first; without those of which nothing was thought."""
     query = sa.select(diagnoses).where(diagnoses.c.incident.in_(incidents)).order_by(diagnoses.c.at)
-    return {row.incident: _diagnosis(row.body) for row in connection.execute(query)}
+    found: dict[str, list[Diagnosis]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.incident, []).append(_diagnosis(row.body))
+    return found
 
 
 def keep(connection: Connection, insert: Any, incident: str, diagnosis: Diagnosis) -> None:
@@ -51,8 +52,7 @@ def keep(connection: Connection, insert: Any, incident: str, diagnosis: Diagnosi
 
 
 def _diagnosis(body: bytes) -> Diagnosis:
-    plain = unpacked(body)
-    known = {each.name: plain[each.name] for each in fields(Diagnosis) if each.name in plain}
+    known = known_of(Diagnosis, unpacked(body))
     for name in ("documents", "queries", "beside", "causes", "unseen"):
         known[name] = tuple(known.get(name, ()))
     known["silences"] = tuple((check, segment) for check, segment in known.get("silences", ()))

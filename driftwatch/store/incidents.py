@@ -69,7 +69,7 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
     places = {(each.check, each.segment) for told in history.values() for each in told}
     current = _alerts(connection, places)
     newest = newest_findings(connection, {check for check, _ in places})
-    thought = diagnoses.newest(connection, names)
+    thought = diagnoses.histories(connection, names)
     return [
         Incident(
             incident_id=row.incident_id,
@@ -82,7 +82,8 @@ def read(connection: Connection, rows: Sequence[Row[Any]]) -> list[Incident]:
                 for place in dict.fromkeys((each.check, each.segment) for each in history[row.incident_id])
             ),
             history=tuple(history[row.incident_id]),
-            diagnosis=thought.get(row.incident_id),
+            diagnosis=next(reversed(thought.get(row.incident_id, ())), None),
+            suspected=tuple(dict.fromkeys(name for each in thought.get(row.incident_id, ()) for name in each.causes)),
         )
         for row in rows
     ]
