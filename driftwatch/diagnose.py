@@ -68,16 +68,19 @@ def lost_documents(case: Case) -> Cause | None:
     many = gone.bad >= max(FEW, 0.05 * gone.n)
     if not missing.bad and not held and not (held is None and gone.bad and many):
         return None
-    look = missing if missing.bad >= gone.bad else gone
-    lang = one_language(look.by)
+    taken_down = gone.values.get("not in source", 0.0)
+    lost = gone.bad if held is None else int(held)
+    look, bad = (missing, missing.bad) if missing.bad >= lost else (gone, lost)
+    is_mixed = look is gone and taken_down > 0  # which of them are which is not known
+    lang = "" if is_mixed else one_language(look.by)
     whose = f", all but a few of them in {lang}" if lang else ""
     return Cause(
         "lost documents",
-        f"{look.bad} of {look.n} documents that were looked for are not in the index{whose}.",
+        f"{bad} of {look.n} documents that were looked for are not in the index{whose}.",
         "Ingest them again, and look at what the last ingestion left out.",
         segment=lang,
-        documents=look.ids,
-        entails=DOWNSTREAM | {"canary rot", "leftovers"},
+        documents=() if is_mixed else look.ids,
+        entails=DOWNSTREAM | {"leftovers"} | (set() if taken_down else {"canary rot"}),
     )
 
 

@@ -173,6 +173,14 @@ def test_documents_that_are_gone_at_the_source_too_are_not_lost():
         assert names(case(bad("canary recall"), experiment=seen)) == [cause]
 
 
+def test_of_documents_that_are_gone_only_those_that_the_source_has_are_lost():
+    gone = Look(200, 42, ("d1", "d2"), DE, {"in source": 2.0, "not in source": 40.0})
+    lost, rot = causes_of(RULES, case(bad("canary recall"), experiment=experiment(gone=gone)))
+    assert (lost.name, lost.segment, lost.documents) == ("lost documents", "", ())
+    assert lost.sentence.startswith("2 of 200 ")
+    assert rot.sentence.startswith("40 of 200 ")
+
+
 def test_a_change_of_version_is_told_with_the_day_since_when():
     asked = Asked(200, versions={"embedder": ("1", "2")}, changed_at=NOW)
     (cause,) = causes_of(RULES, case(bad("canary recall"), asked=asked))

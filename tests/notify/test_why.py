@@ -374,12 +374,14 @@ def test_the_page_of_an_incident_shows_its_diagnosis_escaped(opened: Opened) -> 
     from driftwatch.config import load_watch
     from driftwatch.pages import render_incident
 
-    config, store = opened(replace(MIXED, documents=(ATTACK,), sentence=ATTACK, beside=(ATTACK,), unseen=(ATTACK,)))
+    everywhere = {"documents": (ATTACK,), "queries": (ATTACK,), "beside": (ATTACK,), "unseen": (ATTACK,)}
+    config, store = opened(replace(MIXED, sentence=ATTACK, **everywhere))
     incident = store.decisions.incident("i1")
     assert incident is not None
     page = render_incident(load_watch(config), store, incident)
     assert "mixed vectors" in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 4
+    assert "<tr><th>segment</th><td>de</td></tr>" in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
     assert "<script" not in page
     assert "onmouseover='x'" not in page
     assert not set(page) & {"\u202e", "\x1b"}
