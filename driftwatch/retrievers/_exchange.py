@@ -141,8 +141,8 @@ def _refusal(response: httpx.Response, said: str) -> Trouble:
 
 def retry_after(header: str, now: datetime) -> float | None:
     """Seconds that a ``Retry-After`` header asks for, as a number or a date; None when it says nothing."""
-    if header.strip().isdigit():
-        return float(header[:9])
+    if re.fullmatch(r"[0-9]+", header.strip()):
+        return float(header.strip()[:9])
     try:
         moment = parsedate_to_datetime(header)
     except ValueError:
@@ -152,8 +152,12 @@ def retry_after(header: str, now: datetime) -> float | None:
 
 def _place(response: httpx.Response) -> str:
     """Where a redirect leads, without its query string, which may hold what somebody asked."""
-    target = urlsplit(response.headers.get("location", ""))
-    host = f"{target.scheme}://{target.hostname}" + (f":{target.port}" if target.port else "") if target.netloc else ""
+    try:
+        target = urlsplit(response.headers.get("location", ""))
+        port = f":{target.port}" if target.port else ""
+    except ValueError:
+        return "what is no address"
+    host = f"{target.scheme}://{target.hostname}{port}" if target.netloc else ""
     return shown(host + target.path) or "nowhere"
 
 

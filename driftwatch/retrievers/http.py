@@ -205,6 +205,8 @@ class Http(Retriever):
             return self._shape.read(answer, self.top_k)
         except Unreadable as error:
             raise Trouble(str(error)) from None
+        except jmespath.exceptions.JMESPathError as error:  # a function that does not exist, or does not take what came
+            raise Trouble(f"a JMESPath of the settings does not fit the answer: {shown(str(error))}") from None
 
     def _request(self, client: httpx.Client, query: Query) -> httpx.Request:
         import httpx
