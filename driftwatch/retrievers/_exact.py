@@ -19,6 +19,8 @@ Block = tuple[Sequence[str] | NDArray[np.object_], NDArray[np.float32]]
 
 BLOCK_BYTES = 64 * 2**20
 """Vectors that are compared in one go: fewer cost more merging, more cost memory and are no faster."""
+MOST_ENTRIES = 10_000
+"""Entries that an index is asked for at most, for one query, until enough different documents are among them."""
 _WORTH_A_GPU = 256
 """Queries from which carrying the stored vectors to a GPU costs less than comparing them where they are."""
 

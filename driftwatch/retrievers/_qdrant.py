@@ -14,11 +14,14 @@ import orjson
 from numpy.typing import NDArray
 
 from driftwatch.errors import EmbedError, RetrieverError
+from driftwatch.retrievers._exact import MOST_ENTRIES
 from driftwatch.retrievers._qdrant_facts import DISTANCES, METRICS, model_of, settings_of
 from driftwatch.types import IndexFacts, ScoredDoc, ScoreKind, Stored
 
 SEARCHES = 64
 """Queries of one request."""
+ANSWERED = 64_000
+"""Points that the answer to one request may name."""
 POINTS = 256
 """Points of one request that are fetched with their vectors."""
 LISTED = 1000
@@ -70,7 +73,7 @@ class Reader:
     searched: bool = True
     """Whether there is anything to say of how to search: the local mode compares every vector."""
     equal: Mapping[str, str | int | bool] = {}
-    """Payload fields that searches filter by."""
+    """Payload fields and their values: points without them are not held."""
 
     def __init__(self, client: Any, shown: str, collection: str, using: str | None, fields: Fields) -> None:
         self.client, self.shown, self.collection, self.using, self.fields = client, shown, collection, using, fields
@@ -83,8 +86,14 @@ class Reader:
         """How the vectors that are meant are kept."""
         there = self.info.config.params.vectors
         named = there if isinstance(there, dict) else {} if there is None else {"": there}
-        if (self.using or "") in named:
-            return named[self.using or ""]
+        if found := named.get(self.using or ""):
+            if found.multivector_config is not None:
+                which = f"the vector '{self.using}' of {self.shown}" if self.using else self.shown
+                raise RetrieverError(
+                    f"{which} has several vectors a point, and the embedder gives one a text.",
+                    remedy="Set 'using' to a vector with one a point, if there is one.",
+                )
+            return found
         if list(named) == [""]:
             raise RetrieverError(f"{self.shown} has one vector without a name.", remedy="Leave 'using' out.")
         if not named:
@@ -105,7 +114,7 @@ class Reader:
     def check_key(self) -> None:
         """Raises RetrieverError where none of the first points has the `doc_key`."""
         key = self.fields.doc_key
-        points, _ = self.client.scroll(self.collection, limit=100, with_payload=True)
+        points, _ = self.client.scroll(self.collection, scroll_filter=self._filter(), limit=100, with_payload=True)
         if key is None or not points or any(_at(point.payload, key) is not None for point in points):
             return
         names = sorted({name for point in points for name in point.payload or {}})
@@ -116,7 +125,7 @@ class Reader:
 
     def count(self) -> int:
         """Points, counted and not estimated."""
-        return int(self.client.count(self.collection, exact=True).count)
+        return int(self.client.count(self.collection, count_filter=self._filter(), exact=True).count)
 
     def search(self, vectors: NDArray[np.float32], top_k: int, *, exact: bool) -> Iterator[tuple[ScoredDoc, ...]]:
         """The best ``top_k`` documents of each row of ``vectors``, each of them once, best first."""
@@ -130,7 +139,10 @@ class Reader:
             yield from self._batch(vectors[start : start + SEARCHES].tolist(), top_k, exact=exact)
 
     def _batch(self, rows: list[list[float]], top_k: int, *, exact: bool) -> list[tuple[ScoredDoc, ...]]:
-        """Documents with many points may fill an answer: then more points are asked for, of those queries alone."""
+        """Documents with many points may fill an answer: then more points are asked for, of those queries alone.
+
+        Never more than ``MOST_ENTRIES``: a collection of a few long documents has no ``top_k`` different ones.
+        """
         found: list[tuple[ScoredDoc, ...]] = [()] * len(rows)
         short, limit = list(range(len(rows))), top_k
         while short:
@@ -141,12 +153,12 @@ class Reader:
                 for point in points:
                     best.setdefault(self.fields.doc_id(point), point.score)
                 found[place] = tuple(ScoredDoc(name, score) for name, score in list(best.items())[:top_k])
-                if len(best) < top_k and len(points) == limit:
+                if len(best) < top_k and len(points) == limit < MOST_ENTRIES:
                     again.append(place)
-            short, limit = again, 2 * limit
+            short, limit = again, min(2 * limit, MOST_ENTRIES)
         return found
 
-    def _asked(self, rows: list[list[float]], limit: int, *, exact: bool) -> list[list[Any]]:
+    def _asked(self, rows: list[list[float]], limit: int, *, exact: bool) -> Iterator[list[Any]]:
         from qdrant_client import models
 
         shared: dict[str, Any] = {
@@ -157,7 +169,10 @@ class Reader:
             "with_payload": self._payload(self.fields.doc_key),
         }
         requests = [models.QueryRequest(query=row, **shared) for row in rows]
-        return [answer.points for answer in self.client.query_batch_points(self.collection, requests)]
+        at_once = max(1, ANSWERED // limit)
+        for start in range(0, len(requests), at_once):
+            for answer in self.client.query_batch_points(self.collection, requests[start : start + at_once]):
+                yield answer.points
 
     def _search_params(self, *, exact: bool) -> Any:
         """Exact is by what was stored: quantized vectors are passed over too."""
@@ -167,15 +182,15 @@ class Reader:
             return models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
         return models.SearchParams(hnsw_ef=self.ef, exact=False)
 
-    def _filter(self) -> Any:
+    def _filter(self, *more: Any, should: list[Any] | None = None) -> Any:
+        """What `filter` says, and ``more``, and one of ``should``; None: nothing."""
         from qdrant_client import models
 
-        if not self.equal:
-            return None
-        conditions = [
+        fields = [
             models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in self.equal.items()
         ]
-        return models.Filter(must=conditions)
+        must = [*fields, *more]
+        return models.Filter(must=must or None, should=should) if must or should else None
 
     def _payload(self, *keys: str | None) -> Any:
         wanted = [key for key in keys if key is not None]
@@ -188,7 +203,7 @@ class Reader:
         wanted: Any = ([self.using] if self.using else True) if vectors else False
         found = {}
         for point in self._points(entry_ids, keys, wanted):
-            vector = point.vector.get(self.using) if isinstance(point.vector, dict) else point.vector
+            vector = self._vector(point)
             found[str(point.id)] = Stored(
                 str(point.id),
                 fields.doc_id(point),
@@ -198,16 +213,28 @@ class Reader:
             )
         return found
 
+    def _vector(self, point: Any) -> Any:
+        """The vector that is meant; the one without a name is called so only beside sparse ones."""
+        return point.vector.get(self.using or "") if isinstance(point.vector, dict) else point.vector
+
     def _points(self, entry_ids: Sequence[str], payload: Any, vectors: Any) -> Iterator[Any]:
+        from qdrant_client import models
+
         ids = [each for each in map(_point_id, entry_ids) if each is not None]
         for start in range(0, len(ids), POINTS):
             some = ids[start : start + POINTS]
-            yield from self.client.retrieve(self.collection, some, with_payload=payload, with_vectors=vectors)
+            wanted = {"with_payload": payload, "with_vectors": vectors}
+            if self.equal:
+                only = self._filter(models.HasIdCondition(has_id=some))
+                yield from self.client.scroll(self.collection, scroll_filter=only, limit=len(some), **wanted)[0]
+            else:
+                yield from self.client.retrieve(self.collection, some, **wanted)
 
     def page(self, after: Any) -> tuple[list[tuple[str, str]], Any]:
         """(entry_id, doc_id) of some points, and where the next ones begin; None: there are none."""
         points, following = self.client.scroll(
             self.collection,
+            scroll_filter=self._filter(),
             limit=LISTED,
             offset=after,
             with_payload=self._payload(self.fields.doc_key),
@@ -230,13 +257,13 @@ class Reader:
         key = self.fields.doc_key
         numbers = [int(each) for each in doc_ids if _is_number(each, most=2**63)]
         matches = [models.MatchAny(any=list(doc_ids))] + ([models.MatchAny(any=numbers)] if numbers else [])
-        should = [models.FieldCondition(key=str(key), match=match) for match in matches]
+        should: list[Any] = [models.FieldCondition(key=str(key), match=match) for match in matches]
         found: set[str] = set()
         after = None
         while True:
             points, after = self.client.scroll(
                 self.collection,
-                scroll_filter=models.Filter(should=should),
+                scroll_filter=self._filter(should=should),
                 limit=LISTED,
                 offset=after,
                 with_payload=self._payload(key),
@@ -253,17 +280,19 @@ class Reader:
             dimension=self.size,
             metric=self.metric,
             fingerprint=f"{count}-{self._fingerprint(count)}",
-            settings=settings_of(self.info, self.params, count, ef),
+            settings=settings_of(self.info, self.params, self.info.points_count or count, ef),
             model=model_of(self.info),
         )
 
     def _fingerprint(self, count: int) -> str:
         vectors: Any = [self.using] if self.using else True
-        points, _ = self.client.scroll(self.collection, limit=SAMPLED, with_payload=False, with_vectors=vectors)
+        points, _ = self.client.scroll(
+            self.collection, scroll_filter=self._filter(), limit=SAMPLED, with_payload=False, with_vectors=vectors
+        )
         digest = hashlib.blake2b(str(count).encode(), digest_size=6)
         digest.update(orjson.dumps(self._configured, option=orjson.OPT_SORT_KEYS))
         for point in points:
-            vector = point.vector.get(self.using) if isinstance(point.vector, dict) else point.vector
+            vector = self._vector(point)
             digest.update(str(point.id).encode() + np.asarray(vector or [], dtype=np.float32).tobytes())
         return digest.hexdigest()
 

@@ -52,8 +52,8 @@ class Place:
                 raise (self._told_of_folder(error) if self.path else self._unanswered(error)) from None
 
     def close(self) -> None:
-        """Let go of connections and of the folder."""
-        with self._opening:
+        """Let go of connections, and of the folder once nobody reads it."""
+        with self._turn, self._opening:
             if self._client is not None:
                 self._client.close()
                 self._client = None

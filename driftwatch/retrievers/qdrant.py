@@ -54,7 +54,8 @@ class Qdrant(Retriever):
     ef: int | None = Field(default=None, ge=1)
     """`hnsw_ef` of a search, as the service sets it; without it, Qdrant's own."""
     filter: Mapping[str, str | int | bool] | None = None
-    """Payload fields and the values that they must have, as the service filters its searches."""
+    """Payload fields and the values that they must have, as the service filters its searches: only such points are
+    searched, listed and counted."""
     exact: bool = False
     """Compare with every stored vector also where the service's own way of searching is asked for."""
     timeout: Duration = timedelta(seconds=30)
@@ -144,7 +145,7 @@ class Qdrant(Retriever):
             return reader.stored(list(dict.fromkeys(entry_ids)), vectors=vectors, texts=texts)
 
     def entries(self) -> Iterator[list[tuple[str, str]]]:
-        """Every point, in the order of the points' ids; `filter` does not count here."""
+        """Every point, in the order of the points' ids."""
         after: Any = None
         while True:
             with self._reading() as reader:
@@ -167,9 +168,8 @@ class Qdrant(Retriever):
     def close(self) -> None:
         """Let go of connections and of the folder."""
         with self._turn:
-            if self._kept is not None:
+            if self._kept is not None:  # and it is kept: a search that has it may be about to open it again
                 self._kept.close()
-                self._kept = None
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from driftwatch.errors import DriftwatchError, EmbedError, RetrieverError
+from driftwatch.retrievers import _qdrant
 from driftwatch.retrievers.qdrant import Qdrant
 from driftwatch.types import Query
 from tests.fakes.search_service import answers, hang, html, reset, status
@@ -107,7 +108,19 @@ def test_a_filter_is_that_of_the_service(server: QdrantServer) -> None:
     for exact in (False, True):
         found = names(retriever.search_vectors(QUERIES[:5], 10, exact=exact))
         assert all(int(name[4:]) % 2 for hits in found for name in hits)
-    assert len([entry for block in retriever.entries() for entry in block]) == SIZE
+
+
+def test_points_that_a_filter_leaves_out_are_not_held(server: QdrantServer) -> None:
+    retriever = asking(server, filter={"lang": "en"})
+    listed = [entry for block in retriever.entries() for entry in block]
+    assert [doc_id for _, doc_id in listed] == [f"doc-{row}" for row in range(1, SIZE, 2)]
+    assert retriever.missing(["doc-1", "doc-2", "doc-3"]) == {"doc-2"}
+    assert asking(server, doc_key=None, filter={"lang": "en"}).missing(["1", "2"]) == {"2"}
+    assert set(retriever.stored(["1", "2", "3"])) == {"1", "3"}
+    assert f"{SIZE // 2} vectors" in retriever.reach()
+    facts, others = retriever.facts(), asking(server, filter={"lang": "de"}).facts()
+    assert (facts.count, facts.settings["indexed"]) == (SIZE // 2, "all")
+    assert facts.fingerprint != others.fingerprint
 
 
 def test_the_breadth_of_the_search_is_sent_and_left_out_of_exact_search(server: QdrantServer) -> None:
@@ -128,6 +141,20 @@ def test_a_document_of_many_points_leaves_room_for_others(own: QdrantServer) -> 
     (hits,) = asking(own).search_vectors(QUERIES[:1], 5, exact=True)
     best = [f"doc-{row}" for row in np.argsort(-VECTORS[:10] @ QUERIES[0])[:4]]
     assert [hit.doc_id for hit in hits] == ["long", *best]
+
+
+def test_a_collection_of_a_few_long_documents_is_asked_for_no_more_than_so_many_points(
+    own: QdrantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_qdrant, "MOST_ENTRIES", 300)
+    monkeypatch.setattr(_qdrant, "ANSWERED", 1000)
+    own.create("docs", WIDTH)
+    own.upsert("docs", range(SIZE), VECTORS, [{"doc": f"doc-{row % 2}"} for row in range(SIZE)])
+    found = names(asking(own).search_vectors(QUERIES, 5, exact=True))
+    assert [sorted(hits) for hits in found] == [["doc-0", "doc-1"]] * len(QUERIES)
+    searches = [asked.body["searches"] for asked in own.asked if asked.path.endswith("/query/batch")]
+    assert max(search["limit"] for each in searches for search in each) == 300
+    assert max(sum(search["limit"] for search in each) for each in searches) <= 1000
 
 
 def test_without_a_key_points_are_named_by_their_ids(own: QdrantServer) -> None:
@@ -357,6 +384,55 @@ def test_a_folder_is_let_go_of_and_is_not_made(folder: Path, tmp_path: Path) -> 
     with pytest.raises(DriftwatchError, match=r"there is no Qdrant collection in .*elsewhere"):
         Qdrant(kind="qdrant", path=tmp_path / "elsewhere", collection="docs").facts()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_that_is_opened_while_it_is_closed_can_be_closed_again(folder: Path) -> None:
+    retriever = Qdrant(kind="qdrant", path=folder, collection="docs")
+    late = retriever._place()  # another thread, which has not yet asked
+    retriever.close()
+    with late.asking() as client:
+        assert client.count("docs").count == 100
+    retriever.close()
+    again = Qdrant(kind="qdrant", path=folder, collection="docs")
+    assert again.facts().count == 100
+    again.close()
+
+
+@pytest.fixture
+def odd_folder(tmp_path: Path) -> Path:
+    """A vector without a name beside a sparse one (`hybrid`), and several vectors a point (`tokens`)."""
+    from qdrant_client import QdrantClient, models
+
+    def size(**more: Any) -> models.VectorParams:
+        return models.VectorParams(size=WIDTH, distance=models.Distance.COSINE, **more)
+
+    several = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    sparse = models.SparseVector(indices=[1], values=[0.5])
+    rows = VECTORS[:20].tolist()
+    client = QdrantClient(path=str(tmp_path / "odd"))
+    client.create_collection("hybrid", size(), sparse_vectors_config={"words": models.SparseVectorParams()})
+    client.create_collection("tokens", size(multivector_config=several))
+    for place, row in enumerate(rows):
+        vectors: dict[str, Any] = {"hybrid": {"": row, "words": sparse}, "tokens": [row, rows[0]]}
+        for name, vector in vectors.items():
+            client.upsert(name, [models.PointStruct(id=place, vector=vector, payload=PAYLOADS[place])])
+    client.close()
+    return tmp_path / "odd"
+
+
+def test_a_vector_without_a_name_is_read_beside_sparse_ones(odd_folder: Path) -> None:
+    retriever = Qdrant(kind="qdrant", path=odd_folder, collection="hybrid", doc_key="doc")
+    assert names(retriever.search_vectors(VECTORS[4:5], 1)) == [["doc-4"]]
+    assert retriever.stored(["4"])["4"].vector == pytest.approx(VECTORS[4] / np.linalg.norm(VECTORS[4]), abs=1e-6)
+    retriever.close()
+
+
+def test_several_vectors_a_point_are_refused(odd_folder: Path) -> None:
+    retriever = Qdrant(kind="qdrant", path=odd_folder, collection="tokens", doc_key="doc")
+    for call in (retriever.facts, retriever.reach, lambda: retriever.stored(["4"])):
+        with pytest.raises(RetrieverError, match=r"'tokens' in .* has several vectors a point.*Set 'using'"):
+            call()
+    retriever.close()
 
 
 def test_a_collection_that_a_folder_does_not_have_is_named(folder: Path) -> None:
