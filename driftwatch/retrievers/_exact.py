@@ -21,6 +21,8 @@ BLOCK_BYTES = 64 * 2**20
 """Vectors that are compared in one go: fewer cost more merging, more cost memory and are no faster."""
 MOST_ENTRIES = 10_000
 """Entries that an index is asked for at most, for one query, until enough different documents are among them."""
+_CROWDED = 8
+"""Entries of a document, on average in a block, from which a list of the nearest entries is not even tried."""
 _WORTH_A_GPU = 256
 """Queries from which carrying the stored vectors to a GPU costs less than comparing them where they are."""
 
@@ -80,7 +82,8 @@ class _Comparison:
     def nearest(self, doc_ids: Sequence[str] | NDArray[np.object_], vectors: NDArray[np.float32]) -> _Best:
         """The best of one block: each row names ``top_k`` documents, or all there are. ``vectors`` may be written over.
 
-        A document with many entries fills a row, so rows get longer until there are documents enough in each.
+        A document with a few entries takes a few places in a row. With many it would fill them all: then every score is
+        looked at, a few queries at a time.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if self.cosine:
@@ -88,12 +91,41 @@ class _Comparison:
         names = np.asarray(doc_ids, dtype=object)
         documents = len(set(names.tolist()))
         wanted = min(self.top_k, documents)
-        ask = wanted if documents == len(names) else min(2 * wanted, len(names))
-        while True:
-            found = self._search(vectors, names, ask)
-            if documents == len(names) or ask == len(names) or min(map(_different, found.names.tolist())) >= wanted:
-                return found
-            ask = min(2 * ask, len(names))
+        if documents == len(names):
+            return self._search(vectors, names, wanted)
+        for ask in (2 * wanted, 4 * wanted):
+            if ask < len(names) and len(names) < _CROWDED * documents:
+                found = self._search(vectors, names, ask)
+                if min(map(_different, found.names.tolist())) >= wanted:
+                    return found
+        return self._best_of_each(vectors, names, wanted)
+
+    def _best_of_each(self, vectors: NDArray[np.float32], names: NDArray[np.object_], wanted: int) -> _Best:
+        """As ``nearest``, from every score: the best entry of each document, and of those the best documents."""
+        different, document = np.unique(names, return_inverse=True)
+        order = np.argsort(document, kind="stable")
+        starts = np.searchsorted(document[order], np.arange(len(different)))
+        by_document = np.ascontiguousarray(vectors[order])
+        at_once = max(1, BLOCK_BYTES // (4 * len(names)))
+        nearness, found = [], []
+        for start in range(0, len(self.queries), at_once):
+            best = np.maximum.reduceat(self._every(self.queries[start : start + at_once], by_document), starts, axis=1)
+            rows = np.argsort(-best, axis=1, kind="stable")[:, :wanted]
+            nearness.append(np.take_along_axis(best, rows, axis=1))
+            found.append(different[rows])
+        return _Best(np.concatenate(nearness), np.concatenate(found))
+
+    def _every(self, queries: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """shape (queries, vectors): how near each is, larger is nearer."""
+        scores: NDArray[np.float32]
+        if self.larger:
+            scores = queries @ vectors.T
+        else:
+            faiss = _faiss()
+            measures = {"euclidean": faiss.METRIC_L2, "manhattan": faiss.METRIC_L1}
+            scores = -faiss.pairwise_distances(queries, vectors, measures[self.metric])
+        scores[np.isnan(scores)] = -np.inf
+        return scores
 
     def fitting(self, blocks: Iterable[Block]) -> Iterator[Block]:
         """The blocks, each looked at before it is used.

@@ -75,6 +75,32 @@ def test_a_document_with_several_entries_is_named_once_with_its_best(
         assert naive(CHUNKS, 30, metric) == pairs(best_of(blocks(CHUNKS, rows), QUERIES, 30, metric))
 
 
+@pytest.mark.parametrize("metric", ["dot", "cosine", "euclidean", "manhattan"])
+@pytest.mark.parametrize("top_k", [2, 12])
+def test_a_few_documents_with_all_the_entries_are_each_named_with_their_best(
+    metric: Metric, top_k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_exact, "BLOCK_BYTES", 4 * WIDTH * 250)
+    names = [f"doc-{number * number % 7}" for number in range(SIZE)]
+    assert naive(names, top_k, metric) == pairs(best_of(blocks(names, 400), QUERIES, top_k, metric))
+
+
+def test_memory_does_not_grow_with_the_entries_of_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, block = 6000, 4 * WIDTH * 6000
+    monkeypatch.setattr(_exact, "BLOCK_BYTES", block)
+    vectors = RANDOM.normal(size=(rows, WIDTH)).astype(np.float32)
+    vectors[: rows // 2] += 3
+    vectors[rows // 2 :] -= 3  # nobody who is near to one document has the other among the thousands that are nearest
+    asked = vectors[:300].copy()
+    names = np.repeat(np.array(["one", "two"], dtype=object), rows // 2)
+    tracemalloc.start()
+    found = best_of([(names, vectors)], asked, 20, "dot")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert {tuple(hit.doc_id for hit in hits) for hits in found} == {("one", "two")}
+    assert peak < 8 * block
+
+
 def test_an_index_smaller_than_top_k_gives_all_it_has() -> None:
     found = best_of([(["a", "b", "a"], VECTORS[:3])], QUERIES, 10, "dot")
     assert {frozenset(hit.doc_id for hit in hits) for hits in found} == {frozenset("ab")}
