@@ -14,10 +14,12 @@ import orjson
 from numpy.typing import NDArray
 
 from driftwatch.errors import EmbedError, MissingExtra, RetrieverError
-from driftwatch.retrievers._exact import Block, best_of
+from driftwatch.retrievers._exact import MOST_ENTRIES, Block, best_of
 from driftwatch.retrievers._faiss_rows import Rows
 from driftwatch.types import ScoredDoc, ScoreKind
 
+ANSWERED = 1_000_000
+"""Rows that one search may name, of all its queries."""
 _ID_KEYS = ("id", "doc_id", "_id", "document_id")
 
 
@@ -100,16 +102,22 @@ class Loaded:
             yield self.doc_ids[rows], vectors
 
     def _search_as_built(self, vectors: NDArray[np.float32], top_k: int) -> list[tuple[ScoredDoc, ...]]:
-        """Documents with many rows may fill an answer: then more rows are asked for."""
-        several = len(self.held) < self.index.ntotal
-        count = min(top_k, self.index.ntotal)
-        while True:
-            scores, labels = self.index.search(vectors, count)
-            found = self._documents(scores, labels, several=several)
-            short = several and any(len(hits) < min(top_k, len(self.held)) for hits in found)
-            if not short or count == self.index.ntotal or (labels < 0).any():
-                return [hits[:top_k] for hits in found]
-            count = min(2 * count, self.index.ntotal)
+        """Documents with many rows may fill an answer: then more rows are asked for, of those queries alone."""
+        wanted, most = min(top_k, len(self.held)), min(max(top_k, MOST_ENTRIES), self.index.ntotal)
+        found: list[tuple[ScoredDoc, ...]] = [()] * len(vectors)
+        short, count = np.arange(len(vectors)), min(top_k, most)
+        while len(short):
+            again = []
+            for start in range(0, len(short), max(1, ANSWERED // count)):
+                places = short[start : start + max(1, ANSWERED // count)]
+                scores, labels = self.index.search(vectors[places], count)
+                answers = self._documents(scores, labels, several=len(self.held) < self.index.ntotal)
+                for place, hits, complete in zip(places.tolist(), answers, (labels >= 0).all(axis=1), strict=True):
+                    found[place] = hits[:top_k]
+                    if complete and len(hits) < wanted and count < most:
+                        again.append(place)
+            short, count = np.array(again, dtype=np.intp), min(2 * count, most)
+        return found
 
     def _documents(
         self, scores: NDArray[np.float32], labels: NDArray[np.int64], *, several: bool

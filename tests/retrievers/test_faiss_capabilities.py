@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from driftwatch.errors import EmbedError, RetrieverError
-from driftwatch.retrievers import _exact
+from driftwatch.retrievers import _exact, _faiss_index
 from driftwatch.retrievers.faiss import Faiss
 
 faiss = pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra 'embed')")
@@ -134,6 +134,30 @@ def test_a_document_of_many_rows_is_named_once_and_leaves_room_for_others(tmp_pa
     (hits,) = retriever.search_vectors(QUERIES[:1], 5, exact=exact)
     best = [f"doc-{row}" for row in np.argsort(-VECTORS @ QUERIES[0])[:4]]
     assert [hit.doc_id for hit in hits] == ["long", *best]
+
+
+def test_a_query_that_finds_too_few_rows_keeps_no_other_from_looking_further(tmp_path: Path) -> None:
+    near, far = np.eye(WIDTH, dtype=np.float32)[:2] * 10
+    vectors = np.concatenate([np.repeat([near], 30, axis=0), np.repeat([near / 2], 3, axis=0), [far]])
+    quantizer = faiss.IndexFlatIP(WIDTH)
+    quantizer.add(np.stack([near, far]))
+    index = faiss.IndexIVFFlat(quantizer, WIDTH, 2, faiss.METRIC_INNER_PRODUCT)
+    index.is_trained = True
+    index.add(vectors)
+    retriever = opened(tmp_path, index, ["long"] * 30 + ["a", "b", "c", "alone"], nprobe=1)
+    first, second = retriever.search_vectors(np.stack([near, far]), 4)
+    assert first[0].doc_id == "long"
+    assert {hit.doc_id for hit in first} == {"long", "a", "b", "c"}
+    assert [hit.doc_id for hit in second] == ["alone"]
+
+
+def test_no_more_rows_are_asked_for_than_memory_is_meant_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_faiss_index, "MOST_ENTRIES", 64)
+    vectors = np.concatenate([np.repeat(QUERIES[:1] * 100, 200, axis=0), VECTORS])
+    retriever = opened(tmp_path, built("Flat", vectors=vectors), ["long"] * 200 + row_names())
+    crowded, other = retriever.search_vectors(np.stack([QUERIES[0], -QUERIES[0]]), 5)
+    assert [hit.doc_id for hit in crowded] == ["long"]
+    assert len(other) == 5
 
 
 def test_every_row_is_an_entry_with_a_name_of_its_own(tmp_path: Path) -> None:
