@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.errors import RetrieverError
+from driftwatch.retrievers._exact import MOST_ENTRIES, best_of
 from driftwatch.types import IndexFacts, ScoredDoc, ScoreKind, Stored
 
 Answer = Mapping[str, Any]
@@ -25,6 +26,8 @@ _FETCHED = 2000
 """Entries whose vectors are fetched at once."""
 _ASKED = 200
 """Ids, or queries, in one question; SQLite behind Chroma takes only so many values."""
+_ANSWERED = 200_000
+"""Entries that the answer to one question may name."""
 _LISTED = 200_000
 """Entries up to which a fingerprint is made of all their ids."""
 _LOOKED_AT = 64
@@ -55,6 +58,15 @@ class Collection(Protocol):
 
     def query(self, vectors: NDArray[np.float32], n_results: int, include: Sequence[str]) -> Answer:
         """For each row of ``vectors`` the nearest entries, best first."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """How far a list of all entries was read."""
+
+    count: int = 0
+    ids: tuple[str, ...] = ()
+    """Of the last page."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +107,6 @@ class Reader:
         """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension)."""
         self._check_dimension(vectors)
         if exact:
-            from driftwatch.retrievers._exact import best_of
-
             yield from best_of(self._blocks(), vectors, top_k, self.metric)
             return
         count = self.collection.count()
@@ -104,20 +114,29 @@ class Reader:
             yield from self._nearest(vectors[start : start + _ASKED], top_k, count)
 
     def _nearest(self, vectors: NDArray[np.float32], top_k: int, count: int) -> list[tuple[ScoredDoc, ...]]:
-        """More entries are asked for until each row has ``top_k`` different documents, or there are no more."""
-        ask = top_k
-        while count:
-            answer = self.collection.query(vectors, min(ask, count), ["distances", *self._metadata()])
-            found = [
-                self._documents(ids, distances, metadatas)
-                for ids, distances, metadatas in zip(
-                    answer["ids"], answer["distances"], answer.get("metadatas") or [None] * len(vectors), strict=True
-                )
-            ]
-            if ask >= count or min(map(len, found)) >= top_k or self.doc_key is None:
-                return [hits[:top_k] for hits in found]
-            ask *= 2
-        return [()] * len(vectors)
+        """More entries are asked for, for those rows alone that lack ``top_k`` different documents, until
+        ``MOST_ENTRIES``, or there are no more.
+        """
+        found: list[tuple[ScoredDoc, ...]] = [()] * len(vectors)
+        short, most = list(range(len(vectors) if count else 0)), min(count, max(top_k, MOST_ENTRIES))
+        ask = min(top_k, count)
+        while short:
+            for place, hits in zip(short, self._answers(vectors[short], ask), strict=True):
+                found[place] = hits[:top_k]
+            again = self.doc_key is not None and ask < most
+            short = [place for place in short if again and len(found[place]) < top_k]
+            ask = min(2 * ask, most)
+        return found
+
+    def _answers(self, vectors: NDArray[np.float32], ask: int) -> Iterator[tuple[ScoredDoc, ...]]:
+        """The documents of the ``ask`` nearest entries of each row."""
+        at_once = max(1, _ANSWERED // ask)
+        for start in range(0, len(vectors), at_once):
+            some = vectors[start : start + at_once]
+            answer = self.collection.query(some, ask, ["distances", *self._metadata()])
+            metadatas = answer.get("metadatas") or [None] * len(some)
+            for ids, distances, each in zip(answer["ids"], answer["distances"], metadatas, strict=True):
+                yield self._documents(ids, distances, each)
 
     def _documents(
         self, ids: Sequence[str], distances: Sequence[float], metadatas: Sequence[Any] | None
@@ -149,10 +168,38 @@ class Reader:
                 found[entry_id] = Stored(entry_id, doc_id, vector, text, str(lang or ""))
         return found
 
-    def page(self, offset: int) -> list[tuple[str, str]]:
-        """(entry_id, doc_id) of what comes after the ``offset`` oldest entries; empty at the end."""
-        found = self.collection.get(limit=_PAGE, offset=offset, include=self._metadata())
-        return list(zip(found["ids"], self._doc_ids(found["ids"], found.get("metadatas")), strict=True))
+    def page(self, listed: Listed) -> tuple[list[tuple[str, str]], Listed]:
+        """(entry_id, doc_id) of what comes after what was ``listed``, and how far the list is read then; empty at the
+        end.
+        """
+        found, listed = self._turned(listed, _PAGE, self._metadata())
+        return list(zip(found["ids"], self._doc_ids(found["ids"], found.get("metadatas")), strict=True)), listed
+
+    def _turned(self, listed: Listed, size: int, include: Sequence[str]) -> tuple[Answer, Listed]:
+        """The next page, begun with the last entry of the one before: what was deleted meanwhile moves the rest up."""
+        again = min(1, len(listed.ids))
+        page = self.collection.get(limit=size + again, offset=listed.count - again, include=include)
+        if again and page["ids"][:1] != list(listed.ids[-1:]):
+            listed, again = Listed(self._continued(listed)), 0
+            page = self.collection.get(limit=size, offset=listed.count, include=include)
+        kept = {name: page[name][again:] for name in ("ids", *include) if page.get(name) is not None}
+        return kept, Listed(listed.count + len(kept["ids"]), tuple(kept["ids"]))
+
+    def _continued(self, listed: Listed) -> int:
+        """Where the list goes on: behind the last entry of the page before that is still there.
+
+        Raises:
+            RetrieverError: none of them is.
+        """
+        known, end = set(listed.ids), listed.count
+        while end > 0:
+            start = max(0, end - _PAGE)
+            ids = self.collection.get(limit=end - start, offset=start, include=[])["ids"]
+            places = [place for place, each in enumerate(ids) if each in known]
+            if places:
+                return start + places[-1] + 1
+            end = start
+        raise RetrieverError(f"too much of {self.shown} was deleted while it was listed.", remedy="Ask again later.")
 
     def holds(self, doc_ids: Sequence[str]) -> set[str]:
         """Those of ``doc_ids`` that some entry belongs to."""
@@ -164,6 +211,9 @@ class Reader:
                 continue
             answer = self.collection.get(where=self._any_of(some), include=["metadatas"])
             found.update(self._doc_ids(answer["ids"], answer["metadatas"]))
+            if others := [each for each in some if each not in found]:  # an entry may be a document of its own
+                answer = self.collection.get(ids=others, include=["metadatas"])
+                found.update(self._doc_ids(answer["ids"], answer["metadatas"]))
         return found
 
     def facts(self) -> IndexFacts:
@@ -211,10 +261,10 @@ class Reader:
         return {"$or": [texts, {self.doc_key: {"$in": whole}}]} if whole else texts
 
     def _pages(self, size: int, include: Sequence[str]) -> Iterator[Answer]:
-        offset = 0
-        while (page := self.collection.get(limit=size, offset=offset, include=include))["ids"]:
+        page, listed = self._turned(Listed(), size, include)
+        while page["ids"]:
             yield page
-            offset += len(page["ids"])
+            page, listed = self._turned(listed, size, include)
 
     def _blocks(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         for page in self._pages(_FETCHED, ["embeddings", *self._metadata()]):
@@ -253,8 +303,10 @@ class Reader:
         ids: list[str] = []
         for page in self._pages(_PAGE, []) if count <= _LISTED else ():
             ids += page["ids"]
-        digest.update(repr(ids).encode())
         looked_at = ids[:: max(1, len(ids) // _LOOKED_AT)][:_LOOKED_AT]
+        for place in range(_LOOKED_AT if count > _LISTED else 0):
+            looked_at += self.collection.get(limit=1, offset=place * count // _LOOKED_AT, include=[])["ids"]
+        digest.update(repr(ids or looked_at).encode())
         for entry_id, each in sorted(self.stored(looked_at, vectors=True, texts=False).items()):
             digest.update(entry_id.encode() + (b"" if each.vector is None else each.vector.tobytes()))
         return digest.hexdigest()

@@ -75,6 +75,7 @@ class Server:
             return exchange(client, request, timeout=self.timeout, max_body=_LARGEST)
         except Trouble as trouble:
             words = str(trouble).replace("'token' or 'auth'", "'token'").replace("Set 'url'", "Set 'host' and 'ssl'")
+            words = words.partition(". Ask for less, or raise")[0]  # there is no such setting here
             words = words.replace(self.token, "***") if self.token else words  # a server may repeat what it was sent
             raise RetrieverError(f"{self.shown}: {words}.", remedy=_remedy(words)) from None
 

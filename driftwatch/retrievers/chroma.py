@@ -129,13 +129,14 @@ class Chroma(Retriever):
 
     def entries(self) -> Iterator[list[tuple[str, str]]]:
         """In the order in which they were added."""
-        offset = 0
+        from driftwatch.retrievers._chroma import Listed
+
+        listed = Listed()
         while True:
             with self._reading() as reader:
-                page = reader.page(offset)
+                page, listed = reader.page(listed)
             if not page:
                 return
-            offset += len(page)
             yield page
 
     def facts(self) -> IndexFacts:

@@ -14,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from driftwatch.errors import RetrieverError
+from driftwatch.retrievers import _chroma, _chroma_server
 from driftwatch.retrievers.chroma import Chroma
 from driftwatch.types import Query
 from tests.fakes.chroma import ChromaServer, chroma_folder, fill_collection
@@ -162,6 +163,7 @@ def test_an_entry_that_names_no_document_is_one_of_its_own(folder, retriever):
     with chroma_folder(folder) as client:
         client.get_collection("docs", embedding_function=None).add(ids=["stray"], embeddings=[[1.0] * 16])
     assert ("stray", "stray") in [entry for block in retriever.entries() for entry in block]
+    assert retriever.missing(["stray", "elsewhere", "entry-1"]) == {"elsewhere", "entry-1"}
 
 
 def test_a_key_that_is_a_number_is_found_as_text(folder, retriever):
@@ -180,6 +182,69 @@ def test_a_vector_replaced_in_all_entries_changes_the_fingerprint(folder, retrie
     after = retriever.facts()
     assert after.count == before.count
     assert after.fingerprint != before.fingerprint
+
+
+def test_a_large_collection_has_a_fingerprint_of_some_of_its_vectors(folder, retriever, monkeypatch):
+    monkeypatch.setattr(_chroma, "_LISTED", 10)
+    before = retriever.facts().fingerprint
+    assert retriever.facts().fingerprint == before
+    with chroma_folder(folder) as client:
+        collection = client.get_collection("docs", embedding_function=None)
+        collection.update(ids=[f"entry-{each.number}" for each in ENTRIES], embeddings=[[1.0] * 16] * len(ENTRIES))
+    assert retriever.facts().fingerprint != before
+
+
+@pytest.mark.parametrize("gone", [[0], [3, 9], [9], [0, 2, 4, 5, 6, 7, 8, 9]])
+def test_what_is_deleted_while_it_is_listed_hides_nothing_else(folder, retriever, monkeypatch, gone):
+    monkeypatch.setattr(_chroma, "_PAGE", 10)
+    everything = [entry for block in retriever.entries() for entry in block]
+    listing = retriever.entries()
+    listed = next(listing)
+    with chroma_folder(folder) as client:
+        client.get_collection("docs", embedding_function=None).delete(ids=[listed[place][0] for place in gone])
+    assert listed + [entry for block in listing for entry in block] == everything
+
+
+def test_a_list_that_cannot_be_continued_says_so(folder, retriever, monkeypatch):
+    monkeypatch.setattr(_chroma, "_PAGE", 10)
+    listing = retriever.entries()
+    next(listing)
+    second = next(listing)
+    with chroma_folder(folder) as client:
+        client.get_collection("docs", embedding_function=None).delete(ids=[entry_id for entry_id, _ in second])
+    with pytest.raises(RetrieverError, match=r"too much of the collection 'docs' .* was deleted while it was listed"):
+        list(listing)
+
+
+class Recorded:
+    """A collection that remembers how many entries of how many vectors were asked for."""
+
+    def __init__(self, collection):
+        self.collection, self.asked = collection, []
+
+    def __getattr__(self, name):
+        return getattr(self.collection, name)
+
+    def query(self, vectors, n_results, include):
+        self.asked.append((len(vectors), n_results))
+        return self.collection.query(vectors, n_results, include)
+
+
+def test_only_what_lacks_documents_is_asked_again_and_not_without_end(folder, retriever, monkeypatch):
+    monkeypatch.setattr(_chroma, "MOST_ENTRIES", 20)
+    monkeypatch.setattr(_chroma, "_ANSWERED", 30)
+    with chroma_folder(folder) as client:
+        collection = client.get_collection("docs", embedding_function=None)
+        many = {"ids": [f"long-{place}" for place in range(40)], "metadatas": [{"doc": "long"}] * 40}
+        collection.add(**many, embeddings=np.repeat(QUERIES[:1], 40, axis=0))
+    with retriever._place.opened() as opened:
+        recorded = Recorded(opened)
+        found = list(_chroma.Reader(recorded, "docs", "doc", "lang").search(QUERIES, 5))
+    assert [hit.doc_id for hit in found[0]] == ["long"]
+    assert [len(hits) for hits in found[1:]] == [5, 5, 5]
+    assert recorded.asked[0] == (4, 5)
+    assert recorded.asked[-1] == (1, 20)
+    assert all(rows * entries <= 30 for rows, entries in recorded.asked)
 
 
 def test_facts_say_how_the_graph_was_built_and_with_which_model(tmp_path):
@@ -241,6 +306,16 @@ def test_what_is_no_chroma_server_is_said(chroma_server):
     with pytest.raises(RetrieverError, match=r"status 404.*nothing-here.*Check 'collection'"):
         missing.reach()
     missing.close()
+
+
+def test_an_answer_that_is_too_large_names_no_setting_that_there_is_not(monkeypatch):
+    monkeypatch.setattr(_chroma_server, "_LARGEST", 100)
+    with SearchService() as service:
+        service.does(says({**DESCRIBED, "metadata": {"about": "x" * 1000}}))
+        retriever = Chroma(kind="chroma", host="127.0.0.1", port=service.port, collection="docs")
+        with pytest.raises(RetrieverError, match=r"the answer is larger than 0.0001 MB\.$"):
+            retriever.facts()
+        retriever.close()
 
 
 def test_a_server_that_dies_in_the_middle_leaves_what_it_answered():
