@@ -1,20 +1,19 @@
-"""A Postgres table with a pgvector column, read inside one read-only transaction."""
+"""A Postgres table with a pgvector column, and what is asked of it inside one transaction."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, LiteralString
 from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.errors import MissingExtra, RetrieverError
+from driftwatch.errors import RetrieverError
+from driftwatch.retrievers._exact import MOST_ENTRIES
 from driftwatch.types import ScoredDoc, Stored
 
 if TYPE_CHECKING:
@@ -58,6 +57,15 @@ class Table:
         """Every column that is read."""
         named = [self.id_column, self.doc_column, self.vector_column, self.text_column, self.lang_column, *self.filter]
         return [column for column in named if column is not None]
+
+    @property
+    def document(self) -> Composable:
+        """The stable key of a row's document, as text; a row that names none is a document of its own."""
+        from psycopg import sql
+
+        names = dict.fromkeys((self.doc_column, self.id_column))
+        keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
+        return sql.SQL("coalesce({})").format(keys)
 
     def kept(self, condition: Composable | None = None) -> Composed:
         """`FROM` and `WHERE` of the rows that the filter leaves, and that meet ``condition``."""
@@ -118,19 +126,31 @@ class Reader:
         if ef_search and not exact:
             self.set("hnsw.ef_search", str(ef_search))
         for vector in vectors:
-            yield self._best(vector, top_k, at_least)
+            yield self._best_of_every_row(vector, top_k) if exact else self._best(vector, top_k, at_least)
 
     def compare_with_every_row(self) -> None:
-        """From here on no index is used."""
-        for way in ("indexscan", "bitmapscan", "indexonlyscan"):
-            self.set(f"enable_{way}", "off")
+        """From here on no index is used, whatever the server was told to prefer."""
+        for way, allowed in {"indexscan": "off", "bitmapscan": "off", "indexonlyscan": "off", "seqscan": "on"}.items():
+            self.set(f"enable_{way}", allowed)
+
+    def _best_of_every_row(self, vector: NDArray[np.float32], top_k: int) -> tuple[ScoredDoc, ...]:
+        from psycopg import sql
+
+        statement = self.nearest(top_k)
+        if self.table.doc_column != self.table.id_column:
+            statement = sql.SQL("SELECT {}, min({}) {} GROUP BY 1 ORDER BY 2 LIMIT {}").format(
+                self.table.document, self._distance, self.table.held(), sql.Literal(top_k)
+            )
+        return self._hits(dict(self.fetch(statement, {"vector": _sent(vector)})), top_k)
 
     def _best(self, vector: NDArray[np.float32], top_k: int, at_least: int | None) -> tuple[ScoredDoc, ...]:
         """More rows are asked for until ``top_k`` different documents are among them, or there are no more rows.
 
+        Never more than ``MOST_ENTRIES``: a table of a few long documents has no ``top_k`` different ones.
+
         ``at_least``: the graph is searched as broadly as that, and as rows are asked for; None: as it is set.
         """
-        limit, complete = top_k, False
+        limit, most, complete = top_k, max(top_k, MOST_ENTRIES), False
         best: dict[str, float] = {}
         while not complete:
             if at_least is not None:
@@ -138,8 +158,11 @@ class Reader:
             rows = self.fetch(self.nearest(limit), {"vector": _sent(vector)})
             for doc, distance in rows:
                 best[doc] = min(distance, best.get(doc, math.inf))
-            complete = len(best) >= top_k or len(rows) < limit
-            limit *= 2
+            complete = len(best) >= top_k or len(rows) < limit or limit == most
+            limit = min(2 * limit, most)
+        return self._hits(best, top_k)
+
+    def _hits(self, best: Mapping[str, float], top_k: int) -> tuple[ScoredDoc, ...]:
         nearest = sorted((distance, doc) for doc, distance in best.items() if math.isfinite(distance))
         return tuple(ScoredDoc(doc, self._score(distance)) for distance, doc in nearest[:top_k])
 
@@ -150,13 +173,18 @@ class Reader:
         """
         from psycopg import sql
 
-        distance = sql.SQL("{} {} %(vector)s::{}").format(
+        return sql.SQL("SELECT {}, {} {} ORDER BY {} LIMIT {}").format(
+            self.table.document, self._distance, self.table.held(), self._distance, sql.Literal(limit)
+        )
+
+    @property
+    def _distance(self) -> Composed:
+        from psycopg import sql
+
+        return sql.SQL("{} {} %(vector)s::{}").format(
             sql.Identifier(self.table.vector_column),
             sql.SQL(OPERATORS[self.table.metric]),
             sql.SQL(self.columns.vector_type),
-        )
-        return sql.SQL("SELECT {}::text, {} {} ORDER BY {} LIMIT {}").format(
-            sql.Identifier(self.table.doc_column), distance, self.table.held(), distance, sql.Literal(limit)
         )
 
     def stored(self, entry_ids: Sequence[str], *, vectors: bool, texts: bool) -> dict[str, Stored]:
@@ -167,8 +195,8 @@ class Reader:
         vector = sql.SQL("{}::vector").format(sql.Identifier(table.vector_column)) if vectors else nothing
         text = sql.Identifier(table.text_column) + sql.SQL("::text") if texts and table.text_column else nothing
         lang = sql.Identifier(table.lang_column) + sql.SQL("::text") if table.lang_column else nothing
-        columns = sql.SQL("SELECT {}::text, {}::text, {}, {}, {} ").format(
-            sql.Identifier(table.id_column), sql.Identifier(table.doc_column), vector, text, lang
+        columns = sql.SQL("SELECT {}::text, {}, {}, {}, {} ").format(
+            sql.Identifier(table.id_column), table.document, vector, text, lang
         )
         found = {}
         for start in range(0, len(entry_ids), BLOCK):
@@ -185,8 +213,8 @@ class Reader:
         from psycopg import sql
 
         ids = sql.Identifier(self.table.id_column)
-        statement = sql.SQL("SELECT {}::text, {}::text {} ORDER BY {}, 2").format(
-            ids, sql.Identifier(self.table.doc_column), self.table.held(), ids
+        statement = sql.SQL("SELECT {}::text, {} {} ORDER BY {}, 2").format(
+            ids, self.table.document, self.table.held(), ids
         )
         with self.connection.cursor(name="driftwatch_entries") as cursor:
             cursor.execute(statement, self.table.arguments)
@@ -197,11 +225,15 @@ class Reader:
         """Those of ``doc_ids`` that some row with a vector belongs to."""
         from psycopg import sql
 
-        doc, found = sql.Identifier(self.table.doc_column), set[str]()
-        for start in range(0, len(doc_ids), BLOCK):
-            condition, wanted = self._among(self.table.doc_column, doc_ids[start : start + BLOCK])
-            statement = sql.SQL("SELECT DISTINCT {}::text {}").format(doc, self.table.held(condition))
-            found.update(doc_id for (doc_id,) in self.fetch(statement, {"wanted": wanted}))
+        found = set[str]()
+        unnamed = sql.SQL("{} IS NULL AND ").format(sql.Identifier(self.table.doc_column))
+        for column, only in {self.table.id_column: unnamed, self.table.doc_column: sql.SQL("")}.items():
+            for start in range(0, len(doc_ids), BLOCK):
+                condition, wanted = self._among(column, doc_ids[start : start + BLOCK])
+                statement = sql.SQL("SELECT DISTINCT {} {}").format(
+                    self.table.document, self.table.held(only + condition)
+                )
+                found.update(doc_id for (doc_id,) in self.fetch(statement, {"wanted": wanted}))
         return found
 
     def fetch(self, statement: Composed, more: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -254,42 +286,6 @@ class Reader:
         return {"cosine": 1 - distance, "dot": -distance, "euclidean": distance}[self.table.metric]
 
 
-@contextmanager
-def reading(url: str, table: Table, timeout: timedelta) -> Iterator[Reader]:
-    """A connection for one read-only transaction, in which a statement may take ``timeout``.
-
-    Raises:
-        RetrieverError: the server cannot be reached or refuses, or the table is not what the settings say.
-        MissingExtra: psycopg or pgvector is not installed.
-    """
-    try:
-        import psycopg
-        from pgvector.psycopg import register_vector
-        from psycopg.conninfo import conninfo_to_dict
-    except ImportError as error:
-        raise MissingExtra(
-            (error.name or "psycopg").partition(".")[0], "pgvector", "The retriever 'pgvector'"
-        ) from None
-    try:
-        place = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
-    except psycopg.ProgrammingError:  # its words repeat parts of the address, and with them the password
-        raise RetrieverError("'url' is not an address that Postgres reads.", remedy=f"Write it like {FORM}.") from None
-    place.setdefault("connect_timeout", str(max(2, round(timeout.total_seconds()))))
-    try:
-        with psycopg.connect(**place) as connection:  # type: ignore[arg-type]
-            connection.read_only = True
-            connection.execute(
-                "SELECT set_config('statement_timeout', %s, true)", (str(round(1000 * timeout.total_seconds())),)
-            )
-            register_vector(connection)
-            yield Reader(connection, table, read_columns(connection, table))
-    except psycopg.Error as error:
-        raise _explained(error, place, timeout) from None
-
-
-FORM = "'postgresql://user:password@host/database'"
-
-
 def read_columns(connection: Connection[Any], table: Table) -> Columns:
     """What the catalogue says of the table.
 
@@ -321,37 +317,6 @@ def read_columns(connection: Connection[Any], table: Table) -> Columns:
         )
     (length,) = (modifier for name, _, modifier in rows if name == table.vector_column)
     return Columns(types, vector_type, length if length > 0 else None)
-
-
-def _explained(error: Exception, place: Mapping[str, Any], timeout: timedelta) -> RetrieverError:
-    """What Postgres says, with where it was asked and without the password."""
-    where = f"{place.get('host') or 'the local socket'}:{place.get('port') or 5432}/{place.get('dbname') or ''}"
-    reason = " ".join(str(error).split("\n")[0].split()).rstrip(".") or type(error).__name__
-    if password := place.get("password"):
-        reason = reason.replace(str(password), "***")
-    lowered = reason.lower()
-    for sign, problem, remedy in _KNOWN:
-        if sign in lowered:
-            said = problem.format(seconds=f"{timeout.total_seconds():g}") or reason
-            return RetrieverError(f"Postgres at {where}: {said}.", remedy=remedy)
-    return RetrieverError(f"Postgres at {where}: {reason}.")
-
-
-_KNOWN = (
-    ("statement timeout", "a statement took longer than {seconds} s", "Raise 'timeout', or see what the server does."),
-    (
-        "vector type not found",
-        "the database has no pgvector on its search path",
-        "Run CREATE EXTENSION vector there, or put its schema on the search path.",
-    ),
-    ("password", "", "Check user and password in 'url'."),
-    ("permission denied", "", "Grant the user SELECT on the table."),
-    ("does not exist", "", "Check the names in the settings."),
-    ("resolve host", "its host name is not known", "Check the host in 'url'."),
-    ("refused", "nobody answers there", "Check that the server runs, and its host and port."),
-    ("timeout", "nobody answers there", "Check that the server runs, and its host and port."),
-)
-"""What Postgres or its driver say, what that means (empty: what they say), and what to do."""
 
 
 def _sent(vector: NDArray[np.float32]) -> Any:

@@ -38,8 +38,8 @@ def _blocks(reader: Reader) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
     from psycopg import sql
 
     table = reader.table
-    statement = sql.SQL("SELECT {}::text, vector_send({}::vector) {}").format(
-        sql.Identifier(table.doc_column), sql.Identifier(table.vector_column), table.held()
+    statement = sql.SQL("SELECT {}, vector_send({}::vector) {}").format(
+        table.document, sql.Identifier(table.vector_column), table.held()
     )
     with reader.connection.cursor(name="driftwatch_vectors", binary=True) as cursor:
         cursor.execute(statement, table.arguments)

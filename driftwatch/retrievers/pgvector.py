@@ -14,7 +14,8 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers import Retriever
-from driftwatch.retrievers._pgvector import FORM, WIDEST, Metric, Reader, Table, reading
+from driftwatch.retrievers._pgvector import WIDEST, Metric, Reader, Table
+from driftwatch.retrievers._pgvector_place import FORM, reading
 from driftwatch.schedule import Duration
 from driftwatch.types import Capability, Embedder, IndexFacts, Query, Reply, ScoredDoc, Stored
 

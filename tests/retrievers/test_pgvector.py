@@ -14,6 +14,7 @@ from psycopg import sql
 from pydantic import ValidationError
 
 from driftwatch.errors import RetrieverError
+from driftwatch.retrievers import _pgvector
 from driftwatch.retrievers._pgvector_exact import FEW
 from driftwatch.retrievers.pgvector import Pgvector
 from driftwatch.types import Query
@@ -148,6 +149,26 @@ def test_the_approximate_search_uses_the_graph_and_the_exact_one_every_row(index
     assert "nearest" not in exactly
 
 
+def test_exact_search_compares_every_row_also_where_the_server_is_told_to_prefer_indexes(indexed):
+    hopeful = plain(Database(f"{indexed.url}%20-c%20enable_seqscan%3Doff"))
+    with reader_of(hopeful) as reader:
+        reader.compare_with_every_row()
+        assert "nearest" not in plan(reader, 10)
+    assert hopeful.search_vectors(QUERIES, 10, exact=True) == plain(indexed).search_vectors(QUERIES, 10, exact=True)
+
+
+def test_nothing_is_prepared_that_a_pooler_would_keep(indexed):
+    with reader_of(plain(indexed)) as reader:
+        list(reader.search(seeded_queries(12), 5, exact=False, ef_search=None, probes=None))
+        assert reader.connection.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
+
+
+def test_a_connection_notices_that_its_server_is_gone(indexed):
+    with reader_of(plain(indexed, timeout="7s")) as reader:
+        said = reader.connection.info.get_parameters()
+    assert (said["keepalives_idle"], said["tcp_user_timeout"]) == ("10", "7000")
+
+
 def test_the_two_searches_differ_where_the_graph_is_searched_too_narrowly(indexed):
     narrow = plain(indexed, ef_search=1)
     found = narrow.search_vectors(QUERIES, 10)
@@ -222,6 +243,39 @@ def test_a_document_with_many_rows_is_named_once_and_hides_no_other(database):
     for exact in (False, True):
         (hits,) = database.retriever().search_vectors(itself, 10, exact=exact)
         assert [hit.doc_id for hit in hits] == wanted
+
+
+def test_a_few_documents_with_all_the_rows_cost_one_statement(database, monkeypatch):
+    rows = [replace(each, doc_id=f"doc-{each.number % 3}") for each in ENTRIES]
+    database.fill(rows)
+    wanted = best_documents(rows, QUERIES[:2], 3, "cosine")
+    retriever = database.retriever()
+    with reader_of(retriever) as reader:
+        sent = []
+        fetch = type(reader).fetch
+        monkeypatch.setattr(type(reader), "fetch", lambda self, *words: sent.append(words) or fetch(self, *words))
+        found = list(reader.search(QUERIES[:2], 15, exact=True, ef_search=None, probes=None))
+    assert [[hit.doc_id for hit in hits] for hits in found] == [[doc for doc, _ in each] for each in wanted]
+    assert len(sent) == 2
+    monkeypatch.setattr(_pgvector, "MOST_ENTRIES", 60)
+    sent.clear()
+    assert retriever.search_vectors(QUERIES[:2], 15) == found
+    assert len(sent) == 2 * 3  # 15, 30, 60 rows
+
+
+def test_a_row_that_names_no_document_is_one_of_its_own(docs):
+    docs.run("UPDATE docs SET doc = NULL WHERE id IN (3, 4)")
+    retriever = docs.retriever()
+    listed = dict(entry for block in retriever.entries() for entry in block)
+    assert (listed["3"], listed["4"]) == ("3", "4")
+    assert retriever.missing(["3", "4", "5", "doc-005"]) == {"5"}
+    assert retriever.stored(["3"])["3"].doc_id == "3"
+    for many in (False, True):
+        for exact in (False, True):
+            queries = np.stack([ENTRIES[2].vector] * (FEW + 1 if many else 1))
+            found = retriever.search_vectors(queries, 250, exact=exact)
+            assert found[0][0].doc_id == "3"
+            assert {"3", "4"} < {hit.doc_id for hit in found[0]}
 
 
 def test_rows_without_a_vector_are_not_held_and_counted_apart(docs):
