@@ -18,7 +18,7 @@ from driftwatch.types import ScoredDoc, Stored
 
 if TYPE_CHECKING:
     from psycopg import Connection
-    from psycopg.sql import Composable, Composed
+    from psycopg.sql import Composable, Composed, Identifier
 
 Metric = Literal["cosine", "dot", "euclidean"]
 OPERATORS: dict[Metric, LiteralString] = {"cosine": "<=>", "dot": "<#>", "euclidean": "<->"}
@@ -64,7 +64,7 @@ class Table:
         from psycopg import sql
 
         names = dict.fromkeys((self.doc_column, self.id_column))
-        keys = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(name)) for name in names)
+        keys = sql.SQL(", ").join(sql.SQL("{}::text").format(named(name)) for name in names)
         return sql.SQL("coalesce({})").format(keys)
 
     def kept(self, condition: Composable | None = None) -> Composed:
@@ -73,19 +73,19 @@ class Table:
 
         conditions: list[Composable] = [] if condition is None else [condition]
         for place, (column, value) in enumerate(self.filter.items()):
-            name = sql.Identifier(column)
+            name = named(column)
             if value is None:
                 conditions.append(sql.SQL("{} IS NULL").format(name))
             else:
                 conditions.append(sql.SQL("{} = {}").format(name, sql.Placeholder(f"filter_{place}")))
         where = sql.SQL(" AND ").join(conditions or [sql.SQL("true")])
-        return sql.SQL("FROM {} WHERE {}").format(sql.Identifier(*self.name), where)
+        return sql.SQL("FROM {} WHERE {}").format(named(*self.name), where)
 
     def held(self, condition: Composable | None = None) -> Composed:
         """`FROM` and `WHERE` of what the index holds: a row without a vector cannot be found, so it is not there."""
         from psycopg import sql
 
-        has_vector = sql.SQL("{} IS NOT NULL").format(sql.Identifier(self.vector_column))
+        has_vector = sql.SQL("{} IS NOT NULL").format(named(self.vector_column))
         return self.kept(has_vector if condition is None else sql.SQL("{} AND {}").format(has_vector, condition))
 
     @property
@@ -182,7 +182,7 @@ class Reader:
         from psycopg import sql
 
         return sql.SQL("{} {} %(vector)s::{}").format(
-            sql.Identifier(self.table.vector_column),
+            named(self.table.vector_column),
             sql.SQL(OPERATORS[self.table.metric]),
             sql.SQL(self.columns.vector_type),
         )
@@ -192,11 +192,11 @@ class Reader:
         from psycopg import sql
 
         table, nothing = self.table, sql.SQL("NULL::text")
-        vector = sql.SQL("{}::vector").format(sql.Identifier(table.vector_column)) if vectors else nothing
-        text = sql.Identifier(table.text_column) + sql.SQL("::text") if texts and table.text_column else nothing
-        lang = sql.Identifier(table.lang_column) + sql.SQL("::text") if table.lang_column else nothing
+        vector = sql.SQL("{}::vector").format(named(table.vector_column)) if vectors else nothing
+        text = named(table.text_column) + sql.SQL("::text") if texts and table.text_column else nothing
+        lang = named(table.lang_column) + sql.SQL("::text") if table.lang_column else nothing
         columns = sql.SQL("SELECT {}::text, {}, {}, {}, {} ").format(
-            sql.Identifier(table.id_column), table.document, vector, text, lang
+            named(table.id_column), table.document, vector, text, lang
         )
         found = {}
         for start in range(0, len(entry_ids), BLOCK):
@@ -212,7 +212,7 @@ class Reader:
         """(entry_id, doc_id) in the order of the id column, from a cursor that stays on the server."""
         from psycopg import sql
 
-        ids = sql.Identifier(self.table.id_column)
+        ids = named(self.table.id_column)
         statement = sql.SQL("SELECT {}::text, {} {} ORDER BY {}, 2").format(
             ids, self.table.document, self.table.held(), ids
         )
@@ -226,7 +226,7 @@ class Reader:
         from psycopg import sql
 
         found = set[str]()
-        unnamed = sql.SQL("{} IS NULL AND ").format(sql.Identifier(self.table.doc_column))
+        unnamed = sql.SQL("{} IS NULL AND ").format(named(self.table.doc_column))
         for column, only in {self.table.id_column: unnamed, self.table.doc_column: sql.SQL("")}.items():
             for start in range(0, len(doc_ids), BLOCK):
                 condition, wanted = self._among(column, doc_ids[start : start + BLOCK])
@@ -259,7 +259,7 @@ class Reader:
         from psycopg import sql
 
         kind = self.columns.types[column]
-        name = sql.Identifier(column)
+        name = named(column)
         if kind in _WHOLE_TYPES:
             wanted: list[Any] = [int(each) for each in ids if re.fullmatch(r"-?[1-9][0-9]{0,17}|0", each, re.ASCII)]
             return sql.SQL("{} = ANY(%(wanted)s::bigint[])").format(name), wanted
@@ -317,6 +317,13 @@ def read_columns(connection: Connection[Any], table: Table) -> Columns:
         )
     (length,) = (modifier for name, _, modifier in rows if name == table.vector_column)
     return Columns(types, vector_type, length if length > 0 else None)
+
+
+def named(*names: str) -> Identifier:
+    """A quoted name for a statement that is sent with values: there a percent sign is written twice."""
+    from psycopg import sql
+
+    return sql.Identifier(*(name.replace("%", "%%") for name in names))
 
 
 def _sent(vector: NDArray[np.float32]) -> Any:

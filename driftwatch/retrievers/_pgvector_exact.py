@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers._exact import best_of
-from driftwatch.retrievers._pgvector import BLOCK, Reader
+from driftwatch.retrievers._pgvector import BLOCK, Reader, named
 from driftwatch.types import ScoredDoc
 
 FEW = 16
@@ -39,7 +39,7 @@ def _blocks(reader: Reader) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
 
     table = reader.table
     statement = sql.SQL("SELECT {}, vector_send({}::vector) {}").format(
-        table.document, sql.Identifier(table.vector_column), table.held()
+        table.document, named(table.vector_column), table.held()
     )
     with reader.connection.cursor(name="driftwatch_vectors", binary=True) as cursor:
         cursor.execute(statement, table.arguments)

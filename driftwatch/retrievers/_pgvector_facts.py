@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
-from driftwatch.retrievers._pgvector import Metric, Reader
+from driftwatch.retrievers._pgvector import Metric, Reader, named
 from driftwatch.types import IndexFacts
 
 COUNTED = 1_000_000
@@ -119,7 +119,7 @@ def _by_rows(reader: Reader) -> Counted | None:
 
     is_table = _is_table(reader)
     rows = sql.SQL("SELECT {} IS NULL AS bare, {} AS writer {} LIMIT {}").format(
-        sql.Identifier(reader.table.vector_column),
+        named(reader.table.vector_column),
         sql.SQL("xmin::text::bigint") if is_table else sql.SQL("NULL::bigint"),
         reader.table.kept(),
         sql.Literal(COUNTED + 1),
@@ -159,7 +159,7 @@ def _one_dimension(reader: Reader) -> int | None:
     """Of any one row; the column itself takes vectors of any length."""
     from psycopg import sql
 
-    vector = sql.Identifier(reader.table.vector_column)
+    vector = named(reader.table.vector_column)
     rows = reader.fetch(sql.SQL("SELECT vector_dims({}) {} LIMIT 1").format(vector, reader.table.held()))
     return int(rows[0][0]) if rows else None
 

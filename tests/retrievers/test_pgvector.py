@@ -315,19 +315,25 @@ def test_a_filter_is_applied_to_everything(docs):
     assert [doc_id for block in nowhere.entries() for _, doc_id in block] == ["doc-003"]
 
 
-@pytest.mark.parametrize("table", ['odd " name; --', "elsewhere.docs"])
+@pytest.mark.parametrize("table", ['odd " name; 5 %s --', "elsewhere.docs"])
 def test_names_are_quoted(database, table):
     name = sql.Identifier(*table.split(".")).as_string(None)
     if "." in table:
         database.run("CREATE SCHEMA IF NOT EXISTS elsewhere")
         database.run(f"DROP TABLE IF EXISTS {name}")
-    column = sql.Identifier('the "key"').as_string(None)
+    column = sql.Identifier('the "key" of %s, 100 %').as_string(None)
     database.run(f"CREATE TABLE {name} ({column} text PRIMARY KEY, embedding vector(2))")
     database.run(f"INSERT INTO {name} VALUES ('a', '[1,0]'), ('it''s %s', '[0,1]')")
-    retriever = plain(database, table=table, id_column='the "key"')
+    share = sql.Identifier("share %").as_string(None)
+    database.run(f"ALTER TABLE {name} ADD COLUMN {share} int DEFAULT 7")
+    retriever = plain(database, table=table, id_column='the "key" of %s, 100 %', filter={"share %": 7})
     (hits,) = retriever.search_vectors(np.array([[0, 1]], dtype=np.float32), 1)
     assert (hits[0].doc_id, hits[0].score) == ("it's %s", 1.0)
     assert retriever.missing(["it's %s", "'; DROP TABLE docs; --"]) == {"'; DROP TABLE docs; --"}
+    assert retriever.facts().count == 2
+    assert [entry_id for block in retriever.entries() for entry_id, _ in block] == ["a", "it's %s"]
+    many = np.tile(np.array([[0, 1]], dtype=np.float32), (FEW + 1, 1))
+    assert {hits[0].doc_id for hits in retriever.search_vectors(many, 1, exact=True)} == {"it's %s"}
 
 
 @pytest.mark.parametrize(
