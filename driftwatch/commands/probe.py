@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from driftwatch.stats.ir import Measure
 
 WORSE, NOTHING = 1, 3
-"""Exit codes: some step certainly loses; nothing could be compared."""
+"""Exit codes: some step certainly loses, and enough to matter; nothing could be compared, or the service is silent."""
 
 FLIPS_SHOWN = 20
 TEXT_SHOWN = 60
@@ -62,12 +62,18 @@ def measure_of(watch: Watch, text: str, source: str | None) -> Measure:
 
 
 def exit_code(found: Experiment) -> int:
-    """1 when some step certainly loses, 3 when nothing could be compared, else 0."""
-    from driftwatch.probes.cells import certainly_worse
+    """1 when some step certainly loses, and so much that a diagnosis would name it; 3 when nothing could be compared.
 
-    if any(certainly_worse(contrast) for contrast in found.contrasts):
+    3 too when the service answered none of the canaries: its own steps are among those that could not be compared.
+    """
+    from driftwatch.case import LOSES
+    from driftwatch.probes.cells import SERVICE, certainly_worse
+
+    if any(certainly_worse(contrast) and contrast.difference < -LOSES for contrast in found.contrasts):
         return WORSE
-    return 0 if any(cell.n for cell in found.cells) else NOTHING
+    service, outage = found.cell(SERVICE), found.signs.get("outage")
+    silent = service is not None and not service.n and outage is not None and outage.n > 0
+    return NOTHING if silent or not found.contrasts else 0
 
 
 def shown(found: Experiment, texts: Mapping[str, str]) -> Iterator[Table | str]:

@@ -117,7 +117,7 @@ def test_a_source_without_canaries_is_an_error_that_names_those_that_have_some(c
 
 def test_a_service_without_an_index_is_asked_and_the_rest_is_said_to_be_unknown(config: Path) -> None:
     done = probe("-c", config)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 3, "one way alone is no comparison"
     assert "R@5 of the canaries" in done.output
     assert "Only one way of searching could be looked at: R@5 1.000" in done.output
     assert "there is no index to ask" in done.output
@@ -218,6 +218,23 @@ def test_the_exit_code_says_whether_a_step_certainly_loses() -> None:
     assert exit_code(FOUND) == 1
     assert exit_code(replace(FOUND, contrasts=(replace(FOUND.contrasts[0], interval=(-0.6, 0.1)),))) == 0
     assert exit_code(replace(FOUND, contrasts=(), cells=FOUND.cells[-1:])) == 3
+    assert exit_code(replace(FOUND, contrasts=(), cells=FOUND.cells[:1])) == 3
+
+
+def test_what_an_index_that_is_well_loses_by_being_approximate_is_printed_and_no_failure() -> None:
+    little = Contrast("stored x exact", "stored x approximate", 1000, -0.004, (-0.008, -0.001))
+    assert exit_code(replace(FOUND, contrasts=(little,))) == 0
+    assert exit_code(replace(FOUND, contrasts=(replace(little, difference=-0.02, interval=(-0.03, -0.01)),))) == 1
+
+
+def test_a_service_that_answers_no_canary_is_not_well_because_its_index_is() -> None:
+    equal = Contrast("stored x exact", "stored x approximate", 20, 0.0, (-0.1, 0.1))
+    silent = replace(
+        FOUND, contrasts=(equal,), cells=(Cell("service", 0, None, unable="timed out"), *FOUND.cells[1:]),
+        signs={"outage": Look(20, 20)},
+    )  # fmt: skip
+    assert exit_code(silent) == 3
+    assert exit_code(replace(silent, cells=FOUND.cells, signs={"outage": Look(20)})) == 0
 
 
 # --- with a model and an index -------------------------------------------------------------------------------------
