@@ -25,7 +25,7 @@ from driftwatch.probes.cells import (
     oriented,
 )
 from driftwatch.probes.pool import Chosen, Pool, Vectors, choose, embed_anew, graph, ranked
-from driftwatch.probes.vectors import VectorsSeen, judge_vectors
+from driftwatch.probes.vectors import VectorsSeen, is_compressed, judge_vectors
 from driftwatch.retrievers import Retriever
 from driftwatch.types import Capability, IndexFacts, Query, Reply
 
@@ -42,6 +42,7 @@ REFERENCE = 512
 NO_INDEX = "there is no index to ask: name it under `index:`"
 NO_VECTORS = "the index does not give its vectors"
 NO_EMBEDDER = "there is no `embedder:`"
+COARSE = "the index keeps its vectors in a coarser form, in which it is not built anew here"
 
 
 class Clock:
@@ -269,7 +270,9 @@ class Bench:
 
     @cached_property
     def rebuilt(self) -> Way:
-        """Fresh vectors in a newly built index of the same kind."""
+        """Fresh vectors in a newly built index of the same kind, where it compares vectors as they are."""
+        if is_compressed(self.facts) or self.facts.settings.get("quantization", "none") != "none":
+            return Way(FRESH_APPROXIMATE, unable=COARSE)
         return self._in_pool(FRESH_APPROXIMATE, lambda queries, pool: graph(queries, pool, self.facts, self.depth))
 
     @cached_property

@@ -140,11 +140,14 @@ def embed_anew(
             stored += [vector for *_, vector in found]
             fresh.append(embedder.encode_documents(texts[-len(found) :]))
     width = fresh[0].shape[1] if fresh else 0
-    kept = [vector for vector in stored if vector is not None]
+    size = next((vector.shape for vector in stored if vector is not None), None)
+    # An entry that has no vector like the others' is like nothing here, as it is in the index.
+    nothing = np.zeros(size or 0, np.float32)
+    kept = [vector if vector is not None and vector.shape == size else nothing for vector in stored] if size else []
     return Pool(
         np.array(names, dtype=object),
         np.concatenate(fresh) if fresh else np.empty((0, width), np.float32),
-        np.stack(kept) if kept and len(kept) == len(names) else None,
+        np.stack(kept) if kept else None,
         tuple(texts),
         langs,
         without,
@@ -198,7 +201,7 @@ def graph(queries: Vectors, pool: Pool, facts: IndexFacts, depth: int) -> list[R
 
 def _factory(facts: IndexFacts, count: int) -> str:
     kind = facts.settings.get("kind", "").upper()
-    if "FLAT" in kind and "IVF" not in kind and "HNSW" not in kind:
+    if kind == "NONE" or ("FLAT" in kind and "IVF" not in kind and "HNSW" not in kind):
         return "Flat"
     if "IVF" in kind:
         return f"IVF{max(1, min(_setting(facts, LISTS, 64), count // 39))},Flat"

@@ -15,7 +15,7 @@ from driftwatch.probes import Target
 from driftwatch.probes.cells import certainly_worse
 from driftwatch.probes.experiment import run
 from driftwatch.stats.ir import Measure
-from driftwatch.types import Experiment, Query, Reply, ScoredDoc
+from driftwatch.types import Experiment, IndexFacts, Query, Reply, ScoredDoc
 from tests.fakes.small_index import WIDTH, Rows, SmallIndex, SmallService, Topics, small_canaries, small_rows, unit
 
 pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra 'embed')")
@@ -132,6 +132,23 @@ def test_a_search_that_is_too_narrow_loses_between_exact_and_approximate_and_a_r
     assert losing(found) == {("stored x exact", "stored x approximate")}
     assert telling(found) == set()
     assert "an index built anew would mend it" in found.verdict
+
+
+class Quantised(SmallIndex):
+    """Says that it compares codes first."""
+
+    def facts(self) -> IndexFacts:
+        said = super().facts()
+        return replace(said, settings={**said.settings, "quantization": "product x16"})
+
+
+def test_nothing_is_said_of_building_anew_what_cannot_be_built_the_same_way(made: Made, rows: Rows) -> None:
+    found = made(Quantised.of(rows, "HNSW2,Flat", ef=1))
+    assert losing(found) == {("stored x exact", "stored x approximate")}
+    rebuilt = found.cell("fresh x approximate")
+    assert rebuilt is not None
+    assert "coarser form" in rebuilt.unable
+    assert "anew" not in found.verdict
 
 
 def test_a_filter_loses_between_index_and_service_and_its_documents_are_named(made: Made, rows: Rows) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,8 @@ import pytest
 
 from driftwatch.documents import Documents
 from driftwatch.probes.pool import choose, embed_anew, graph, ranked
-from driftwatch.types import IndexFacts
+from driftwatch.probes.vectors import judge_vectors
+from driftwatch.types import IndexFacts, Stored
 from tests.fakes.small_index import SmallIndex, Topics, small_canaries, small_rows
 
 pytest.importorskip("faiss", reason="faiss-cpu is not installed (extra 'embed')")
@@ -109,6 +112,22 @@ def test_an_index_that_keeps_its_vectors_to_itself_gives_none(index: SmallIndex,
     assert embed_anew(index.only("ids", "texts"), embedder, None, chosen, always).stored is None
 
 
+def test_an_entry_without_a_vector_is_one_wrong_vector_and_hides_no_other(index: SmallIndex, embedder: Topics) -> None:
+    class Waiting(SmallIndex):
+        def stored(self, entry_ids: Sequence[str], **asked: bool) -> dict[str, Stored]:
+            found = super().stored(entry_ids, **asked)
+            odd = {"de-0-0": None, "de-0-1": np.ones(3, np.float32)}
+            return {each: replace(it, vector=odd.get(it.doc_id, it.vector)) for each, it in found.items()}
+
+    pool = embed_anew(Waiting.of(index.rows), embedder, None, choose(index, [], 300, 0, always), always)
+    assert pool.stored is not None
+    seen = judge_vectors(pool.stored, pool.fresh, {}, pool.fresh)
+    assert {str(pool.doc_ids[row]): seen.kinds[row] for row in np.flatnonzero(seen.bad)} == {
+        "de-0-0": "no vector",
+        "de-0-1": "no vector",
+    }
+
+
 @pytest.mark.parametrize("metric", ["cosine", "dot", "euclidean", ""])
 def test_every_metric_ranks_vectors_of_length_1_alike(metric: str, index: SmallIndex, embedder: Topics) -> None:
     queries = embedder.encode_queries(["topic-3 de document 0", "topic-7 en document 4"])
@@ -136,6 +155,14 @@ def test_an_index_of_the_same_kind_is_built_anew(kind: str, index: SmallIndex, e
     found = graph(queries, pool, facts, 10)
     assert [hits[0].doc_id for hits in found] == [hits[0].doc_id for hits in exact]
     assert all(len(hits) == 10 for hits in found)
+
+
+def test_where_there_is_no_graph_none_is_built_anew(index: SmallIndex, embedder: Topics) -> None:
+    pool = embed_anew(index, embedder, None, choose(index, [], 300, 0, always), always)
+    queries = embedder.encode_queries([query.text for query in small_canaries()])
+    found = graph(queries, pool, IndexFacts(metric="dot", settings={"kind": "none", "m": "2", "ef": "1"}), 10)
+    exact = ranked(queries, pool.doc_ids, pool.fresh, "dot", 10)
+    assert [[hit.doc_id for hit in hits] for hits in found] == [[hit.doc_id for hit in hits] for hits in exact]
 
 
 def test_settings_that_are_too_small_lose_documents_in_the_new_index_too(index: SmallIndex, embedder: Topics) -> None:
