@@ -17,6 +17,9 @@ every stored vector; give stored vectors, and texts; list what it holds; say wha
 MOST_IDS = 200
 """Documents that one look names."""
 
+OFF = "off"
+"""The `kind` of a look that is not taken because nothing is configured for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class IndexFacts:

@@ -16,6 +16,7 @@ from driftwatch.agenda import Agenda
 from driftwatch.cli import app
 from driftwatch.config import Watch, load_watch, problems, read_watch
 from driftwatch.engine import Engine
+from driftwatch.errors import EmbedError
 from driftwatch.replay.projects import only_sources, shipped_watch
 from driftwatch.scenarios.reading import read_script
 from driftwatch.store import Store
@@ -153,6 +154,36 @@ def test_what_was_wrong_is_not_over_because_the_index_cannot_be_read_any_more(pr
         agenda.run_due(MONDAY + hour * HOUR)
     assert [each.verdict for each in project.integrity()][-3:] == ["unknown"] * 3
     assert project.store.decisions.alerts()["index integrity", "all"].state in ("firing", "blind")
+
+
+def test_damage_that_nobody_can_see_for_days_is_not_over_before_it_is_seen_to_be(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.indexed.spoil(BAD)
+    agenda = Agenda(project.engine, project.store)
+    for hour in range(2):
+        agenda.run_due(MONDAY + hour * HOUR)
+    (incident,) = project.store.decisions.open_incidents()
+
+    def broken(*_given: object) -> None:
+        raise EmbedError("the model cannot be loaded.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(project.indexed.embedder, "encode_as", broken)
+        for hour in (2, 20, 30, 40, 50, 60):
+            agenda.run_due(MONDAY + hour * HOUR)
+    finding = project.integrity()[-1]
+    assert finding.verdict == "unknown"
+    assert "do not belong to their texts" in finding.message
+    alert = project.store.decisions.alerts()["index integrity", "all"]
+    assert (alert.state, alert.incident) == ("blind", incident.incident_id)
+    agenda.run_due(MONDAY + 61 * HOUR)
+    assert project.store.decisions.alerts()["index integrity", "all"].state == "firing"
+    project.indexed.instead.clear()
+    project.indexed.write()
+    for hour in (62, 63, 64):
+        agenda.run_due(MONDAY + hour * HOUR)
+    assert project.store.decisions.open_incidents() == []
 
 
 def test_documents_that_cannot_be_read_are_said_and_mend_nothing(project: Project) -> None:

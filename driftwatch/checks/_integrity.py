@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from driftwatch.probed import MOST_IDS
+from driftwatch.probed import MOST_IDS, OFF
 from driftwatch.stats.proportion import wilson
 from driftwatch.types import Look, Probe, Verdict
 
@@ -74,13 +74,33 @@ def looks_of(probes: Sequence[Probe], name: str) -> tuple[list[Look], str]:
     """(the looks of that name that saw something, oldest first; why the newest other one could not)."""
     found = [probe.looks[name] for probe in probes if name in probe.looks]
     unable = next((look.unable for look in reversed(found) if look.unable), "")
-    return [look for look in found if not look.unable and look.n], unable
+    return [look for look in found if not look.unable and (look.n or look.values.get("asked again"))], unable
 
 
 def unreachable(probe: Probe) -> str:
     """Why the index did not answer at all in this run; empty: it did, or there is none."""
     look = probe.looks.get("stored vectors")
     return look.unable if look is not None and look.words.get("kind") == "unreachable" else ""
+
+
+def still_wrong(
+    looks: Sequence[Seen], probes: Sequence[Probe], before: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """(what is wrong, or was when it was last looked at; those of them that cannot be looked at now): name -> sentence.
+
+    ``before``: the first of these, as it was before. What the configuration takes away is no longer asked for.
+    """
+    newest = probes[-1].looks if probes else {}
+    unseen = {
+        seen.name: before[seen.name]
+        for seen in looks
+        if seen.verdict == "unknown" and seen.name in before and not _is_off(newest.get(seen.name))
+    }
+    return {seen.name: seen.sentence for seen in looks if seen.verdict == "fail"} | unseen, unseen
+
+
+def _is_off(look: Look | None) -> bool:
+    return look is not None and look.words.get("kind") == OFF
 
 
 def nothing_seen(name: str, unable: str) -> Seen:

@@ -17,6 +17,7 @@ from driftwatch.checks._integrity import (
     names_of,
     newest,
     nothing_seen,
+    still_wrong,
     summed,
     unreachable,
 )
@@ -30,6 +31,8 @@ FEWEST_QUERIES = 16
 FEWEST_ROWS = 16
 MANY = 3
 EXAMPLES = 10
+WRONG = "wrong when last looked at"
+"""The name under which findings hand on what is wrong, look by look."""
 
 
 class Integrity(Check):
@@ -42,8 +45,6 @@ class Integrity(Check):
     needs: ClassVar[Literal["runs", "sample", "tallies", "probes", "comparisons"]] = "probes"
     family: ClassVar[str] = "integrity"
     pools: ClassVar[bool] = False
-    remembers: ClassVar[bool] = False
-
     foreign: float = Field(default=0.0, ge=0, lt=1)
     """The share of stored vectors that may not belong to their texts; 0: none."""
     moved: float = Field(default=0.005, gt=0, le=1)
@@ -71,12 +72,14 @@ class Integrity(Check):
 
     def judge(self, current: Window, reference: Window | None, previous: Finding | None) -> Finding:
         """Judge the probe runs of the window, every look by itself."""
-        del reference, previous
+        del reference
+        before = dict(previous.details.get(WRONG, {})) if previous else {}
         if not current.probes:
-            return self.unknown(current, "the index was not looked into in this window")
+            return self.unknown(current, "the index was not looked into in this window", details={WRONG: before})
         looks = [self._look(name, current.probes) for name in ORDER]
         able = [seen for seen in looks if seen.verdict != "unknown"]
-        details = {"looks": {seen.name: seen.as_json() for seen in looks}, "runs": len(current.probes)}
+        wrong, unseen = still_wrong(looks, current.probes, before)
+        details = {"looks": {seen.name: seen.as_json() for seen in looks}, "runs": len(current.probes), WRONG: wrong}
         if not able:
             why = next((seen.sentence for seen in looks if seen.sentence), "nothing could be looked at")
             return self.unknown(current, f"nothing could be looked at: {shorten(why)}", details=details)
@@ -84,9 +87,16 @@ class Integrity(Check):
         if not failing and (why := unreachable(current.probes[-1])):
             # What was well some hours ago, or lies elsewhere, says nothing of an index that does not answer now.
             return self.unknown(current, f"the index could not be looked into: {shorten(why)}", details=details)
-        if not failing:
-            return self.finding(current, "ok", _all_well(able, looks), n=_documents(able), details=details)
-        return self._failed(current, failing, details)
+        if failing:
+            return self._failed(current, failing, details)
+        if unseen:
+            # That nobody can see it does not mend it.
+            name, sentence = next(iter(unseen.items()))
+            why = next((seen.sentence for seen in looks if seen.name == name), "")
+            said = f"{sentence}: so it was when it was last looked at, and now it cannot be ({shorten(why)})"
+            return self.unknown(current, said, details=details)
+        said = _all_well(able, looks, current.probes[-1])
+        return self.finding(current, "ok", said, n=_documents(able), details=details)
 
     def _failed(self, current: Window, failing: Sequence[Seen], details: dict[str, Any]) -> Finding:
         worst = failing[0]
@@ -152,6 +162,7 @@ class Integrity(Check):
         n, found, by = summed(looks)
         known = int(last.values.get("known", len(last.ids)))
         mended = sum(int(look.values.get("mended", 0)) for look in looks)
+        n = max(n, known)  # where all that there is is known to be bad, nothing else is looked at
         bad = min(n, max(known, found - mended)) if known else 0
         if not exceeds(bad, n, floor):
             return Seen(name, "ok", "", n, bad, (), by, last.values, last.words)
@@ -249,7 +260,7 @@ class Integrity(Check):
         return Seen(name, "ok", "", look.n, look.bad, look.ids, {}, look.values, look.words)
 
 
-def _all_well(able: Sequence[Seen], looks: Sequence[Seen]) -> str:
+def _all_well(able: Sequence[Seen], looks: Sequence[Seen], newest: Probe) -> str:
     named = {seen.name: seen for seen in able}
     said = []
     if (vectors := named.get("stored vectors")) is not None:
@@ -261,7 +272,8 @@ def _all_well(able: Sequence[Seen], looks: Sequence[Seen]) -> str:
         )
     if (missing := named.get("missing documents")) is not None:
         said.append(f"{missing.n - missing.bad:,} of {missing.n:,} documents are there")
-    unseen = [seen.name for seen in looks if seen.verdict == "unknown"]
+    without = {name for name, look in newest.looks.items() if look.unable}
+    unseen = [seen.name for seen in looks if seen.verdict == "unknown" or seen.name in without]
     blind = f"; not looked at: {', '.join(unseen)}" if unseen else ""
     return ("the index holds what it should: " + ", ".join(said) if said else "what could be looked at is well") + blind
 

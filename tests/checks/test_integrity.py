@@ -197,3 +197,56 @@ def test_a_certain_defect_fires_at_once_and_an_uncertain_one_waits_for_a_second_
     assert advance(alert, certain, AlertPolicy(), START, incident="1")[0].state == "firing"
     first = judge([probe(START, orphans=Look(5000, 1, ("x",), values={"listed": 1.0}))])
     assert advance(alert, first, AlertPolicy(), START, incident="1")[0].state == "pending"
+
+
+# --- what cannot be seen any more ----------------------------------------------------------------------------------
+
+BROKEN = Look(unable="the model cannot be loaded")
+EVERY_VECTOR = wrong(100, 100, n=100)
+
+
+def after(looks, previous):
+    """What is said of a day of ``looks`` at the stored vectors."""
+    probes = [probe(START + n * HOUR, stored_vectors=look) for n, look in enumerate(looks)]
+    return CHECK.judge(Window(START, START + 24 * HOUR, probes=tuple(probes)), None, previous)
+
+
+def test_what_was_wrong_and_cannot_be_seen_any_more_is_unknown_until_it_is_seen_again():
+    finding = after([EVERY_VECTOR], None)
+    alert, _ = advance(Alert(CHECK.name, "all"), finding, AlertPolicy(), START, incident="i")
+    assert alert.state == "firing"
+    for _ in range(30):
+        finding = after([BROKEN] * 24, finding)
+        alert, _ = advance(alert, finding, AlertPolicy(), START, incident="i")
+    assert (finding.verdict, alert.state) == ("unknown", "blind")
+    assert "100 of 100 stored vectors do not belong to their texts" in finding.message
+    assert finding.message.endswith("now it cannot be (the model cannot be loaded)")
+    finding = CHECK.judge(Window(START, START + HOUR), None, finding)
+    assert after([BROKEN], finding).verdict == "unknown", "nor by not looking at all"
+    assert after([WELL["stored vectors"]], finding).verdict == "ok"
+
+
+def test_what_the_configuration_no_longer_asks_for_is_over():
+    finding = after([EVERY_VECTOR], None)
+    off = Look(unable="no embedder is configured", words={"kind": "off"})
+    assert after([off], finding).verdict == "ok"
+
+
+def test_what_could_never_be_seen_and_was_never_wrong_is_not_held_against_the_rest():
+    finding = after([BROKEN], None)
+    assert after([BROKEN], finding).verdict == "ok"
+    assert "not looked at: stored vectors" in finding.message
+
+
+def test_an_index_of_which_everything_is_known_to_be_wrong_stays_wrong():
+    """Nothing is left to be looked at for the sample: every entry is one that is asked again."""
+    known = wrong(0, 60, n=0, values={"known": 60.0, "asked again": 32.0})
+    finding = after([known] * 24, None)
+    assert finding.verdict == "fail"
+    assert finding.message.startswith("60 of 60 stored vectors")
+
+
+def test_what_the_newest_look_could_not_see_is_named_although_an_earlier_one_did():
+    finding = after([WELL["stored vectors"], BROKEN], None)
+    assert finding.verdict == "ok"
+    assert finding.message.endswith("not looked at: stored vectors")
