@@ -52,8 +52,12 @@ def compare_facts(
 def remembered(
     facts: IndexFacts, embedder: tuple[str, int] | None, documents: int | None, past: Sequence[Any], now: datetime
 ) -> list[Mapping[str, Any]]:
-    """What the next run compares with: the states of the last day, oldest first, the newest at the end."""
-    kept = [each for each in past if now - datetime.fromisoformat(each["at"]) <= A_DAY]
+    """What the next run compares with: the state of a day ago and those since then, oldest first.
+
+    However long nobody looked, what was seen last before that stays for a day: a change is told more than once.
+    """
+    older = sum(now - datetime.fromisoformat(each["at"]) >= A_DAY for each in past)
+    kept = list(past[max(0, older - 1) :])
     if len(kept) >= 2 and datetime.fromisoformat(kept[-1]["at"]) - datetime.fromisoformat(kept[-2]["at"]) < APART:
         kept = kept[:-1]
     return [*kept, {"at": now.isoformat(), **_summary(facts, embedder, documents)}]

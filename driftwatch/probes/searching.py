@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from driftwatch.probes.neighbours import Searched, finds_itself, judged_at, recall
 from driftwatch.probes.sampled import Sampled
 from driftwatch.probes.service import some_of
-from driftwatch.types import Look
+from driftwatch.types import Look, Stored
 
 if TYPE_CHECKING:
     from driftwatch.probes.index import Run
@@ -26,7 +26,7 @@ def search(run: Run, found: Sampled) -> None:
             name: Look(unable=run.cannot("search by a vector")) for name in ("finds itself", "recall of the index")
         }
         return
-    rows = [entry for entry in found.sample if entry.vector is not None][: settings.queries]
+    rows = [entry for entry in found.sample if _can_be_asked(entry)][: settings.queries]
     canaries = some_of(run.target.canaries, settings.queries, int(run.state["turn"]))
     vectors = _asked_with(run, rows, canaries)
     if not len(vectors):
@@ -65,6 +65,11 @@ def _asked_with(run: Run, rows: list[Any], canaries: list[Any]) -> NDArray[np.fl
         if asked.shape[1] == width:
             parts.append(asked)
     return np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+
+
+def _can_be_asked(entry: Stored) -> bool:
+    """Not a vector of zeros or with numbers that are none: stores refuse those, and one would end the whole look."""
+    return entry.vector is not None and bool(np.isfinite(entry.vector).all()) and bool(entry.vector.any())
 
 
 def _is_fair(run: Run, rows: list[Any]) -> bool:
