@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from driftwatch.documents import Corpus
+from driftwatch.probed import OFF
 from driftwatch.retrievers import Retriever
-from driftwatch.types import Embedder, Query, ScoredDoc
+from driftwatch.types import Embedder, Look, Query, ScoredDoc
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Target:
     """What is missing above and why, a sentence each."""
 
     @property
-    def no_corpus(self) -> str:
-        """Why there are no documents to compare with."""
-        return self.unread or "no 'documents' are configured to compare with"
+    def without_corpus(self) -> Look:
+        """Says why there are no documents to compare with."""
+        if self.unread:
+            return Look(unable=self.unread)
+        return Look(unable="no 'documents' are configured to compare with", words={"kind": OFF})

@@ -97,16 +97,21 @@ def list_all(
     return Listing(entries, held, tuple(entry for _, entry in sorted(ahead)[:wanted]), sketch, tuple(orphans))
 
 
-def find_keys(index: Retriever, corpus: Corpus | None, wanted: Keys, most: int) -> list[str]:
-    """The entry_ids behind keys of a sketch: new entries, and those whose source text is new."""
+def find_keys(index: Retriever, corpus: Corpus | None, wanted: Keys, most: int, go_on: Callable[[], bool]) -> list[str]:
+    """The entry_ids behind keys of a sketch, new or with a new text in the source, as far as there is time."""
     found: list[str] = []
     for block in index.entries() if len(wanted) else ():
         entry_ids, doc_ids = [entry for entry, _ in block], [doc for _, doc in block]
         inside = np.isin(_with_texts(doc_ids, hashes(entry_ids), corpus), wanted)
         found += [entry_ids[place] for place in np.flatnonzero(inside)]
-        if len(found) >= most:
+        if len(found) >= most or not go_on():
             break
     return found[:most]
+
+
+def tells_missing(index: Retriever) -> bool:
+    """Whether the index knows which of some documents it does not hold."""
+    return "ids" in index.capabilities or type(index).missing is not Retriever.missing
 
 
 def _with_texts(doc_ids: Sequence[str], keys: Keys, corpus: Corpus | None) -> Keys:
@@ -135,6 +140,14 @@ class Waiting:
         fresh = _minute(since or now)
         kept = np.sort(keys)[:MOST_WAITING]
         return Waiting(kept, np.array([start.get(key, fresh) for key in kept.tolist()], np.uint32))
+
+    def also(self, names: Sequence[str], now: datetime) -> Waiting:
+        """These are not as they should be now; of the others nothing new is known."""
+        start = dict.fromkeys(hashes(names).tolist(), _minute(now)) | dict(
+            zip(self.keys.tolist(), self.minutes.tolist(), strict=True)
+        )
+        kept = sorted(start)[:MOST_WAITING]
+        return Waiting(np.array(kept, np.uint64), np.array([start[key] for key in kept], np.uint32))
 
     def overdue(self, names: Sequence[str], now: datetime, lag: timedelta) -> NDArray[np.bool_]:
         """shape (n,): which of ``names`` have been so for ``lag``; False too for those that are not remembered."""

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from driftwatch.errors import DriftwatchError
-from driftwatch.probed import MOST_IDS
+from driftwatch.probed import MOST_IDS, OFF
 from driftwatch.probes import Target, sampled
 from driftwatch.probes.believed import MANY_AT_FIRST
-from driftwatch.probes.contents import Listing, Waiting, overdue_look
+from driftwatch.probes.contents import Listing, Waiting, overdue_look, tells_missing
 from driftwatch.probes.facts import compare_facts, remembered
 from driftwatch.probes.sampled import Sampled
 from driftwatch.probes.searching import search
@@ -88,7 +88,8 @@ def look_at(settings: Index, target: Target, previous: Probe | None, now: dateti
     dead = run.looks.get("facts", Look()).unable if run.facts is None and run.can("facts") else ""
     contents = ("stored vectors", "texts", "finds itself", "recall of the index", "missing documents", "orphans")
     if dead or target.index is None:
-        unseen = Look(unable=dead, words={"kind": "unreachable"}) if dead else Look(unable=run.cannot("be looked into"))
+        kind = "unreachable" if dead else OFF
+        unseen = Look(unable=dead or run.cannot("be looked into"), words={"kind": kind})
         run.looks |= dict.fromkeys(contents, unseen)
     else:
         run.attempt(contents, lambda: _contents(run))
@@ -135,36 +136,28 @@ def _fingerprint(run: Run) -> str:
 def _contents(run: Run) -> None:
     """List, take a sample, look at it."""
     chosen, listing = walk_on(run)
-    run.attempt(("missing documents", "orphans"), lambda: _against_source(run, listing))
+    run.attempt(("missing documents", "orphans"), lambda: _against_source(run, listing, chosen.unlisted))
     found = Sampled()
     run.attempt(("stored vectors", "texts"), lambda: sampled.look(run, chosen, found))
     run.attempt(("finds itself", "recall of the index"), lambda: search(run, found))
 
 
-def _against_source(run: Run, listing: Listing | None) -> None:
+def _against_source(run: Run, listing: Listing | None, unlisted: str) -> None:
     """Documents that are not in the index, and entries of which the source knows nothing."""
-    index, corpus = run.target.index, run.target.corpus
-    assert index is not None
+    corpus = run.target.corpus
     expected = {
         doc_id: query.lang for query in run.target.canaries for doc_id, grade in query.relevant.items() if grade > 0
     }
     if listing is None:
-        gone = index.missing(list(expected))
-        if expected and "ids" not in index.capabilities:
-            run.looks["missing documents"] = _gone_look(expected, sorted(gone))
-        if "ids" not in index.capabilities:
-            run.looks.setdefault("missing documents", Look(unable=run.cannot("list what it holds")))
-            run.looks["orphans"] = Look(unable=run.cannot("list what it holds"))
-        elif gone:
-            run.looks["missing documents"] = _gone_look(expected, sorted(gone))
+        _without_list(run, expected, unlisted)
         return
     # What the source took down is not missing: the labels of its canaries are old.
     wanted = list(corpus.ids) if corpus is not None else list(expected)
     absent = [wanted[place] for place in np.flatnonzero(~listing.holds(wanted))]
     if corpus is None:
-        run.looks["orphans"] = Look(unable=run.target.no_corpus)
+        run.looks["orphans"] = run.target.without_corpus
         known = expected and not run.target.unread
-        run.looks["missing documents"] = _gone_look(expected, absent) if known else Look(unable=run.target.no_corpus)
+        run.looks["missing documents"] = _gone_look(expected, absent) if known else run.target.without_corpus
         return
 
     def lang(doc_id: str) -> str:
@@ -182,10 +175,26 @@ def _against_source(run: Run, listing: Listing | None) -> None:
     )
 
 
-def _no_language(doc_id: str) -> str:
-    """The source, which knew it, does not have the document."""
-    del doc_id
-    return ""
+def _without_list(run: Run, expected: Mapping[str, str], unlisted: str) -> None:
+    """What is known between two lists: which of the documents that canaries expect are gone."""
+    index, corpus, name = run.target.index, run.target.corpus, "missing documents"
+    assert index is not None
+    lists = "ids" in index.capabilities
+    why = unlisted if lists else run.cannot("list what it holds")
+    if why := why or run.target.unread:
+        run.looks |= dict.fromkeys((name, "orphans"), Look(unable=why))
+    if not expected or run.target.unread or not tells_missing(index):
+        return
+    # What the source took down is not missing here either.
+    gone = [each for each in sorted(index.missing(list(expected))) if corpus is None or each in corpus]
+    if corpus is None or not lists:
+        run.looks[name] = _gone_look(expected, gone)
+        return
+    waiting = Waiting.read(run.former.get(name)).also(gone, run.now)
+    run.state[name] = waiting.dump()
+    late = waiting.overdue(gone, run.now, run.settings.lag)
+    if late.any():
+        run.looks[name] = _gone_look(expected, [each for each, is_late in zip(gone, late, strict=True) if is_late])
 
 
 def _waiting_look(
@@ -217,7 +226,7 @@ def _strings(run: Run) -> None:
     embedder = run.target.embedder
     if embedder is None or not run.settings.strings:
         why = "no embedder is configured" if embedder is None else "'strings' is off"
-        run.looks["probe strings"] = Look(unable=why)
+        run.looks["probe strings"] = Look(unable=why, words={"kind": OFF})
         return
     if not run.go_on():
         run.looks["probe strings"] = Look(unable="there was no time left in this run")

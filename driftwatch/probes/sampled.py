@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.probed import OFF
 from driftwatch.probes.believed import Believed, Row, look_of, settle
 from driftwatch.probes.stored import Read, Reader, joined, judged, kinds_in_words, numbers_of
 from driftwatch.probes.strings import TEXTS
@@ -57,15 +58,16 @@ def look(run: Run, chosen: Chosen, found: Sampled) -> None:
     comparing = Comparing(run, reader, chosen)
     parts = comparing.grow(parts)
     read = joined(parts)
-    walked = [each.entry_id for each in read.entries if each.entry_id in {*chosen.walk, *chosen.further}]
-    chosen.used([*walked, *read.gone])
+    walk = {*chosen.walk, *chosen.further}
+    # Those without a text too: the walk would come to them again and again, and one day to nothing else.
+    chosen.used([each for each in read.asked if each in walk])
     by_id = {each.entry_id: (each, lang) for each, lang in zip(read.entries, read.langs, strict=True)}
     order = dict.fromkeys([*chosen.walk, *chosen.first, *chosen.further])
     found.sample += [by_id[each][0] for each in order if each in by_id]
     found.langs |= {entry_id: lang for entry_id, (_, lang) in by_id.items()}
     _texts(run, read)
     if run.target.embedder is None:
-        run.looks["stored vectors"] = Look(unable="no embedder is configured")
+        run.looks["stored vectors"] = Look(unable="no embedder is configured", words={"kind": OFF})
     elif not read.entries:
         run.looks["stored vectors"] = Look(unable=_nothing_to_compare(read, chosen))
     else:
@@ -122,7 +124,12 @@ class Comparing:
         self.believed.tally = (n, bad) if self.believed.known or self.believed.suspects else (0, 0)
         unit = seen.unit if self.unit is None and len(seen.cosines) else self.unit
         run.state["vectors"] = self.believed.dump() | {"usual": self._usual(seen), "unit": unit}
-        values = numbers_of(seen) | {"embedded": float(self.reader.embedded), "without text": float(read.without_text)}
+        counts = {
+            "embedded": self.reader.embedded,
+            "without text": read.without_text,
+            "without vector": read.without_vector,
+        }
+        values = numbers_of(seen) | {name: float(count) for name, count in counts.items()}
         if (usual := run.former.get("vectors", {}).get("usual")) is not None:
             values["usual displacement"] = float(usual[0])
         run.looks["stored vectors"] = look_of(
@@ -131,7 +138,8 @@ class Comparing:
 
     def _any_mended(self, seen: VectorsSeen, read: Read) -> bool:
         pairs = zip(read.entries, seen.kinds, strict=True)
-        return any(each.entry_id in self.believed.known and not kind for each, kind in pairs)
+        well = (each.entry_id for each, kind in pairs if not kind)
+        return any(entry_id in self.believed.known for entry_id in (*well, *read.gone))
 
     def _is_worth_it(self, seen: VectorsSeen, read: Read) -> bool:
         """Whether something bad was seen, and the 95 % interval of its share is still wide."""
@@ -168,12 +176,12 @@ def were_unit(state: Mapping[str, Any]) -> bool | None:
 def _texts(run: Run, read: Read) -> None:
     """The stored texts against the source's."""
     if run.target.corpus is None:
-        run.looks["texts"] = Look(unable=run.target.no_corpus)
+        run.looks["texts"] = run.target.without_corpus
         return
     each = zip(read.entries, read.langs, read.differs, read.marks, strict=True)
     rows = [Row(entry, lang, "text" * differs, mark) for entry, lang, differs, mark in each if differs is not None]
     if not rows:
-        run.looks["texts"] = Look(unable="the index gives no texts")
+        run.looks["texts"] = Look(unable="the index gives no texts" if read.asked else "no entry could be read")
         return
     alike = bool(run.former.get("texts alike")) or sum(not row.kind for row in rows) >= FEWEST_ALIKE * len(rows)
     if not alike:
@@ -196,8 +204,10 @@ def _why(seen: VectorsSeen, believed: Believed) -> str:
 
 
 def _nothing_to_compare(read: Read, chosen: Chosen) -> str:
+    if not read.asked and chosen.unlisted:
+        return chosen.unlisted
     if read.without_text and chosen.in_parts:
         return "documents have several entries, and the index does not give their texts"
     if read.without_text:
         return "neither the index nor 'documents' has the texts of the entries"
-    return "no entry could be read"
+    return "no entry that was read has a vector" if read.without_vector else "no entry could be read"

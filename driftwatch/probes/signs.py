@@ -11,9 +11,9 @@ from driftwatch.errors import DriftwatchError
 from driftwatch.probes import answers, scores
 from driftwatch.probes.bench import DEEP, NO_INDEX, Bench
 from driftwatch.probes.cells import Way, fell, flips_of
+from driftwatch.probes.contents import tells_missing
 from driftwatch.probes.pool import Pool, Vectors
 from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, matching
-from driftwatch.retrievers import Retriever
 from driftwatch.stats.ir import Measure
 from driftwatch.types import Embedder, Flip, Look
 
@@ -114,7 +114,7 @@ def _gone(bench: Bench) -> Look:
     index, corpus = bench.target.index, bench.target.corpus
     if index is None:
         return Look(unable=NO_INDEX)
-    if "ids" not in index.capabilities and type(index).missing is Retriever.missing:
+    if not tells_missing(index):
         return Look(unable=f"'{index.kind}' cannot say what it no longer holds")
     try:
         missing = index.missing(bench.expected)

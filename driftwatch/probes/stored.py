@@ -19,6 +19,8 @@ from driftwatch.types import Embedder, IndexFacts, Stored
 AT_ONCE = 32
 FEW_TRIED, MOST_TRIED = 24, 512
 """Rows on which other ways of embedding are tried."""
+MOST_OTHERS = 1024
+"""Other texts of the sample that each vector is compared with: all of them, at the default `most_documents`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +37,11 @@ class Read:
     marks: tuple[str, ...] = ()
     """Name the text that the source has now, or that is stored where the source has none."""
     without_text: int = 0
+    without_vector: int = 0
     gone: tuple[str, ...] = ()
     """entry_ids that the index no longer holds."""
+    asked: tuple[str, ...] = ()
+    """entry_ids of all that were read, whatever came of it."""
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -88,7 +93,8 @@ class Reader:
         marks = tuple(mark_of(own.get(each.doc_id, text)) for each, text in zip(rows, texts, strict=True))
         fresh = self._fresh(rows, texts, {} if self.in_parts else own)
         gone = tuple(each for each in block if each not in held)
-        return Read(tuple(rows), fresh, tuple(texts), langs, differs, marks, len(usable) - len(rows), gone)
+        without = len(usable) - len(rows), len(block) - len(gone) - len(usable)
+        return Read(tuple(rows), fresh, tuple(texts), langs, differs, marks, *without, gone, tuple(block))
 
     def _fresh(self, rows: Sequence[Stored], texts: list[str], own: Mapping[str, str]) -> NDArray[np.float32]:
         """Fresh vectors of the stored texts, or of the source's where those are what was embedded."""
@@ -119,7 +125,9 @@ def joined(parts: Sequence[Read]) -> Read:
         tuple(differs for part in parts for differs in part.differs),
         tuple(mark for part in parts for mark in part.marks),
         sum(part.without_text for part in parts),
+        sum(part.without_vector for part in parts),
         tuple(each for part in parts for each in part.gone),
+        tuple(each for part in parts for each in part.asked),
     )
 
 
@@ -136,7 +144,8 @@ def judged(
     Other ways of embedding are tried on rows that are off; ``fair`` rows stand for the whole index.
     """
     stored = read.vectors
-    others = np.concatenate([read.fresh, reference]) if reference.size else read.fresh
+    some = read.fresh[np.unique(np.linspace(0, len(read.fresh) - 1, MOST_OTHERS).astype(np.intp))]
+    others = np.concatenate([some, reference]) if reference.size else some
     variants: dict[str, NDArray[np.float32]] = {}
     embedded = 0
 

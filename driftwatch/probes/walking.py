@@ -36,6 +36,8 @@ class Chosen:
     further: list[str] = field(default_factory=list)
     """What comes next, where the sample has to grow."""
     in_parts: bool = False
+    unlisted: str = ""
+    """Why there is no list although it was due."""
     unable: str = ""
     used: Callable[[list[str]], None] = lambda _: None
     """Is told which of ``walk`` and ``further`` were looked at."""
@@ -52,7 +54,8 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
     if "ids" not in index.capabilities:
         return Chosen(unable=f"'{index.kind}' cannot list what it holds"), None
     kept = dict(run.former.get("walk", {}))
-    listing = _list(run, kept) if _is_due(run, kept) else None
+    due = _is_due(run, kept)
+    listing = _list(run, kept) if due else None
     run.state["walk"] = kept
     believed = Believed.read(run.former.get("vectors", {}))
     again = believed.asked_again(settings.documents // 2)
@@ -61,6 +64,7 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
     first = new[: max(1, int(NEW * settings.documents))]
     kept["first"] = new[len(first) :]
     queue = [each for each in kept.get("queue", []) if each not in first]
+    kept["queue"] = within(queue, QUEUE_BYTES)
     size = settings.documents - len(first)
     chosen = Chosen(
         list(dict.fromkeys([*again, *texts])),
@@ -69,6 +73,7 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
         queue[:size],
         queue[size : size + settings.most_documents],
         bool(kept.get("in parts")),
+        _why_unlisted(run) if due and listing is None else "",
     )
     chosen.used = lambda entries: _advance(kept, entries)
     return chosen, listing
@@ -92,20 +97,21 @@ def _list(run: Run, kept: dict[str, Any]) -> Listing | None:
     began = run.took
     wanted = max(2 * run.settings.most_documents, run.settings.documents)
     listing = list_all(index, corpus, walk, wanted, run.go_on)
-    if listing is not None and not listing.ahead and listing.entries:
-        walk = Walk(walk.seed + 1)
-        listing = list_all(index, corpus, walk, wanted, run.go_on)
     if listing is None:
         return None
+    if not listing.ahead and listing.entries:
+        # The next round begins; where there is no time left to find its first entries, at the next run.
+        walk = Walk(walk.seed + 1)
+        listing = list_all(index, corpus, walk, wanted, run.go_on) or listing
     former = Sketch.read(kept.get("sketch"))
     difference = listing.sketch.came_and_left(former) if former is not None else None
     if difference is not None and len(difference[0]):
-        came = find_keys(index, corpus, difference[0], run.settings.most_documents)
+        came = find_keys(index, corpus, difference[0], run.settings.most_documents, run.go_on)
         kept["first"] = within(list(dict.fromkeys([*kept.get("first", []), *came])), FIRST_BYTES)
     kept |= {
         "round": walk.seed,
         "after": walk.after,
-        "queue": within(listing.ahead, QUEUE_BYTES),
+        "queue": list(listing.ahead),
         "listed": run.now.isoformat(),
         "took": round(run.took - began, 3),
         "sketch": listing.sketch.dump(),
@@ -115,12 +121,17 @@ def _list(run: Run, kept: dict[str, Any]) -> Listing | None:
     return listing
 
 
+def _why_unlisted(run: Run) -> str:
+    if run.target.stopping():
+        return "it was being stopped"
+    return f"the list of what it holds could not be read within {run.settings.seconds:g} seconds: raise 'seconds'"
+
+
 def _advance(kept: dict[str, Any], entries: list[str]) -> None:
     """These were looked at: the walk goes on behind them."""
     done = set(entries)
     walk = Walk(int(kept.get("round", 0)), int(kept.get("after", -1)))
-    places = [walk.place(each) for each in kept.get("queue", []) if each in done]
-    kept["after"] = max([walk.after, *places])
+    kept["after"] = max([walk.after, *map(walk.place, entries)])
     kept["queue"] = [each for each in kept.get("queue", []) if each not in done]
 
 

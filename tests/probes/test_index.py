@@ -6,10 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from driftwatch.checks.integrity import Integrity
 from driftwatch.errors import RetrieverError
+from driftwatch.probes.index import look_at
+from driftwatch.probes.vectors import judge_vectors
 from driftwatch.retrievers import Retriever
-from driftwatch.types import IndexFacts
-from tests.fakes.indexed import HOUR, MONDAY, Indexed, TextsInTopics, drawn
+from driftwatch.retrievers.faiss import Faiss
+from driftwatch.types import IndexFacts, Window
+from tests.fakes.indexed import DIMENSION, HOUR, MONDAY, Indexed, TextsInTopics, drawn
 
 pytestmark = pytest.mark.process
 
@@ -303,3 +307,83 @@ def test_the_time_of_a_run_is_kept(indexed):
     assert indexed.look().at == MONDAY + HOUR
     assert isinstance(probe.facts, IndexFacts)
     assert drawn("a").shape == (48,)
+
+
+# --- indexes that are not as one expects them ----------------------------------------------------------------------
+
+
+def test_a_change_of_the_facts_is_told_for_a_day_also_after_nobody_looked_for_two(indexed):
+    indexed.look()
+    indexed.held = {each: text for each, text in indexed.held.items() if int(each[-4:]) % 9}
+    indexed.write()
+    last = indexed.probes[-1]
+    for hour in (50, 51, 52, 73):
+        last = look_at(indexed.source, indexed.target(), last, MONDAY + hour * HOUR)
+        assert "300 -> 266" in last.looks["facts"].why, hour
+
+
+def test_vectors_that_nobody_can_ask_with_are_not_asked_with(indexed):
+    class Strict(Faiss):
+        def search_vectors(self, vectors, top_k, *, exact=False):
+            if not np.isfinite(vectors).all() or not vectors.any(axis=1).all():
+                raise RetrieverError("400: not a vector.")
+            return super().search_vectors(vectors, top_k, exact=exact)
+
+    indexed.instead = {
+        "doc-0003": np.full(DIMENSION, np.nan, np.float32),
+        "doc-0004": np.zeros(DIMENSION, np.float32),
+    }
+    indexed.write()
+    indexed.source = indexed.source.model_copy(update={"documents": 300, "queries": 300})
+    strict = Strict(kind="faiss", index=indexed.folder / "docs.faiss", ids=indexed.folder / "ids.txt")
+    looks = indexed.look(index=strict, service=None).looks
+    assert (looks["stored vectors"].words["kind"], looks["stored vectors"].bad) == ("no vector", 2)
+    assert (looks["finds itself"].n, looks["finds itself"].unable) == (298, "")
+    assert looks["recall of the index"].n == 298 + 12
+
+
+def test_entries_that_have_no_vector_at_all_are_counted(indexed):
+    class Waiting(Faiss):
+        def stored(self, entry_ids, **more):
+            found = super().stored(entry_ids, **more)
+            return {each: replace(entry, vector=None) for each, entry in found.items()}
+
+    waiting = Waiting(kind="faiss", index=indexed.folder / "docs.faiss", ids=indexed.folder / "ids.txt")
+    assert indexed.look(index=waiting).looks["stored vectors"].unable == "no entry that was read has a vector"
+
+
+def test_an_index_of_which_every_vector_is_wrong_is_wrong_at_every_later_look(tmp_path):
+    indexed = Indexed(tmp_path, 100)
+    indexed.spoil(list(indexed.texts))
+    looks = [indexed.look().looks["stored vectors"] for _ in range(6)]
+    assert [look.values["known"] for look in looks][2:] == [100] * 4
+    assert looks[-1].n == 0
+    check = Integrity(name="i", source="index")
+    window = Window(MONDAY, MONDAY + HOUR, probes=tuple(indexed.probes[-2:]))
+    assert check.judge(window, None, None).verdict == "fail"
+
+
+def test_a_large_sample_is_compared_in_memory_that_grows_with_it_and_not_with_its_square(tmp_path, monkeypatch):
+    monkeypatch.setattr("driftwatch.probes.stored.MOST_OTHERS", 50)
+    indexed = Indexed(tmp_path, 400)
+    indexed.source = indexed.source.model_copy(update={"documents": 400})
+    indexed.spoil(["doc-0007", "doc-0011", "doc-0200"])
+    seen = []
+    monkeypatch.setattr(
+        "driftwatch.probes.stored.judge_vectors",
+        lambda *given, **more: seen.append(given[3].shape) or judge_vectors(*given, **more),
+    )
+    assert sorted(indexed.look().looks["stored vectors"].ids) == ["doc-0007", "doc-0011", "doc-0200"]
+    assert max(rows for rows, _ in seen) == 50 + 20
+
+
+def test_what_was_wrong_is_over_at_once_when_all_of_it_was_embedded_anew_under_other_names(tmp_path):
+    indexed = Indexed(tmp_path, 400)
+    indexed.spoil([f"doc-{n:04}" for n in range(150)])
+    while indexed.look().looks["stored vectors"].values["known"] < 150:
+        assert len(indexed.probes) < 20
+    indexed.instead.clear()
+    indexed.texts = {f"new-{doc_id[-4:]}": text for doc_id, text in indexed.texts.items()}
+    indexed.held = dict(indexed.texts)
+    indexed.write()
+    assert indexed.look().looks["stored vectors"].values["known"] == 0
