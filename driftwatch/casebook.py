@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from driftwatch.case import Asked, Case, Traffic, Watched
@@ -45,6 +48,10 @@ HALF = 0.5
 """Of the canaries unanswered: there is nothing to experiment on."""
 
 
+LONGER = 60.0
+"""Seconds beyond its time that what an experiment has begun is waited for: what never returns holds no alert back."""
+
+
 class Casebook:
     """Gathers the evidence of one watched service; nothing that is missing or broken stops it."""
 
@@ -59,6 +66,7 @@ class Casebook:
         self.checks = {
             check.name: Watched(check.kind, check.family, str(getattr(check, "of", ""))) for check in watch.checks
         }
+        self._under_way: Future[Experiment] | None = None
 
     def case(self, findings: Iterable[Finding], alerts: Mapping[tuple[str, str], Alert], now: datetime) -> Case:
         """Everything that is known at ``now``; ``findings`` are newer than what is stored."""
@@ -96,13 +104,19 @@ class Casebook:
             return None, ""
         from driftwatch.probes.experiment import run
 
+        if self._under_way is not None and not self._under_way.done():
+            return None, "No experiment was made: the one before has not ended."
+        work = partial(run, target, measure=measure, now=now, documents=settings.documents, seconds=settings.seconds)
+        self._under_way = under_way = _begun(work)
         try:
-            made = run(target, measure=measure, now=now, documents=settings.documents, seconds=settings.seconds)
+            return under_way.result(settings.seconds + LONGER), ""
         except Exception as error:
             # Whatever an experiment breaks on, the alert must go out; the log says why its cause is not known.
+            if not under_way.done():
+                log.error("the experiment has not ended; the alert goes out without it")
+                return None, f"The experiment had not ended {LONGER:g} seconds after its time was over."
             log.exception("the experiment broke")
             return None, f"The experiment broke ({type(error).__name__}); the log says on what."
-        return made, ""
 
     def _probes(self, now: datetime) -> Any:
         names = [name for name, source in self.watch.sources.items() if source.gives == "probes"]
@@ -137,6 +151,20 @@ class Casebook:
                     _rows_a_unit(lately_rows), _rows_a_unit(usual), query_id, share, _new_language(new, usual)
                 )
         return Traffic()
+
+
+def _begun(work: Callable[[], Experiment]) -> Future[Experiment]:
+    """``work`` in a thread that nobody has to wait for, not even at the end of the process."""
+    promised: Future[Experiment] = Future()
+
+    def do() -> None:
+        try:
+            promised.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
+            promised.set_exception(error)
+
+    threading.Thread(target=do, name="experiment", daemon=True).start()
+    return promised
 
 
 def _rows_a_unit(counts: Tallies) -> float:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -280,6 +282,32 @@ def test_an_experiment_that_breaks_is_logged_and_leaves_the_case_without_one(
     assert "a mistake" in caplog.text
     assert case.asked.n == ALL
     assert case.findings["canary recall", "all"].message == "said"
+
+
+def test_an_experiment_that_never_ends_is_not_waited_for_and_not_made_twice(
+    watched: Callable[..., Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from driftwatch.probes import experiment
+
+    world, gate = watched(more="diagnosis: {seconds: 0.1}\n"), threading.Event()
+    world.ask(NOW)
+    made, honest = [], experiment.run
+
+    def hangs(*given: Any, **named: Any) -> Any:
+        made.append(threading.current_thread())
+        gate.wait(30)
+        return honest(*given, **named)
+
+    monkeypatch.setattr("driftwatch.casebook.LONGER", 0.1)
+    monkeypatch.setattr(experiment, "run", hangs)
+    first, second = world.case(), world.case()
+    assert (first.experiment, second.experiment, len(made)) == (None, None, 1)
+    assert first.unseen[-1] == "The experiment had not ended 0.1 seconds after its time was over."
+    assert second.unseen[-1] == "No experiment was made: the one before has not ended."
+    gate.set()
+    made[0].join(30)
+    monkeypatch.setattr("driftwatch.casebook.LONGER", 30.0)
+    assert world.case().experiment is not None
 
 
 # --- findings, probes and alerts -----------------------------------------------------------------------------------
