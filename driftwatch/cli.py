@@ -297,7 +297,9 @@ def main() -> None:
     try:
         app()
     except DriftwatchError as error:
-        typer.echo(f"driftwatch: {error}", err=True)
+        from driftwatch.show import harmless  # what an error quotes, somebody else wrote
+
+        typer.echo(f"driftwatch: {harmless(str(error))}", err=True)
         sys.exit(EXIT_ERROR)
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -42,12 +43,31 @@ def quiet_logs(level: int) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def as_json(content: object) -> bytes:
-    """Dataclasses, mappings, sets, times and numpy numbers as JSON; NaN becomes null."""
+def as_json(content: object, *, indent: bool = True) -> bytes:
+    """Dataclasses, mappings, sets, times and numpy numbers as JSON; NaN becomes null, half a surrogate pair ``?``."""
     import orjson
 
-    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps(content, default=_plain, option=options)
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
+    options |= orjson.OPT_INDENT_2 if indent else 0
+    try:
+        return orjson.dumps(content, default=_plain, option=options)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_mended(content), default=_plain, option=options)
+
+
+def _mended(value: Any) -> Any:
+    """``value`` without what others' JSON can hold and ours not: half surrogates, integers of more than 64 bits."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
+        return str(value)
+    if is_dataclass(value):
+        return {field.name: _mended(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {_mended(key): _mended(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_mended(each) for each in (sorted(value) if isinstance(value, set | frozenset) else value)]
+    return value
 
 
 def _plain(value: Any) -> Any:
@@ -60,12 +80,16 @@ def _plain(value: Any) -> Any:
 
 def safe(text: str) -> str:
     """``text`` without terminal escapes, control characters and bidirectional overrides, on one line."""
+    return " ".join(harmless(text).split())
+
+
+def harmless(text: str) -> str:
+    """The same of a text that may have several lines, which stay."""
     plain = _ESCAPES.sub("", text)
-    kept = (
+    return "".join(
         "" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t" else letter
         for letter in plain
     )
-    return " ".join("".join(kept).split())
 
 
 def at(moment: datetime | None, timezone: str = "UTC") -> str:
@@ -96,7 +120,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> 
 
     made = Table(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(Text(safe(column)), overflow="fold")
     for row in rows:
         made.add_row(*(Text(safe(cell), style=COLOURS.get(cell, "")) for cell in row))
     return made

@@ -108,6 +108,14 @@ def test_a_wrong_configuration_is_one_message_and_exit_code_3(tmp_path: Path):
     assert "Traceback" not in done.stderr
 
 
+def test_what_an_error_quotes_cannot_move_the_terminal(tmp_path: Path):
+    (tmp_path / "set.csv").write_text("query_id,query,relevant\na\x07\u202e,Where?,d1\na\x07\u202e,When?,d2\n")
+    done = driftwatch("canaries", "import", "set.csv", "--out", "new.jsonl", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "set.csv:3: the query_id 'a' is also at set.csv:2." in done.stderr
+    assert not {"\x07", "\u202e"} & set(done.stderr)
+
+
 def test_validate_shows_the_next_three_runs(project: Path):
     content = read(driftwatch("validate", "--json", cwd=project))
     assert content["ok"], content

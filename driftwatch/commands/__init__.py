@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from driftwatch.show import as_json
+from driftwatch.show import as_json, harmless
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 def say(json: bool, content: object, *shown: Table | str) -> None:
-    """Print ``content`` as JSON, or ``shown`` for a person."""
+    """Print ``content`` as JSON, or ``shown`` for a person; what they quote cannot move the terminal."""
     if json:
         sys.stdout.buffer.write(as_json(content))
         sys.stdout.buffer.flush()
         return
     from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     for each in shown:
-        console.print(each, markup=False)
+        console.print(harmless(each) if isinstance(each, str) else each, markup=False)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from driftwatch.errors import DriftwatchError
+from driftwatch.show import as_json
 
 
 def refuse_existing(path: Path) -> None:
@@ -21,9 +22,7 @@ def refuse_existing(path: Path) -> None:
 
 def write_lines(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """One JSON object a line."""
-    import orjson
-
-    write_whole(path, b"".join(orjson.dumps(row) + b"\n" for row in rows))
+    write_whole(path, b"".join(as_json(row, indent=False) for row in rows))
 
 
 def write_whole(path: Path, content: bytes) -> None:
