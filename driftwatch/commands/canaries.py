@@ -183,7 +183,7 @@ def propose(
     rows = [(each["lang"], each["text"], each["proposed"]["why"]) for each in made]
     said = f"{len(made)} questions in {out}: name the documents of each in 'relevant', and delete what is none."
     if not made:
-        said = "Nothing is proposed: every live query has a canary nearby."
+        said = "Nothing is proposed: every live query that could be a canary has one nearby."
     columns = ("lang", "question", "why")
     content = {"out": str(out) if made else None, "proposed": made, "notes": live.notes}
     say(json, content, *([table("", columns, rows)] if rows else []), said, *live.notes)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
 
 from driftwatch.commands import opened, say
 from driftwatch.commands._files import refuse_existing, write_lines, write_whole
@@ -170,7 +173,10 @@ def export(config: Path, source: str, directory: Path, *, json: bool) -> None:
     if newest is None:
         remedy = f"There are: {', '.join(names)}." if name not in names else "`driftwatch run` asks them."
         raise DriftwatchError(f"the canaries '{name}' have not been asked.", remedy=remedy)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DriftwatchError(f"{directory} cannot be made: {error.strerror}.", remedy="Name another folder.") from None
     files = {"run.trec": list(_run_lines(newest)), "qrels.trec": list(_qrels_lines(newest))}
     for file in files:
         refuse_existing(directory / file)
@@ -181,14 +187,24 @@ def export(config: Path, source: str, directory: Path, *, json: bool) -> None:
 
 
 def _run_lines(run: Run) -> Iterable[str]:
-    """``query Q0 document rank score driftwatch``; a service without scores gets one over the rank."""
+    """``query Q0 document rank score driftwatch``, each document once."""
     for seen in run.observations:
-        if seen.attempt:
-            continue
-        sign = -1 if seen.score_kind == "distance" else 1
-        for rank, hit in enumerate(seen.hits or (), 1):
-            score = sign * hit.score if hit.score is not None else 1 / rank
-            yield f"{_word(seen.query_id)} Q0 {_word(hit.doc_id)} {rank} {score:.6g} driftwatch"
+        if not seen.attempt:
+            first: dict[str, float | None] = {}
+            sign = -1 if seen.score_kind == "distance" else 1
+            for hit in seen.hits or ():
+                first.setdefault(hit.doc_id, None if hit.score is None else sign * hit.score)
+            for rank, (doc_id, score) in enumerate(zip(first, _in_order(list(first.values())), strict=True), 1):
+                yield f"{_word(seen.query_id)} Q0 {_word(doc_id)} {rank} {score!r} driftwatch"
+
+
+def _in_order(scores: list[float | None]) -> list[float]:
+    """These where they say the order by themselves, else one over the rank: ``trec_eval`` reads no ranks."""
+    known = [score for score in scores if score is not None and isfinite(score)]
+    read = np.array(known, np.float32)  # as it does
+    if len(known) == len(scores) and (read[1:] < read[:-1]).all():
+        return known
+    return [1 / rank for rank in range(1, len(scores) + 1)]
 
 
 def _qrels_lines(run: Run) -> Iterable[str]:

@@ -78,10 +78,11 @@ def form_of(path: Path, qrels: Path | None) -> Form:
 def _start(path: Path) -> str:
     """The first characters of a file, packed or not."""
     import gzip
+    import zlib
 
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             return file.read(1 << 16).decode("utf-8-sig", "replace")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         why = getattr(error, "strerror", None) or error
         raise SourceError(f"{path}: the file cannot be read: {why}.", remedy="Check its path.") from None

@@ -83,6 +83,9 @@ def suite(entries: Iterable[Entry], problems: Problems, notes: Iterable[str] = (
     """
     first: dict[str, Entry] = {}
     for entry in entries:
+        if not _is_text(entry.query):
+            remedy = "Write each character whole, or leave it out."
+            problems.add(entry.place, "a text or an id holds half of a surrogate pair.", remedy)
         earlier = first.setdefault(entry.query.query_id, entry)
         if earlier is not entry:
             problem = f"the query_id '{entry.query.query_id}' is also at {earlier.place}."
@@ -94,6 +97,15 @@ def suite(entries: Iterable[Entry], problems: Problems, notes: Iterable[str] = (
     queries = tuple(entry.query for entry in first.values())
     digest = _digest("\n".join(sorted(f"{query.query_id}\t{query.digest}" for query in queries)))
     return Suite(queries, digest, (*notes, *_twins(first.values()), *_few(queries), *_pointless(queries)))
+
+
+def _is_text(query: Query) -> bool:
+    """Whether it can be asked and kept: JSON can say what no service and no database takes."""
+    try:
+        "".join([query.query_id, query.text, *query.relevant, *query.tags]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _digest(text: str) -> str:

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -408,10 +409,47 @@ def test_the_newest_run_is_exported_for_trec_eval(tmp_path: Path, capsys: pytest
     store.close()
     canary_files.export(tmp_path / "driftwatch.yaml", "", tmp_path / "trec", json=True)
     lines = (tmp_path / "trec" / "run.trec").read_text().splitlines()
-    assert lines[0] == "a Q0 right-a 1 1 driftwatch"
+    assert lines[0].startswith("a Q0 right-a 1 ")
     assert len(lines) == 10
     assert (tmp_path / "trec" / "qrels.trec").read_text() == "a 0 right-a 1\n"
     assert json.loads(capsys.readouterr().out)["run"]
+
+
+def test_an_export_has_the_order_of_the_answer(tmp_path: Path) -> None:
+    watch = project(tmp_path, [], 0)
+    ranked = [("d1", 0.5), ("d2", 0.5), ("d1", 0.4), ("d3", 0.9)]
+    falling = [("d1", 0.50000004), ("d2", 0.5), ("d3", -1e-9)]
+    hits = {name: tuple(ScoredDoc(*hit) for hit in given) for name, given in (("tied", ranked), ("falls", falling))}
+    store = Store.open(watch.database)
+    store.canaries.add(run([replace(asked(name, 1), hits=each) for name, each in hits.items()], NOW))
+    store.close()
+    canary_files.export(tmp_path / "driftwatch.yaml", "", tmp_path / "trec", json=True)
+    lines = [line.split() for line in (tmp_path / "trec" / "run.trec").read_text().splitlines()]
+    scores = {(query, doc): float(score) for query, _, doc, _, score, _ in lines}
+    assert [scores["tied", doc] for doc in ("d1", "d2", "d3")] == [1, 1 / 2, 1 / 3]
+    assert [scores["falls", doc] for doc in ("d1", "d2", "d3")] == pytest.approx([0.50000004, 0.5, -1e-9], abs=1e-8)
+    assert len(lines) == 6
+
+
+def test_an_export_to_a_file_is_refused(tmp_path: Path) -> None:
+    watch = project(tmp_path, [], 0)
+    store = Store.open(watch.database)
+    store.canaries.add(run([asked("a", 1)], NOW))
+    store.close()
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(DriftwatchError, match="taken cannot be made: File exists"):
+        canary_files.export(tmp_path / "driftwatch.yaml", "", tmp_path / "taken", json=True)
+
+
+def test_what_an_import_quotes_cannot_move_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "set.csv").write_text("query_id,query,relevant\na,Where?,d1\n\x1b[2Jb:warning:,Why?,\n")
+    given = canary_files.evaluation_set(
+        tmp_path / "set.csv", "auto", None, "test", "en", ("query", "lang", "relevant", "query_id")
+    )
+    canary_files.import_set(None, given, tmp_path / "new.jsonl", json=False)
+    shown = capsys.readouterr().out
+    assert "\x1b" not in shown
+    assert "no relevant document: b:warning:" in shown
 
 
 # --- as a user runs them -------------------------------------------------------------------------------------------

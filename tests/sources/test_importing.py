@@ -46,6 +46,24 @@ def refused(path: Path, base: Path, **more: Any) -> str:
     return str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", r'{"user_input": "half \ud800", "reference_context_ids": ["d1"]}'),
+        ("a.json", r'[{"user_input": "Where?", "reference_context_ids": ["d\udfff"]}]'),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_refused(tmp_path: Path, name: str, content: str):
+    assert "a text or an id holds half of a surrogate pair." in refused(put(tmp_path / name, content), tmp_path)
+
+
+def test_a_damaged_file_is_refused_before_its_form_is_known(tmp_path: Path):
+    packed = bytearray(gzip.compress(bytes(range(256)) * 400))
+    packed[20:40] = b"\xff" * 20
+    (tmp_path / "a.jsonl.gz").write_bytes(packed)
+    assert "the file cannot be read" in refused(tmp_path / "a.jsonl.gz", tmp_path)
+
+
 # --- BEIR and TREC -------------------------------------------------------------------------------------------------
 
 QUERIES = '{"_id": "1", "text": "Zinc helps?", "metadata": {}}\n{"_id": "2", "text": "Not judged"}\n'
