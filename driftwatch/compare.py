@@ -157,7 +157,7 @@ def _agreements(live: _Both, weights: NDArray[np.float64], k: int) -> dict[str, 
     if not len(langs):
         return {}
     names, counts = np.unique(langs, return_counts=True)
-    largest_first = [str(name) for _, name in sorted(zip(-counts, names, strict=True))]
+    largest_first = [str(name) for _, name in sorted(zip(-counts, names, strict=True)) if name != ALL]
     return {ALL: agreement(langs != "")} | {lang: agreement(langs == lang) for lang in largest_first}
 
 

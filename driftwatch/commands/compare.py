@@ -12,8 +12,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, cast
 
 from driftwatch.commands import opened, say
+from driftwatch.commands._files import refuse_existing, write_whole
 from driftwatch.compared import ALL, Comparison, Disagreement, Measured, Share
-from driftwatch.errors import ConfigError, DriftwatchError
+from driftwatch.errors import DriftwatchError
 from driftwatch.show import now_utc, table
 
 if TYPE_CHECKING:
@@ -42,10 +43,13 @@ def compare(
     json: bool,
 ) -> int:
     """Ask both sides, and print what they have in common and which finds more; 3 when nothing could be compared."""
+    from driftwatch.compare import section as section_of
     from driftwatch.compare import verdict
     from driftwatch.sidebyside import ask_both
 
     now = now_utc()
+    if section is not None:
+        refuse_existing(section)
     with opened(config) as (watch, store):
         left, right = party(watch, old), party(watch, new)
         live = _live(watch, store, source, count)
@@ -59,7 +63,7 @@ def compare(
                 side.retriever.close()
     assert found is not None
     if section is not None:
-        _write(section, found)
+        write_whole(section, section_of(found).encode("utf-8", "replace"))
     say(json, {"comparison": as_content(found), "verdict": verdict(found)}, verdict(found), *tables(found))
     return 0 if found.canaries or found.queries else 3
 
@@ -112,12 +116,13 @@ def _known(watch: Watch) -> str:
 
 
 def _canaries(watch: Watch, named: str) -> tuple[Query, ...]:
-    """The canaries of one source, or of all of them."""
+    """The canaries of one source, or of all of them; what is asked twice is one piece of evidence."""
     sources = {name: source for name, source in watch.sources.items() if source.gives == "runs"}
     if named and named not in sources:
         raise DriftwatchError(f"'{named}' is no source of canaries.", remedy=f"There are: {', '.join(sources)}.")
     chosen = [sources[named]] if named else list(sources.values())
-    return tuple(query for source in chosen for query in cast("Any", source).load(watch.base).queries)
+    queries = [query for source in chosen for query in cast("Any", source).load(watch.base).queries]
+    return tuple({query.digest: query for query in queries}.values())
 
 
 def _live(watch: Watch, store: Store, named: str, count: int) -> Drawn:
@@ -136,15 +141,6 @@ def _live(watch: Watch, store: Store, named: str, count: int) -> Drawn:
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
         sys.stderr.write(f"{text}\n")
-
-
-def _write(path: Path, found: Comparison) -> None:
-    from driftwatch.compare import section
-
-    try:
-        path.write_text(section(found), "utf-8")
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}.", remedy="Name another file.") from None
 
 
 # --- what is shown -------------------------------------------------------------------------------------------------

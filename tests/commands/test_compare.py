@@ -87,6 +87,28 @@ def test_a_section_is_written_for_a_report(project: Path):
     assert (project / "section.md").read_text().startswith("## new against retriever\n")
 
 
+def test_a_section_is_never_written_over_a_file(project: Path):
+    (project / "section.md").write_text("mine")
+    with pytest.raises(DriftwatchError, match=r"section\.md exists already"):
+        run("retriever", "new.yaml", "--section", "section.md")
+    assert (project / "section.md").read_text() == "mine"
+
+
+def test_canaries_that_two_sources_ask_are_no_further_evidence(project: Path):
+    path = project / "driftwatch.yaml"
+    again = "  nightly: {kind: canaries, path: canaries.jsonl, every: 24h}\n"
+    path.write_text(path.read_text().replace("alerts:", again + "alerts:"))
+    found = json.loads(run("retriever", "new.yaml", "--queries", "0", "--json"))["comparison"]
+    assert found["canaries"]["all"][0]["n"] == 60
+
+
+def test_a_document_id_that_is_no_text_does_not_end_the_comparison(project: Path):
+    (project / "half_an_id.py").write_text('def search(text, top_k):\n    return [("doc-\\ud800", 0.9)]\n')
+    (project / "half.yaml").write_text("kind: python\ncallable: half_an_id:search\npythonpath: .\n")
+    found = json.loads(run("retriever", "half.yaml", "--queries", "0", "--json", "--section", "half.md"))
+    assert found["comparison"]["differ_most"][0]["new"] == ["doc-?"]
+
+
 def test_without_live_queries_only_canaries_are_asked(project: Path):
     found = json.loads(run("retriever", "new.yaml", "--queries", "0", "--json"))["comparison"]
     assert found["queries"] == {}
@@ -123,7 +145,7 @@ def test_when_nothing_could_be_compared_the_exit_code_says_so(project: Path):
         (["retriever", "new.yaml", "--canaries", "live"], "'live' is no source of canaries. There are: canaries."),
         (["--trend"], "there are 0 dual runs. Name one of: none is configured."),
         (["--trend", "live"], "'live' is no dual run."),
-        (["retriever", "new.yaml", "--section", "no/such/folder.md"], "cannot be written: No such file or directory."),
+        (["retriever", "new.yaml", "--section", "no/such/folder.md"], "the folder no/such does not exist."),
     ],
 )
 def test_what_cannot_be_done_says_what_can(project: Path, words: list[str], said: str):
