@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from typing import Annotated
 
@@ -207,6 +208,9 @@ def threshold(
 
     if precision is not None and recall is not None:
         raise ConfigError("--precision and --recall are both given.", remedy="Aim at one of them.")
+    for option, given in (("--current", current), ("--beta", beta)):
+        if given is not None and not isfinite(given):
+            raise ConfigError(f"{option} {given} is no number.", remedy="Write a number such as 0.42.")
     if decides not in ("documents", "answers"):
         raise ConfigError(f"--of '{decides}' is neither 'documents' nor 'answers'.", remedy="Write one of them.")
     aim = Aim("F", beta)

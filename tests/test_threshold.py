@@ -302,6 +302,56 @@ def test_a_roll_out_ends_when_the_old_version_is_last_seen():
     assert change.at == MONDAY + 4 * DAY
 
 
+def test_two_sources_that_call_one_model_by_two_names_saw_no_change():
+    live_says = [Observation(MONDAY + n * DAY, "live", f"q{n}", versions={"embedder": "mini"}) for n in range(4)]
+    service_says = [
+        Observation(MONDAY + n * DAY, "canaries", f"c{n}", versions={"embedder": "org/mini"}) for n in range(4)
+    ]
+    assert changes_of([*live_says, *service_says]) == ()
+
+
+def test_a_roll_out_that_two_sources_see_ends_when_neither_sees_the_old_version():
+    seen = [Observation(MONDAY + n * DAY, "live", f"q{n}", versions=OLD if n < 5 else NEW) for n in range(10)]
+    seen += [
+        Observation(MONDAY + n * DAY, "canaries", f"c{n}", versions=OLD if n < 7 else NEW) for n in range(0, 10, 2)
+    ]
+    (change,) = changes_of(seen)
+    assert change.at == MONDAY + 7 * DAY
+
+
+def test_scores_are_what_the_person_says_where_the_log_does_not():
+    unsaid = {
+        name: [replace(seen, score_kind="similarity") for seen in as_distance(part)]
+        for name, part in (
+            ("canaries", CANARIES_AFTER),
+            ("canaries_before", CANARIES_BEFORE),
+            ("before", BEFORE),
+            ("after", AFTER),
+        )
+    }
+    near = recalibrate(whole(changes=()), Wanted(current=0.5, **FEW))
+    far = recalibrate(Material(**unsaid), Wanted(current=-0.5, score_kind="distance", **FEW))
+    assert (far.value, far.interval, far.matched, far.empty) == (near.value, near.interval, near.matched, near.empty)
+
+
+def test_where_the_old_cut_off_dropped_nothing_that_was_logged_no_share_says_what_to_keep():
+    def logged(observed: list[Observation]) -> list[Observation]:
+        return [
+            replace(seen, hits=tuple(hit for hit in seen.hits or () if (hit.score or 0) >= 0.5)) for seen in observed
+        ]
+
+    material = Material(before=logged(BEFORE), after=logged(live(CHANGE, 7, intercept=-0.05, seed=2)))
+    with pytest.raises(DriftwatchError, match="kept all that was logged before the change: log what it drops"):
+        recalibrate(material, Wanted(current=0.5, **FEW))
+
+
+def test_a_share_that_is_wanted_is_not_what_the_old_cut_off_kept():
+    found = recalibrate(whole(canaries=(), canaries_before=()), Wanted(current=0.55, keep=0.8, **FEW))
+    assert found.matched is not None
+    assert found.matched.share == 0.8
+    assert not [reason for reason in found.reasons if reason.what == "kept"]
+
+
 def test_a_wanted_precision_that_cannot_be_reached_proposes_nothing():
     random = np.random.default_rng(3)
     labels = [Label(f"q{n // 5}", float(random.random()), bool(random.random() < 0.2)) for n in range(500)]

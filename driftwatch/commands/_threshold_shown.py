@@ -200,10 +200,14 @@ def _numbers(found: Recalibrated) -> Iterator[tuple[str, str, str, str]]:
         yield "as good", _span(_ends(found.sign, chosen.flat)), "", f"cut-offs at which {name} is the same to 0.005"
     if found.old is not None:
         yield f"{name} at the one in use", number(found.old.value), "", ""
-    for title, matched in (("by the same documents", found.mapped), ("by the same share", found.matched)):
+    wanted = "as wanted" if found.wanted.keep is not None else "as before"
+    for title, matched, why in (
+        ("by the same documents", found.mapped, "as before"),
+        ("by the same share", found.matched, wanted),
+    ):
         if matched is not None:
             ends = _span(_ends(found.sign, matched.interval))
-            yield title, number(_turned(found.sign, matched.value)), ends, f"keeps {matched.share:.1%} as before"
+            yield title, number(_turned(found.sign, matched.value)), ends, f"keeps {matched.share:.1%} {why}"
     yield from _predicted(found)
 
 

@@ -5,6 +5,7 @@ Scores are higher is better; minus infinity stands for a query that nothing was 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,7 @@ class Matched:
     share: float
     """What was kept before, and is to be."""
     now: float | None
-    """What the old cut-off keeps now; None where there is no old one."""
+    """What the old cut-off keeps now; None where it does not say what to keep."""
     units_before: int
     units_after: int
 
@@ -103,11 +104,14 @@ def match(
     *,
     seed: int = 0,
     resamples: int = RESAMPLES,
+    paired: bool = False,
 ) -> Matched:
     """The cut-off at which the share kept is what ``cutoff`` kept before, or is ``share``.
 
     Right when only the scale has moved: then it is what the old cut-off is called now (quantile matching, as in
     equipercentile equating: Kolen and Brennan 2014, section 2.2). Wrong when people ask other things than before.
+    ``paired``: both hold the same rows of the same units, which are then drawn together, so that which ones were drawn
+    makes no difference between before and after (the single group design of equating).
 
     Raises:
         ValueError: ``cutoff`` kept nothing, so nothing is to be matched; or a sample that is asked for is empty.
@@ -124,16 +128,12 @@ def match(
         drawn = _kept_each(before, cutoff, seed, resamples)
     else:
         drawn = np.full(resamples, share)
-    shares = iter(drawn.tolist())
-    cuts = resampled(
-        ordered.unit, ordered.weight, seed + 1, resamples, lambda weight: _cut(ordered.score, weight, next(shares))
-    )
-    low, high = np.quantile(cuts, (0.025, 0.975), method="inverted_cdf").tolist()
+    low, high = _ends(ordered, drawn, seed if paired else seed + 1, paired)
     return Matched(
         value=_seen(_cut(ordered.score, ordered.weight, wanted)),
         interval=(_seen(low), _seen(high)),
         share=wanted,
-        now=_kept(after, after.weight, cutoff) if cutoff is not None else None,
+        now=_kept(after, after.weight, cutoff) if share is None else None,
         units_before=before.units,
         units_after=after.units,
     )
@@ -180,10 +180,38 @@ def _kept_each(scored: Scored, cutoff: float | None, seed: int, resamples: int) 
     return np.asarray(some / every)
 
 
+def _ends(ordered: Scored, shares: Floats, seed: int, paired: bool) -> Interval:
+    """95 % of resampled cut-offs; of rows that are drawn together, of all the cut-offs that keep the same of them."""
+
+    def drawn(of: Callable[[Floats, Floats, float], float]) -> Floats:
+        each = iter(shares.tolist())
+        return resampled(
+            ordered.unit, ordered.weight, seed, len(shares), lambda weight: of(ordered.score, weight, next(each))
+        )
+
+    lows, highs = (drawn(_below), drawn(_reaching)) if paired else [drawn(_cut)] * 2
+    low, high = (np.quantile(each, q, method="inverted_cdf") for each, q in ((lows, 0.025), (highs, 0.975)))
+    return float(low), float(high)
+
+
+def _place(weight: Floats, share: float) -> int:
+    """The row with which ``share`` of the weight is reached."""
+    total = np.cumsum(weight)
+    return min(int(np.searchsorted(total, share * total[-1] - 1e-9)), len(total) - 1)
+
+
+def _reaching(descending: Floats, weight: Floats, share: float) -> float:
+    return float(descending[_place(weight, share)])
+
+
+def _below(descending: Floats, weight: Floats, share: float) -> float:
+    """The next score that was drawn below the one that reaches ``share``; minus infinity where there is none."""
+    return float(descending[(descending < _reaching(descending, weight, share)) & (weight > 0)].max(initial=-np.inf))
+
+
 def _cut(descending: Floats, weight: Floats, share: float) -> float:
     """Where ``share`` of the weight is reached: the middle of the gap below the row that reaches it."""
-    total = np.cumsum(weight)
-    place = min(int(np.searchsorted(total, share * total[-1] - 1e-9)), len(total) - 1)
+    place = _place(weight, share)
     upper = float(descending[place])
     lower = descending[place + 1 :]
     lower = lower[lower < upper][:1]

@@ -32,6 +32,7 @@ def recalibrate(material: Material, wanted: Wanted) -> Recalibrated:
     Raises:
         DriftwatchError: there is not enough of anything, with how much is needed.
     """
+    material = material.of_kind(wanted.score_kind)
     kind = wanted.score_kind or score_kind_of(
         material.canaries, material.canaries_before, material.before, material.after
     )

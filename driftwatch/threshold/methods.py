@@ -59,7 +59,7 @@ def by_same_documents(
     old, new = Scored(before, query, once), Scored(after, query, once)
     if current is None or not before.min() <= current <= before.max() or scale.slope <= 0:
         return scale, None
-    return scale, match(old, new, current, seed=wanted.seed, resamples=wanted.resamples)
+    return scale, match(old, new, current, seed=wanted.seed, resamples=wanted.resamples, paired=True)
 
 
 def by_same_share(before: Traffic, after: Traffic, current: float | None, wanted: Wanted) -> tuple[Matched | None, str]:
@@ -89,8 +89,11 @@ def same_share(
             f"scores of {old.units} sessions before the change and {new.units} after it; {FEWEST_SESSIONS} of each are"
             " needed"
         )
-    if wanted.keep is None and not (old.score >= (-np.inf if current is None else current)).any():
+    kept = old.score >= (-np.inf if current is None else current)
+    if wanted.keep is None and not kept.any():
         return None, "the old cut-off kept nothing before the change"
+    if wanted.keep is None and kept.all():
+        return None, "the old cut-off kept all that was logged before the change: log what it drops"
     found = match(old, new, current, wanted.keep, seed=wanted.seed, resamples=wanted.resamples)
     return found, ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from driftwatch.stats.abstaining import Abstention
@@ -29,7 +29,7 @@ class Wanted:
     keep: float | None = None
     """The share to keep, in (0, 1], where no old cut-off says it."""
     score_kind: ScoreKind | None = None
-    """What scores are; None: what the observations say, else similarities."""
+    """What scores are, whatever the observations say; None: what they say, else similarities."""
     resamples: int = RESAMPLES
     seed: int = 0
 
@@ -53,6 +53,16 @@ class Material:
     """What the index said before, and says now."""
     findings: Sequence[Finding] = ()
     """The newest finding of each check."""
+
+    def of_kind(self, kind: ScoreKind | None) -> Material:
+        """With all scores taken for what a person says they are: a log that does not say counts as similarities."""
+        if kind is None:
+            return self
+        observed = {
+            name: tuple(replace(seen, score_kind=kind) for seen in getattr(self, name))
+            for name in ("canaries", "canaries_before", "before", "after")
+        }
+        return replace(self, **observed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,15 +73,29 @@ class Evidence:
 
 def changes_of(observed: Iterable[Observation]) -> tuple[Change, ...]:
     """Each version that is not what it was, the newest change first."""
-    last: dict[str, Change | None] = {}
-    now: dict[str, str] = {}
-    for seen in sorted(observed, key=lambda each: each.at):
+    in_order = sorted(observed, key=lambda each: each.at)
+    naming = _namings(in_order)
+    last: dict[tuple[str, str], Change] = {}
+    now: dict[tuple[str, str], str] = {}
+    for seen in in_order:
         for what, version in seen.versions.items():
-            if what in now and now[what] != version:
-                last[what] = Change(what, now[what], version, seen.at)
-            now[what] = version
-    found = [change for change in last.values() if change is not None]
-    return tuple(sorted(found, key=lambda change: change.at, reverse=True))
+            key = what, naming[what, seen.source]
+            if now.get(key, version) != version:
+                last[key] = Change(what, now[key], version, seen.at)
+            now[key] = version
+    return tuple(sorted(last.values(), key=lambda change: change.at, reverse=True))
+
+
+def _namings(observed: Iterable[Observation]) -> dict[tuple[str, str], str]:
+    """(what, source) -> the first source that has a version of it in common: two may call one model by two names."""
+    said: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for seen in observed:
+        for what, version in seen.versions.items():
+            said[what, seen.source].add(version)
+    return {
+        (what, source): min(other for (which, other), known in said.items() if which == what and known & versions)
+        for (what, source), versions in said.items()
+    }
 
 
 def same_documents(

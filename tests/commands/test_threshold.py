@@ -184,6 +184,8 @@ def test_the_verb_answers_from_a_file_of_labels_alone(tmp_path: Path):
         (["--precision", "0.9", "--recall", "0.9"], "both given"),
         (["--of", "pages"], "neither 'documents' nor 'answers'"),
         (["--after", "soon"], "'soon' is not a day or time"),
+        (["--current", "nan"], "--current nan is no number"),
+        (["--beta", "inf"], "--beta inf is no number"),
     ],
 )
 def test_a_wrong_option_is_said(words: list[str], said: str, tmp_path: Path):

@@ -61,6 +61,43 @@ def test_an_interval_of_95_percent_holds_the_true_cut_off_in_95_percent():
     assert 0.93 <= held / 400 <= 0.97, held / 400
 
 
+def moved(seed: int, noise: float) -> tuple[Scored, Scored]:
+    """Ten documents of each of a hundred queries, before and after every score rose by 0.03 and some noise."""
+    random = np.random.default_rng(seed)
+    old = (random.normal(0.5, 0.1, (100, 10)) + random.normal(0, 0.05, (100, 1))).ravel()
+    query, once = np.repeat(np.arange(100), 10), np.ones(1000)
+    return Scored(old, query, once), Scored(old + 0.03 + noise * random.normal(size=1000), query, once)
+
+
+def test_rows_that_are_the_same_before_and_after_are_drawn_together():
+    paired, apart = (match(*moved(1, 0.0), 0.55, resamples=200, paired=each).interval for each in (True, False))
+    assert paired[0] is not None
+    assert paired[1] is not None
+    assert paired[0] <= 0.58 <= paired[1]
+    assert paired[1] - paired[0] < 0.005 < 0.03 < apart[1] - apart[0]  # type: ignore[operator]
+
+
+def test_rows_that_did_not_move_leave_the_old_cut_off_within_its_interval():
+    for seed in range(20):
+        before, _ = moved(seed, 0.0)
+        low, high = match(before, before, 0.55, seed=seed, resamples=100, paired=True).interval
+        assert low is not None
+        assert high is not None
+        assert low <= 0.55 <= high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("noise", "most"), [(0.005, 1.0), (0.02, 0.975)])
+def test_a_paired_interval_holds_the_true_cut_off_in_at_least_93_percent(noise: float, most: float):
+    held = 0
+    for seed in range(400):
+        low, high = match(*moved(seed, noise), 0.55, seed=seed, resamples=300, paired=True).interval
+        assert low is not None
+        assert high is not None
+        held += low <= 0.58 <= high
+    assert 0.93 <= held / 400 <= most, held / 400
+
+
 def test_sessions_are_the_unit():
     one = traffic(3, 200)
     five = Scored(np.tile(one.score, 5), np.tile(one.unit, 5), np.tile(one.weight, 5))
