@@ -14,7 +14,7 @@ from driftwatch.threshold.material import Label
 from driftwatch.types import UNDETERMINED
 
 NEEDED = ("query_id", "score", "relevant")
-WORDS = {"true": True, "yes": True, "false": False, "no": False, "": False}
+WORDS = {"true": True, "yes": True, "false": False, "no": False}
 REMEDY = "Each row needs query_id, score and relevant; lang and weight may be given."
 
 
@@ -28,7 +28,7 @@ def read_labels(path: Path) -> tuple[Label, ...]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = _json_rows(file, path) if path.suffix == ".jsonl" else _csv_rows(file, path)
             labels = tuple(_label(row, f"{path}:{line}") for line, row in rows)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{path} cannot be read: {error}.", remedy="Name a UTF-8 file of labels.") from None
     if not labels:
         raise SourceError(f"{path} holds no labels.", remedy=REMEDY)
@@ -41,7 +41,7 @@ def _json_rows(file: Any, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]
             continue
         try:
             row = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise SourceError(f"{path}:{line}: this is no JSON.", remedy=REMEDY) from None
         if not isinstance(row, dict):
             raise SourceError(f"{path}:{line}: this is no JSON object.", remedy=REMEDY)
@@ -60,7 +60,10 @@ def _label(row: Mapping[str, Any], place: str) -> Label:
     for name in NEEDED:
         if row.get(name) is None:
             raise SourceError(f"{place}: '{name}' is missing.", remedy=REMEDY)
-    weight = _number(row.get("weight") or 1.0, "weight", place)
+    if str(row["relevant"]).isspace() or row["relevant"] == "":
+        raise SourceError(f"{place}: 'relevant' is empty.", remedy="Write true or false, or delete the row.")
+    given = row.get("weight")
+    weight = 1.0 if given is None or given == "" else _number(given, "weight", place)
     if weight <= 0:
         raise SourceError(f"{place}: 'weight' is {weight:g}.", remedy="Write a number above 0.")
     return Label(
@@ -75,7 +78,7 @@ def _label(row: Mapping[str, Any], place: str) -> Label:
 def _number(given: Any, name: str, place: str) -> float:
     try:
         number = float(given)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise SourceError(f"{place}: '{name}' is {str(given)[:60]!r}.", remedy="Write a number.")
