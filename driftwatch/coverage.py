@@ -28,7 +28,8 @@ Texts = Callable[[NDArray[np.intp]], Sequence[str]]
 FAR, RELATED = 4.5, 4.0
 """Standard deviations above what unrelated queries measure: to be near, and to be left out of what they measure."""
 FEWEST = 30
-"""Queries of a language from which a radius of its own is learnt; smaller ones share that of all."""
+"""Different queries of a language from which a radius of its own is learnt; smaller ones share that of all."""
+FEWEST_PAIRS = FEWEST * (FEWEST - 1) // 2
 PAIRED = 1500
 """Queries of a language whose pairs are looked at."""
 WIDEST = 0.98
@@ -124,7 +125,7 @@ def radius_of(pairs: NDArray[np.floating]) -> float:
 
 
 def radii(live: Points, seed: int = 0) -> dict[str, float]:
-    """Language -> radius; a language of fewer than ``FEWEST`` queries has that of all languages together.
+    """Language -> radius; a language of fewer than ``FEWEST`` different queries has that of all languages together.
 
     Raises:
         DriftwatchError: there are too few queries to learn one from.
@@ -135,12 +136,13 @@ def radii(live: Points, seed: int = 0) -> dict[str, float]:
     for lang, rows in _by_language(live.lang):
         pairs = _pairs(live.vectors[_some(rows, PAIRED, random)])
         together.append(pairs)
-        if len(rows) >= FEWEST:
+        if len(pairs) >= FEWEST_PAIRS:
             found[lang] = radius_of(pairs)
     every = np.concatenate(together) if together else np.empty(0, np.float32)
-    if len(every) < FEWEST * (FEWEST - 1) // 2:
+    if len(every) < FEWEST_PAIRS:
         raise DriftwatchError(
-            f"{len(live)} queries with an embedding are too few to learn what is near; {FEWEST} are needed.",
+            f"{len(live)} queries with an embedding are too few to learn what is near; {FEWEST} different ones are "
+            "needed.",
             remedy="Look at more days with --days, or wait.",
         )
     shared = radius_of(every)
@@ -232,14 +234,16 @@ def propose(
     twin = np.array([_twin(found.radius[str(lang)]) for lang in live.lang])
     wanted = ~found.nearby | (troubled & (found.similarity < twin))
     pools = {lang: rows[wanted[rows]] for lang, rows in _by_language(live.lang) if wanted[rows].any()}
+    weights = {lang: float(live.weight[rows].sum()) for lang, rows in pools.items()}
     pools = {lang: _some(rows, MOST_CANDIDATES, random) for lang, rows in pools.items()}
-    parts = _parts({lang: float(live.weight[rows].sum()) for lang, rows in pools.items()}, number)
+    parts = _parts(weights, number)
     total = float(live.weight.sum())
     picks: list[Pick] = []
     for lang, rows in pools.items():
         near = canaries.vectors[_speaking(canaries.lang, lang)]
         chosen = _choose(live.take(rows), troubled[rows], near, found.radius[lang], parts[lang])
-        picks += [Pick(int(rows[place]), gain / total) for place, gain in chosen]
+        each_for = weights[lang] / (float(live.weight[rows].sum()) or 1.0)  # how many each of those drawn stands for
+        picks += [Pick(int(rows[place]), gain * each_for / total) for place, gain in chosen]
     return sorted(picks, key=lambda pick: (-pick.stands_for, pick.row))
 
 

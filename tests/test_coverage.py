@@ -126,6 +126,30 @@ def test_without_canaries_nothing_is_covered() -> None:
     assert coverage(live, live.take(np.empty(0, np.intp))).covered == 0.0
 
 
+def test_a_language_in_which_everybody_asks_the_same_shares_the_radius_of_all() -> None:
+    traffic = Traffic()
+    one = traffic.about(some(1), "fr")
+    live = together(traffic.about(some(300)), one.take(np.zeros(50, np.intp)))
+    found = coverage(live, traffic.about(some(3)))
+    assert 0 < found.radius["fr"] < 1
+    assert found.covered == pytest.approx(0.06, abs=0.06)
+    assert len(propose(live, np.zeros(350, bool), found, traffic.about(some(3)), 5)) == 5
+
+
+def test_one_query_asked_again_and_again_is_too_little_to_learn_from() -> None:
+    one = Traffic().about(some(1))
+    with pytest.raises(DriftwatchError, match=r"400 queries .* are too few .*; 30 different ones"):
+        radii(one.take(np.zeros(400, np.intp)))
+
+
+def test_of_more_candidates_than_are_looked_at_a_pick_stands_for_those_that_were_not() -> None:
+    traffic = Traffic(spread=0.3)
+    live, canaries = traffic.about(some(9000)), traffic.about(np.repeat(np.arange(20), 3))
+    found = coverage(live, canaries)
+    picks = propose(live, np.zeros(9000, bool), found, canaries, 40)
+    assert sum(pick.stands_for for pick in picks) == pytest.approx(1 - found.covered, abs=0.05)
+
+
 def test_too_few_queries_are_said_and_not_guessed_from() -> None:
     with pytest.raises(DriftwatchError, match="12 queries with an embedding are too few"):
         radii(Traffic().about(some(12)))
