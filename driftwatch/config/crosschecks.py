@@ -16,6 +16,7 @@ from driftwatch.schedule import show_duration
 from driftwatch.sources import Source
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 WEEK = timedelta(weeks=1)
 
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -229,6 +230,20 @@ def _lonely_dual_runs(watch: Watch) -> Iterator[Finding]:
             yield "error", message, origin, "retriever"
 
 
+def _never_ready(watch: Watch) -> Iterator[Finding]:
+    """A dual run that compares nothing on some days, and a check that counts days in a row."""
+    for _, check, source in _checks(watch):
+        if source is None or source.gives != "comparisons" or getattr(check, "of", "") != "ready":
+            continue
+        starts = [_MONDAY + number * DAY for number in range(14)]
+        if any(source.every.next_after(start - timedelta(microseconds=1)) >= start + DAY for start in starts):
+            message = (
+                f"check '{check.name}' counts days in a row, but '{source.name}' compares nothing on some of them, and "
+                "the count begins again. Compare at least once a day."
+            )
+            yield "warning", message, f"sources.{source.name}", "every"
+
+
 def _nothing_to_embed_with(watch: Watch) -> Iterator[Finding]:
     for origin, check, _ in _checks(watch):
         if check.embeds and watch.embedder is None:
@@ -316,6 +331,7 @@ _RULES: tuple[Callable[[Watch], Iterator[Finding]], ...] = (
     _short_memory,
     _nobody_to_ask,
     _lonely_dual_runs,
+    _never_ready,
     _nothing_to_embed_with,
     _idle_parts,
     _twins,

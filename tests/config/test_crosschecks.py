@@ -229,3 +229,18 @@ def test_a_check_that_compares_embeddings_needs_an_embedder(tmp_path: Path) -> N
         "'embedder: {model: intfloat/multilingual-e5-small}', and install the extra 'embed'."
     ]
     assert said(tmp_path, f"{asks}embedder: {{model: e5}}\n") == []
+
+
+@pytest.mark.parametrize(("every", "warns"), [("6h", False), ("24h", False), ("36h", True), ('"0 6 * * 1-5"', True)])
+def test_a_dual_run_that_skips_days_is_never_ready(tmp_path: Path, every: str, warns: bool) -> None:
+    text = f"""{BOTH}  migration:
+    kind: dual_run
+    canaries: canaries
+    retriever: {{kind: http, url: 'http://127.0.0.1:2'}}
+    every: {every}
+{CONSOLE}checks:
+{check("name: b, source: canaries", "Found")}{check("name: a, source: live")}\
+- {{kind: dual_run, name: ready, source: migration, of: ready}}
+"""
+    line = "10 warning: check 'ready' counts days in a row, but 'migration' compares nothing on some of them"
+    assert [each.startswith(line) for each in said(tmp_path, text)] == [True] * warns
