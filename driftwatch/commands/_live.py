@@ -65,6 +65,8 @@ class _Part:
     text: list[str] | None
     troubled: NDArray[np.bool_]
     observations: dict[int, Observation]
+    why: str
+    """Why some could not be embedded; empty when all could."""
 
 
 def live_queries(
@@ -90,8 +92,9 @@ def live_queries(
     names = _of_traffic(watch, source)
     parts = [_part(watch, store, name, embedder, days, most // len(names), now, troubled) for name in names]
     if not sum(len(part.points) for part in parts):
+        why = next((f" ({part.why.rstrip('.')})" for part in parts if part.why), "")
         raise DriftwatchError(
-            f"no query of the last {days} days is in the sample with its text or embedding.",
+            f"no query of the last {days} days is in the sample with its text or embedding{why}.",
             remedy="Let `driftwatch run` read the log first, or look at more --days.",
         )
     asked, notes = _canaries(watch, store)
@@ -182,7 +185,8 @@ def _part(
         text = [each for each in text if each]
     points = Points(_vectors(sample, rows, text, embedder), sample.lang[rows], _weights(sample, rows, wrong))
     observations = {place: seen[row] for place, row in enumerate(rows.tolist()) if row in seen}
-    return _Part(points, sample.query_id[rows].tolist(), text, wrong[rows], observations)
+    why = sample.contents.trouble if sample.contents is not None else ""
+    return _Part(points, sample.query_id[rows].tolist(), text, wrong[rows], observations, why)
 
 
 def went_wrong(seen: Observation) -> tuple[str, ...]:
@@ -225,11 +229,17 @@ def _vectors(sample: Sample, rows: Rows, text: list[str] | None, embedder: Embed
     assert contents is not None
     if not len(rows):
         return np.empty((0, 0), np.float32)
-    here = contents.embedded[rows]
-    if here.all() or text is None:
-        read = np.asarray(contents.vectors(rows), np.float32)
-        return np.asarray(read / np.linalg.norm(read, axis=1, keepdims=True))
-    return embedder.encode_queries(text)
+    here = contents.embedded[rows] if text is not None else np.ones(len(rows), bool)
+    read = np.asarray(contents.vectors(rows[here]), np.float32)
+    read /= np.linalg.norm(read, axis=1, keepdims=True)
+    if text is None or here.all():
+        return read
+    fresh = embedder.encode_queries([each for each, is_here in zip(text, here.tolist(), strict=True) if not is_here])
+    found = np.empty((len(rows), fresh.shape[1]), np.float32)
+    found[~here] = fresh
+    if here.any():
+        found[here] = read
+    return found
 
 
 def _weights(sample: Sample, rows: Rows, wrong: NDArray[np.bool_]) -> NDArray[np.float64]:

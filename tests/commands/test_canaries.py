@@ -25,7 +25,7 @@ from driftwatch.commands._proposals import proposals
 from driftwatch.config import Watch, load_watch
 from driftwatch.coverage import coverage
 from driftwatch.engine import Engine
-from driftwatch.errors import DriftwatchError
+from driftwatch.errors import DriftwatchError, EmbedError
 from driftwatch.sources.canaries import Canaries
 from driftwatch.stats.ir import Measure
 from driftwatch.store import Store
@@ -188,6 +188,17 @@ def test_without_an_embedder_or_a_log_it_says_what_is_missing(tmp_path: Path) ->
     store.close()
 
 
+def test_a_model_that_cannot_be_loaded_is_the_reason(tmp_path: Path) -> None:
+    class Broken(Words):
+        def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+            raise EmbedError("the model 'x' is not there.", remedy="Download it.")
+
+    store = Store.open(project(tmp_path, usual(40), 0).database)
+    with pytest.raises(DriftwatchError, match=r"in the sample .* \(the model 'x' is not there\. Download it\)\."):
+        live_queries(load_watch(tmp_path / "driftwatch.yaml"), store, Broken(), "", 14, 4000, NOW)
+    store.close()
+
+
 # --- propose -------------------------------------------------------------------------------------------------------
 
 
@@ -221,6 +232,24 @@ def test_a_labelled_file_of_proposals_is_read_as_it_is_and_an_unlabelled_one_is_
         tmp_path / "done.jsonl", [each | {"relevant": [each["proposed"]["candidates"][0]["id"]]} for each in made]
     )
     assert len(Canaries(path="done.jsonl").load(tmp_path).queries) == len(made)
+
+
+def test_what_is_embedded_already_is_not_embedded_again_for_what_went_wrong(tmp_path: Path) -> None:
+    class Counted(Words):
+        def encode_queries(self, texts: Sequence[str]) -> np.ndarray:
+            encoded.extend(texts)
+            return super().encode_queries(texts)
+
+    encoded: list[str] = []
+    wrong = [line(600 + n, n % 20, feedback="down") for n in range(60)]
+    watch = project(tmp_path, usual(600) + wrong, 0, 1)
+    store = Store.open(watch.database)
+    live = live_queries(watch, store, Counted(), "", 14, 100, NOW, troubled=True)
+    store.close()
+    assert live.troubled.sum() == 60
+    assert (~live.troubled).sum() > 50
+    assert len(encoded) == len(set(encoded))
+    assert np.allclose(live.points.vectors, Words().encode_queries(live.text or []), atol=0.01)
 
 
 def test_proposals_are_redacted_unless_somebody_asks(tmp_path: Path) -> None:
