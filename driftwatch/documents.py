@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import threading
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -117,6 +117,21 @@ class Documents(Settings):
             if self._kept is None or self._kept.seen != seen:
                 self._kept = Corpus(dict(self._places(files)), self, seen)
             return self._kept
+
+    def lacking(self, base: Path, doc_ids: Iterable[str]) -> frozenset[str]:
+        """Those of ``doc_ids`` that no line holds; the files are read once, and nothing of them is kept in memory.
+
+        Raises:
+            SourceError: a file that is missing or is not JSON lines, naming file and line.
+        """
+        left = set(doc_ids)
+        for file in self._files(base):
+            try:
+                for _, read in self._lines(file):
+                    left.discard(read.doc_id)
+            except OSError as error:
+                raise _unreadable(file, error) from None
+        return frozenset(left)
 
     def document(self, row: Any) -> Document | None:
         """What one line holds; None when it names no document."""

@@ -151,6 +151,16 @@ def test_the_mark_that_some_editors_put_first_is_no_text(tmp_path: Path) -> None
     assert [found["a"].text, found["b"].text] == ["one", "two"]
 
 
+def test_what_no_document_is_called_is_found_without_keeping_the_documents(tmp_path: Path) -> None:
+    write(tmp_path / "corpus.jsonl", *(row(f"doc-{number}", "text") for number in range(20_000)))
+    documents = Documents(path="corpus.jsonl")
+    tracemalloc.start()
+    assert documents.lacking(tmp_path, ["doc-7", "nobody", "doc-19999"]) == {"nobody"}
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
 # --- when it is read -----------------------------------------------------------------------------------------------
 
 

@@ -54,9 +54,8 @@ def import_set(config: Path | None, given: EvaluationSet, out: Path, *, json: bo
     """Read an evaluation set and write it as driftwatch's own canaries; ``config`` is None where there is none yet."""
     refuse_existing(out)
     watch = _watch(config)
-    corpus = _corpus(watch, given)
-    if given.form == "ragas" and watch is not None and watch.documents is not None and corpus is not None:
-        given = replace(given, match=matching(corpus))
+    if given.form == "ragas" and watch is not None and watch.documents is not None:
+        given = replace(given, match=matching(watch.documents.corpus(watch.base)))
     suite = given.load(Path.cwd())
     kept = [query for query in suite.queries if query.expect_empty or _positives(query)]
     without = [query.query_id for query in suite.queries if not query.expect_empty and not _positives(query)]
@@ -68,7 +67,7 @@ def import_set(config: Path | None, given: EvaluationSet, out: Path, *, json: bo
         "written": len(kept),
         "languages": dict(sorted(Counter(query.lang for query in kept).items())),
         "without_relevant": without,
-        **_missing(kept, watch, corpus),
+        **_missing(kept, watch, given.path),
         "notes": list(suite.notes),
     }
     write_lines(out, map(written, kept))
@@ -100,21 +99,21 @@ def _watch(config: Path | None) -> Watch | None:
     return load_watch(config) if config is not None else None
 
 
-def _corpus(watch: Watch | None, given: EvaluationSet) -> Corpus | None:
-    """The documents of the configuration; else those of the BEIR directory."""
+def _missing_from_documents(watch: Watch | None, path: Path, wanted: Iterable[str]) -> list[str] | None:
+    """Of the documents of the configuration, else of those of the BEIR directory; None: there are neither."""
     from driftwatch.documents import Documents
 
     if watch is not None and watch.documents is not None:
-        return watch.documents.corpus(watch.base)
-    own = given.path / "corpus.jsonl"
-    return Documents(path=own.name).corpus(given.path) if given.path.is_dir() and own.is_file() else None
+        return sorted(watch.documents.lacking(watch.base, wanted))
+    own = path / "corpus.jsonl"
+    return sorted(Documents(path=own.name).lacking(path, wanted)) if own.is_file() else None
 
 
 def _positives(query: Query) -> list[str]:
     return [doc_id for doc_id, relevance in query.relevant.items() if relevance > 0]
 
 
-def _missing(kept: Sequence[Query], watch: Watch | None, corpus: Corpus | None) -> dict[str, Any]:
+def _missing(kept: Sequence[Query], watch: Watch | None, path: Path) -> dict[str, Any]:
     """Documents that canaries ask for and that the index, or the corpus, does not hold; None: nobody could look."""
     wanted = sorted({doc_id for query in kept for doc_id in _positives(query)})
     gone, trouble = _missing_from_index(watch, wanted)
@@ -123,7 +122,7 @@ def _missing(kept: Sequence[Query], watch: Watch | None, corpus: Corpus | None) 
         "missing_from_index": None if gone is None else sorted(gone),
         "index_trouble": trouble,
         "without_a_document_in_the_index": rotten,
-        "missing_from_corpus": None if corpus is None else [each for each in wanted if each not in corpus],
+        "missing_from_corpus": _missing_from_documents(watch, path, wanted),
     }
 
 
