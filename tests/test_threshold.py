@@ -71,6 +71,13 @@ def test_without_labels_the_same_documents_say_what_the_old_one_is_called_now():
     assert found.scale.slope == pytest.approx(0.5)
 
 
+def test_a_canary_that_was_rewritten_says_nothing_of_the_scale():
+    rewritten = [replace(seen, relevant={}, expect_empty=False, digest="other") for seen in CANARIES_AFTER]
+    found = recalibrate(whole(canaries=rewritten), Wanted(current=0.55, **FEW))
+    assert found.scale is None
+    assert found.method == "same share"
+
+
 def test_without_canaries_the_same_share_is_kept():
     found = recalibrate(whole(canaries=(), canaries_before=()), Wanted(current=0.55, decides="answers", **FEW))
     assert found.method == "same share"

@@ -164,12 +164,15 @@ def _before(
 
 
 def _newest(runs: Sequence[Run], sources: Sequence[str], start: datetime, end: datetime) -> tuple[Observation, ...]:
-    """The answers of the newest run of each source in that time."""
+    """The answers of the newest run of each source in that time, without those of canaries in quarantine."""
+    from driftwatch.checks._canaries import remaining
+
     newest: dict[str, Run] = {}
     for run in runs:
         if start <= run.at < end and (run.source not in newest or newest[run.source].at < run.at):
             newest[run.source] = run
-    return tuple(seen for name in sources if name in newest for seen in newest[name].observations)
+    chosen = [newest[name] for name in sources if name in newest]
+    return tuple(seen for run in chosen for seen in run.observations if remaining(seen, run.gone) is not None)
 
 
 def _queries(

@@ -103,12 +103,12 @@ def same_documents(
 ) -> tuple[Floats, Floats, NDArray[np.int64]]:
     """Scores of the same document for the same canary, before and after, and the number of the canary; shape (n,) each.
 
-    The last answer to each canary counts.
+    The last answer to each canary counts; one that was rewritten is another canary.
     """
     old, new = _last_scores(before), _last_scores(after)
     shared = sorted(old.keys() & new.keys())
-    numbers: dict[str, int] = {}
-    query = [numbers.setdefault(query_id, len(numbers)) for query_id, _ in shared]
+    numbers: dict[tuple[str, ...], int] = {}
+    query = [numbers.setdefault(asked, len(numbers)) for asked, _ in shared]
     return (
         np.array([old[pair] for pair in shared], np.float64),
         np.array([new[pair] for pair in shared], np.float64),
@@ -116,11 +116,10 @@ def same_documents(
     )
 
 
-def _last_scores(observed: Iterable[Observation]) -> dict[tuple[str, str], float]:
-    last = {
-        seen.query_id: seen for seen in sorted(observed, key=lambda each: each.at) if seen.hits and not seen.attempt
-    }
-    return {(query_id, doc_id): score for query_id, seen in last.items() for doc_id, score in reversed(scores_of(seen))}
+def _last_scores(observed: Iterable[Observation]) -> dict[tuple[tuple[str, ...], str], float]:
+    in_order = sorted(observed, key=lambda each: each.at)
+    last = {(seen.source, seen.query_id, seen.digest): seen for seen in in_order if seen.hits and not seen.attempt}
+    return {(asked, doc_id): score for asked, seen in last.items() for doc_id, score in reversed(scores_of(seen))}
 
 
 # --- the rules -----------------------------------------------------------------------------------------------------

@@ -97,6 +97,16 @@ def test_canaries_that_were_not_asked_since_the_change_judge_nothing(config: Pat
     assert found["cutoff"]["method"] == "same share"
 
 
+def test_canaries_in_quarantine_judge_nothing(config: Path, capsysbinary):
+    store = Store.open(f"sqlite:///{config.parent / 'driftwatch.db'}")
+    at = CHANGE + 3 * DAY
+    gone = frozenset(f"doc-{number}-0" for number in range(10))
+    store.canaries.add(run(at, *canaries(at, slope=0.5, intercept=0.2, versions=NEW), gone=gone))
+    store.close()
+    found = asked(config, capsysbinary, Wanted(current=0.55, **FEW))
+    assert found["labels"]["from"] == {"canaries": 112}  # the fifth and the tenth should find nothing
+
+
 def test_what_the_index_says_is_read_from_the_probes(config: Path, capsysbinary):
     text = config.read_text().replace("sources:\n", "sources:\n  index: {kind: index, every: 1h}\n")
     store = Store.open(f"sqlite:///{config.parent / 'driftwatch.db'}")
