@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import DriftwatchError, MissingExtra, RetrieverError
 from driftwatch.retrievers._chroma import Answer
+from driftwatch.retrievers._exchange import shown
 
 _DATABASE = "chroma.sqlite3"
 
@@ -93,7 +94,7 @@ class Folder:
         except DriftwatchError:
             raise
         except Exception as error:  # noqa: BLE001 - Chroma raises what it likes; a person reads it here
-            reason = " ".join(str(error).split()).rstrip(".")[:300]
+            reason = shown(str(error), 300).rstrip(".")
             remedy = "Check 'collection', 'tenant' and 'database'." if "does not exist" in reason else ""
             if "migrations" in reason:
                 remedy = "It was written by another version of Chroma: ask its server, with 'host'."

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers._chroma import Answer
-from driftwatch.retrievers._exchange import Trouble, exchange
+from driftwatch.retrievers._exchange import Trouble, exchange, without
 
 if TYPE_CHECKING:
     import httpx
@@ -62,9 +62,13 @@ class Server:
             RetrieverError: the server cannot be reached or refuses, or there is no such collection.
         """
         described = self.ask("GET", f"collections/{quote(self.name, safe='')}")
+        unlike = RetrieverError(f"{self.origin} does not answer as Chroma does.", remedy="Check 'host' and 'port'.")
         if not isinstance(described, dict) or not isinstance(described.get("id"), str):
-            raise RetrieverError(f"{self.origin} does not answer as Chroma does.", remedy="Check 'host' and 'port'.")
-        yield ServerCollection(self, described)
+            raise unlike
+        try:
+            yield ServerCollection(self, described)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # of answers that lack something
+            raise unlike from error
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON that a path below the database answers."""
@@ -76,7 +80,7 @@ class Server:
         except Trouble as trouble:
             words = str(trouble).replace("'token' or 'auth'", "'token'").replace("Set 'url'", "Set 'host' and 'ssl'")
             words = words.partition(". Ask for less, or raise")[0]  # there is no such setting here
-            words = words.replace(self.token, "***") if self.token else words  # a server may repeat what it was sent
+            words = without([self.token or ""], words)  # a server may repeat what it was sent
             raise RetrieverError(f"{self.shown}: {words}.", remedy=_remedy(words)) from None
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -115,7 +116,7 @@ def _parsed(response: httpx.Response, body: bytes) -> Any:
     status = response.status_code
     if 300 <= status < 400:
         raise Trouble(f"answered with a redirect ({status}) to {_place(response)}. Set 'url' to where it should go")
-    text = body[:400].decode("utf-8", "replace")
+    text = body[:4000].decode("utf-8", "replace")
     is_html = text.lstrip().startswith("<") or "html" in response.headers.get("content-type", "")
     if status >= 400:
         raise _refusal(response, f"HTML that starts '{start(text)}'" if is_html else shown(text))
@@ -159,6 +160,15 @@ def _place(response: httpx.Response) -> str:
         return "what is no address"
     host = f"{target.scheme}://{target.hostname}{port}" if target.netloc else ""
     return shown(host + target.path) or "nowhere"
+
+
+def without(secrets: Iterable[str], words: str) -> str:
+    """What a service said without the secrets that it repeats, also where one was cut off by ``shown``."""
+    for secret in filter(None, secrets):
+        words = words.replace(secret, "***")
+        for length in range(len(secret) - 1, 3, -1):
+            words = words.replace(f"{secret[:length]}…", "***…")
+    return words
 
 
 def start(text: str) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from driftwatch.errors import MissingExtra, RetrieverError
+from driftwatch.retrievers._exchange import shown
 from driftwatch.retrievers._pgvector import Reader, Table, read_columns
 
 FORM = "'postgresql://user:password@host/database'"
@@ -62,9 +63,10 @@ def _patience(timeout: timedelta) -> dict[str, str]:
 def _explained(error: Exception, place: Mapping[str, Any], timeout: timedelta) -> RetrieverError:
     """What Postgres says, with where it was asked and without the password."""
     where = f"{place.get('host') or 'the local socket'}:{place.get('port') or 5432}/{place.get('dbname') or ''}"
-    reason = " ".join(str(error).split("\n")[0].split()).rstrip(".") or type(error).__name__
+    said = str(error).split("\n")[0]
     if password := place.get("password"):
-        reason = reason.replace(str(password), "***")
+        said = said.replace(str(password), "***")
+    reason = shown(said, 300).rstrip(".") or type(error).__name__
     lowered = reason.lower()
     for sign, problem, remedy in _KNOWN:
         if sign in lowered:

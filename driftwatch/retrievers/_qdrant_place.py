@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from driftwatch.errors import MissingExtra, RetrieverError
+from driftwatch.retrievers._exchange import shown
 
 _MOST = 300
 """Characters of what a server says that are shown."""
@@ -144,8 +145,7 @@ class Place:
         return self._clean(said)
 
     def _clean(self, said: str) -> str:
-        words = " ".join(said.split())
-        return (words.replace(self.key, "***") if self.key else words)[:_MOST].rstrip(".")
+        return shown(said.replace(self.key, "***") if self.key else said, _MOST).rstrip(".")
 
 
 def _refused(error: BaseException | None) -> bool:

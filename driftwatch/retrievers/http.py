@@ -21,7 +21,7 @@ from driftwatch.errors import RetrieverError
 from driftwatch.plugins import Settings
 from driftwatch.retrievers import Retriever
 from driftwatch.retrievers._answer import Path, Shape, Unreadable
-from driftwatch.retrievers._exchange import Streak, Trouble, exchange, shown
+from driftwatch.retrievers._exchange import Streak, Trouble, exchange, shown, without
 from driftwatch.retrievers._reached import TRIAL, describe
 from driftwatch.retrievers._template import check_placeholders, filled, filled_url, substitutes
 from driftwatch.schedule import Duration
@@ -285,10 +285,7 @@ class Http(Retriever):
     def _without_secrets(self, words: str) -> str:
         """A service may repeat what it was sent; a secret in an error would travel to Slack."""
         secrets = [*self.headers.values(), self.token, self.auth.value if self.auth else None]
-        for secret in secrets:
-            if secret and (text := secret.get_secret_value()):
-                words = words.replace(text, "***")
-        return words
+        return without([secret.get_secret_value() for secret in secrets if secret], words)
 
 
 def _check_header(name: str, value: SecretStr) -> None:

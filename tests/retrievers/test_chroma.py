@@ -308,6 +308,16 @@ def test_what_is_no_chroma_server_is_said(chroma_server):
     missing.close()
 
 
+@pytest.mark.parametrize("answer", [{}, {"ids": None}, {"ids": ["a"], "metadatas": None}, [], None, "fine"])
+def test_an_answer_that_lacks_something_is_no_chromas(answer):
+    with SearchService() as service:
+        service.does(says(DESCRIBED), says(answer))
+        retriever = Chroma(kind="chroma", host="127.0.0.1", port=service.port, collection="docs", doc_key="doc")
+        with pytest.raises(RetrieverError, match=r"does not answer as Chroma does. Check 'host' and 'port'"):
+            retriever.stored(["a"])
+        retriever.close()
+
+
 def test_an_answer_that_is_too_large_names_no_setting_that_there_is_not(monkeypatch):
     monkeypatch.setattr(_chroma_server, "_LARGEST", 100)
     with SearchService() as service:

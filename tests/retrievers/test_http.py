@@ -355,6 +355,15 @@ def test_a_secret_that_the_service_repeats_is_hidden(service: SearchService) -> 
     assert reply.error == "status 403: the key *** and the token *** are unknown. Check 'token' or 'auth'"
 
 
+@pytest.mark.parametrize("before", [100, 140, 150])
+def test_a_secret_that_is_cut_off_is_hidden_as_well(service: SearchService, before: int) -> None:
+    secret = "sk-0123456789-abcdefghij-0123456789-abcdefghij"
+    service.does(status(400, f"{'x' * before} {secret} and so on, {'y' * 100}"))
+    error = ask(http(service, token=secret)).error or ""
+    assert "***" in error
+    assert "sk-0" not in error
+
+
 def test_secrets_and_queries_do_not_reach_the_log(service: SearchService, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     retriever = http(service, token="s3cret", params={"q": "{query}"})

@@ -280,6 +280,12 @@ def test_a_server_that_does_not_answer_is_timed_out(own: QdrantServer) -> None:
         asking(own, timeout="1s").facts()
 
 
+def test_what_a_server_says_is_shown_without_its_control_characters(own: QdrantServer) -> None:
+    own.trouble = status(500, "\x1b[2J gone \x07")
+    with pytest.raises(RetrieverError, match=r"status 500: \[2J gone\. See"):
+        asking(own).facts()
+
+
 def test_a_missing_collection_is_named(server: QdrantServer) -> None:
     with pytest.raises(RetrieverError, match="status 404: Not found: Collection `other` doesn't exist! Check"):
         asking(server, collection="other").facts()
