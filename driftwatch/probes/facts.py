@@ -67,7 +67,8 @@ def _summary(facts: IndexFacts, embedder: tuple[str, int] | None, documents: int
     named = ("kind", "compressed")
     others = ", ".join(f"{name} {facts.settings[name]}" for name in sorted(set(facts.settings) - set(named)))
     return {
-        "count": facts.count,
+        # A planner's estimate moves by itself: it is shown, and compared with nothing.
+        "count": None if facts.settings.get("count") == "estimated" else facts.count,
         "dimension": facts.dimension,
         "metric": facts.metric,
         "kind": facts.settings.get("kind", ""),
