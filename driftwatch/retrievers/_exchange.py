@@ -86,6 +86,8 @@ def exchange(client: httpx.Client, request: httpx.Request, *, timeout: float, ma
     except httpx.TransportError as error:
         words = f"the connection broke before the answer was complete ({type(error).__name__}: {shown(str(error))})"
         raise Trouble(words, again=True, unreachable=True) from None
+    except UnicodeError:  # what becomes of `search..internal`
+        raise Trouble(f"the host name '{request.url.host}' cannot be resolved", unreachable=True) from None
     except (httpx.HTTPError, RuntimeError) as error:  # RuntimeError: the client was closed by another thread
         raise Trouble(f"the answer could not be read: {shown(str(error))}") from None
     return _parsed(response, body)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwatch.errors import MissingExtra, RetrieverError
 from driftwatch.retrievers._exchange import shown
 from driftwatch.retrievers._pgvector import Reader, Table, read_columns
+
+if TYPE_CHECKING:
+    from psycopg import Connection
 
 FORM = "'postgresql://user:password@host/database'"
 
@@ -37,8 +40,7 @@ def reading(url: str, table: Table, timeout: timedelta) -> Iterator[Reader]:
     for name, value in _patience(timeout).items():
         place.setdefault(name, value)
     try:
-        # Behind a pooler a prepared statement outlives the transaction, and is in the way of the next one.
-        with psycopg.connect(**place, prepare_threshold=None) as connection:  # type: ignore[arg-type]
+        with _connected(place) as connection:
             connection.read_only = True
             connection.execute(
                 "SELECT set_config('statement_timeout', %s, true)", (str(round(1000 * timeout.total_seconds())),)
@@ -47,6 +49,16 @@ def reading(url: str, table: Table, timeout: timedelta) -> Iterator[Reader]:
             yield Reader(connection, table, read_columns(connection, table))
     except psycopg.Error as error:
         raise _explained(error, place, timeout) from None
+
+
+def _connected(place: Mapping[str, Any]) -> Connection[Any]:
+    import psycopg
+
+    try:
+        # Behind a pooler a prepared statement outlives the transaction, and is in the way of the next one.
+        return psycopg.connect(**place, prepare_threshold=None)
+    except UnicodeError:  # what becomes of `db..internal`
+        raise psycopg.OperationalError("failed to resolve host") from None
 
 
 def _patience(timeout: timedelta) -> dict[str, str]:

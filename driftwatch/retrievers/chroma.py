@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from driftwatch.retrievers._chroma import Reader
     from driftwatch.retrievers._chroma_folder import Folder
     from driftwatch.retrievers._chroma_server import Server
+
+
+def _is_address(host: str) -> bool:
+    try:
+        return bool(ip_address(host))
+    except ValueError:
+        return False
 
 
 class Chroma(Retriever):
@@ -65,6 +73,10 @@ class Chroma(Retriever):
     def _is_somewhere(self) -> Chroma:
         if (self.host is None) == (self.path is None):
             raise ValueError("set 'host' for a server, or 'path' for a folder: one of them.")
+        if self.host and ":" in self.host and not _is_address(self.host):
+            raise ValueError(
+                f"{self.host!r} is no host. The port goes into 'port', and an IPv6 address has no brackets."
+            )
         if self.token and self.path:
             raise ValueError("a folder takes no 'token'. Leave it out, or set 'host'.")
         if self.token and not re.fullmatch(r"[!-~]+", self.token.get_secret_value()):

@@ -60,6 +60,10 @@ class Pgvector(Retriever):
     def _postgres(cls, url: SecretStr) -> SecretStr:
         if not url.get_secret_value().startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise ValueError(f"'url' is not the address of a Postgres database. Write it like {FORM}.")
+        authority, _, path = url.get_secret_value().partition("://")[2].partition("?")[0].partition("/")
+        cut_by_a_slash = "@" not in authority and "@" in path
+        if authority.count("@") > 1 or cut_by_a_slash:  # a part of the password would be taken for the host, and shown
+            raise ValueError("'url' has an '@' or a '/' too many. In a password they are written '%40' and '%2F'.")
         return url
 
     @field_validator("table")

@@ -350,6 +350,8 @@ def test_a_server_that_dies_in_the_middle_leaves_what_it_answered():
         ({"path": "b", "token": "x"}, "a folder takes no 'token'"),
         ({"host": "a", "token": "two words"}, "a blank"),
         ({"host": "http://a/"}, "host"),
+        ({"host": "chroma.internal:8000"}, "is no host. The port goes into 'port'"),
+        ({"host": "[::1]"}, "has no brackets"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings, words):

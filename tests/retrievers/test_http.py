@@ -241,6 +241,11 @@ def test_a_host_that_does_not_exist_is_named(service: SearchService) -> None:
     assert reply.hits is None
 
 
+def test_a_host_that_can_be_none_is_named(service: SearchService) -> None:
+    replies = http(service, url="http://search..internal/retrieve").search(queries(3))
+    assert {reply.error for reply in replies} == {"the host name 'search..internal' cannot be resolved"}
+
+
 def test_a_flaky_service_is_asked_again(service: SearchService) -> None:
     service.does(status(503), reset(), answers("a"))
     assert ask(http(service, retries=2)).hits == (ScoredDoc("a", 0.9),)

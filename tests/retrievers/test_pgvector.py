@@ -503,6 +503,8 @@ def test_rights_that_are_missing_are_said(docs, pgvector_url):
         ({"metric": "euclidean"}, "'metric: euclidean' gives a distance.*Set 'score_kind: distance'"),
         ({"score_kind": "distance"}, "'metric: cosine' gives a similarity.*Set 'score_kind: similarity'"),
         ({"url": "mysql://u:open-sesame@host/db"}, "not the address of a Postgres database"),
+        ({"url": "postgresql://u:open-sesame@more@host/db"}, "an '@' or a '/' too many.*'%40' and '%2F'"),
+        ({"url": "postgresql://u:open-sesame/more@host/db"}, "an '@' or a '/' too many"),
         ({"table": "a.b.c"}, "not the name of a table"),
         ({"table": ""}, "not the name of a table"),
         ({"filter": {"a": [1]}}, "filter"),
@@ -513,6 +515,17 @@ def test_settings_that_cannot_be_are_refused(settings, words):
     with pytest.raises(ValidationError, match=words) as raised:
         Pgvector(**{"kind": "pgvector", "url": "postgresql://host/db", "table": "docs", **settings})
     assert "open-sesame" not in str(raised.value)
+
+
+@pytest.mark.parametrize("place", ["u:p%40w@host/d@b", "/db?host=/tmp&user=a@b", "u:p@/db", "host/db"])
+def test_an_address_may_have_an_at_sign_where_it_means_nothing(place):
+    assert Pgvector(kind="pgvector", url=f"postgresql://{place}", table="docs")
+
+
+def test_a_host_that_can_be_none_is_said():
+    retriever = Pgvector(kind="pgvector", url="postgresql://u:open-sesame@db..internal/d", table="docs")
+    with pytest.raises(RetrieverError, match=r"db\.\.internal:5432/d: its host name is not known"):
+        retriever.facts()
 
 
 def test_the_address_may_come_from_a_file(tmp_path):
