@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from driftwatch.errors import MissingExtra, RetrieverError
+from driftwatch.errors import DriftwatchError, MissingExtra, RetrieverError
 from driftwatch.retrievers._exchange import shown
 
 _MOST = 300
@@ -49,8 +49,14 @@ class Place:
                 yield self._opened()
             except (ApiException, QdrantException) as error:
                 raise self._told(error) from None
-            except (ValueError, AssertionError, RuntimeError, OSError) as error:  # the client's own, of odd answers
-                raise (self._told_of_folder(error) if self.path else self._unanswered(error)) from None
+            except DriftwatchError:
+                raise
+            except Exception as error:  # a damaged folder raises anything; a person reads it here
+                if self.path:
+                    raise self._told_of_folder(error) from None
+                if not isinstance(error, ValueError | AssertionError | RuntimeError | OSError):
+                    raise  # those are the client's own, of odd answers; others are ours
+                raise self._unanswered(error) from None
 
     def close(self) -> None:
         """Let go of connections, and of the folder once nobody reads it."""
@@ -126,7 +132,7 @@ class Place:
         )
 
     def _told_of_folder(self, error: Exception) -> RetrieverError:
-        said = self._clean(str(error))
+        said = self._clean(str(error)) or type(error).__name__
         if "already accessed" in said:
             return RetrieverError(
                 f"{self.shown}: another process has the folder open.",

@@ -404,6 +404,16 @@ def test_a_folder_that_is_opened_while_it_is_closed_can_be_closed_again(folder: 
     again.close()
 
 
+@pytest.mark.parametrize("name", ["meta.json", "storage.sqlite"])
+def test_a_damaged_folder_is_told(folder: Path, name: str) -> None:
+    (damaged,) = folder.rglob(name)
+    damaged.write_text("{}" * 500 if name != "meta.json" else "{}")
+    retriever = Qdrant(kind="qdrant", path=folder, collection="docs")
+    with pytest.raises(RetrieverError, match=r"the collection 'docs' in .*Was it written by this version"):
+        retriever.facts()
+    retriever.close()
+
+
 @pytest.fixture
 def odd_folder(tmp_path: Path) -> Path:
     """A vector without a name beside a sparse one (`hybrid`), and several vectors a point (`tokens`)."""
