@@ -52,6 +52,7 @@ bench: $(VENV)/.ready  ## every benchmark, the bare alternative timed beside it
 docs: $(VENV)/.ready  ## write the generated parts of docs/ again
 	$(BIN)/python -m driftwatch.settings_docs
 	$(BIN)/python -m tests.bad_inputs
+	$(BIN)/python -m tests.faults
 
 image-test: $(VENV)/.ready  ## build the image and run it for real, with buildah, as root
 	$(BIN)/python deploy/image_test.py $(IMAGE_TEST)
