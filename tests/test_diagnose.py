@@ -147,6 +147,15 @@ def test_evidence_of_two_causes_names_both():
     assert names(both) == ["embedder moved", "lost documents"]
 
 
+def test_an_embedder_that_changed_makes_every_stored_vector_look_wrong_and_hides_no_true_mixture() -> None:
+    moved = {"bad": 40, "sentence": "They moved by half."}
+    wrong = {"ids": ["d1"], "words": {"kind": "other model"}}
+    everything = integrity(probe_strings=moved, stored_vectors={"bad": 64, **wrong})
+    assert names(case(everything)) == ["embedder moved"]
+    some = integrity(probe_strings=moved, stored_vectors={"bad": 7, **wrong})
+    assert names(case(some)) == ["embedder moved", "mixed vectors"]
+
+
 def test_what_a_cause_brings_with_it_is_not_said_again():
     mixed = replace(CASES["displaced"], findings={**CASES["displaced"].findings, **CASES["mixed vectors"].findings})
     assert names(mixed) == ["mixed vectors"]
