@@ -93,7 +93,7 @@ class Integrity(Check):
             # That nobody can see it does not mend it.
             name, sentence = next(iter(unseen.items()))
             why = next((seen.sentence for seen in looks if seen.name == name), "")
-            said = f"{sentence}: so it was when it was last looked at, and now it cannot be ({shorten(why)})"
+            said = f"{sentence}; that was when it was last looked at, and now it cannot be ({shorten(why)})"
             return self.unknown(current, said, details=details)
         said = _all_well(able, looks, current.probes[-1])
         return self.finding(current, "ok", said, n=_documents(able), details=details)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.probed import MOST_IDS
-from driftwatch.probes.cells import Rankings
+from driftwatch.probes.cells import Ranking, Rankings
 from driftwatch.stats.qpp import kendall_tau
 from driftwatch.types import Look
 
@@ -38,20 +38,25 @@ class Scores:
 
     @classmethod
     def of(cls, old: Rankings, new: Rankings) -> Scores:
-        """The pairs that both sides score."""
+        """The pairs that both sides score; a document that a ranking names more than once counts with its best."""
         found: list[tuple[int, str, float, float]] = []
         for number, name in enumerate(sorted(old.keys() & new.keys())):
-            known = {hit.doc_id: hit.score for hit in old[name] if hit.score is not None}
-            found += [
-                (number, hit.doc_id, known[hit.doc_id], hit.score)
-                for hit in new[name]
-                if hit.score is not None and hit.doc_id in known
-            ]
+            before, after = _best(old[name]), _best(new[name])
+            found += [(number, each, before[each], score) for each, score in after.items() if each in before]
         columns = list(zip(*found, strict=True)) if found else [(), (), (), ()]
         return cls(np.array(columns[0], np.int64), tuple(columns[1]), *(np.array(each, float) for each in columns[2:]))
 
     def __len__(self) -> int:
         return len(self.doc_ids)
+
+
+def _best(ranking: Ranking) -> dict[str, float]:
+    """doc_id -> score, best first."""
+    found: dict[str, float] = {}
+    for hit in ranking:
+        if hit.score is not None:
+            found.setdefault(hit.doc_id, hit.score)
+    return found
 
 
 def compare_scores(pairs: Scores, of: str) -> Look:

@@ -37,6 +37,19 @@ def compared(old: dict[str, Ranking], change: Change) -> Look:
     return compare_scores(Scores.of(old, changed(old, change)), "what they were")
 
 
+def test_a_service_that_names_a_document_once_for_each_of_its_parts_has_its_best_score(old: dict[str, Ranking]) -> None:
+    parts = {
+        name: tuple(
+            ScoredDoc(f"{hit.doc_id.partition('-')[0]}-{place // 3}", hit.score) for place, hit in enumerate(hits)
+        )
+        for name, hits in old.items()
+    }
+    once = {name: hits[::3] for name, hits in parts.items()}
+    for before in (parts, once):
+        assert compare_scores(Scores.of(before, parts), "what they were").words["relation"] == "equal"
+        assert all(unchanged(before, parts).values())
+
+
 def test_the_same_scores_are_equal(old: dict[str, Ranking]) -> None:
     look = compared(old, lambda score, _query, _place: score)
     assert (look.n, look.bad, look.words, look.why) == (600, 0, {"relation": "equal"}, "")
