@@ -239,7 +239,8 @@ def _service(run: Run) -> None:
     service = run.target.service
     queries = some_of(run.target.canaries, SERVICE_CANARIES, int(run.state["turn"]))
     if service is None or not queries:
-        run.looks["service"] = Look(unable="no retriever is configured" if service is None else "there are no canaries")
+        why = "no retriever is configured" if service is None else "there are no canaries"
+        run.looks["service"] = Look(unable=why, words={"kind": OFF} if service is None else {})
         return
     look, run.state["latency"] = ask_service(service, run.target.embedder, queries, run.former.get("latency", []))
     run.looks["service"] = look

@@ -63,7 +63,8 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
     new = [each for each in kept.get("first", []) if each not in believed.suspects and each not in believed.known]
     first = new[: max(1, int(NEW * settings.documents))]
     kept["first"] = new[len(first) :]
-    queue = [each for each in kept.get("queue", []) if each not in first]
+    taken = set(first)
+    queue = [each for each in kept.get("queue", []) if each not in taken]
     kept["queue"] = within(queue, QUEUE_BYTES)
     size = settings.documents - len(first)
     chosen = Chosen(
