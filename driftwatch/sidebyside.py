@@ -136,7 +136,7 @@ def draw_live(store: Store, source: str, keep_text: KeepText, now: datetime, cou
         why = "none were wanted" if not count else f"'{source}' brought none in the last {LOOKS_BACK.days} days"
         return Drawn(note=f"sampled queries were not asked: {why}")
     random = np.random.default_rng(zlib.crc32(f"{source} {now:%Y-%m-%d}".encode()))
-    rows = _drawn_rows(sample, TOO_MANY * count, random)
+    rows = _drawn_rows(sample, count, random)
     seen = store.traffic.observations(source, [str(sample.query_id[row]) for row in rows])
     texts: set[tuple[str, str]] = set()
     found: dict[str, list[Query]] = {}
@@ -150,13 +150,13 @@ def draw_live(store: Store, source: str, keep_text: KeepText, now: datetime, cou
 
 
 def _drawn_rows(sample: Sample, count: int, random: np.random.Generator) -> list[int]:
-    """Rows of each language, drawn by their weight, in the order in which they were drawn."""
+    """``TOO_MANY`` rows of each language, drawn by their weight, in the order in which they were drawn."""
     drawn: list[int] = []
     for lang, wanted in _shares(_traffic(sample), count).items():
         rows = np.flatnonzero(sample.lang == lang)
         # The smallest of exponential times at the rate of the weights: a draw without replacement (Efraimidis 2006).
         times = random.exponential(size=len(rows)) / sample.weight[rows]
-        drawn += rows[np.argsort(times, kind="stable")[:wanted]].tolist()
+        drawn += rows[np.argsort(times, kind="stable")[: TOO_MANY * wanted]].tolist()
     return drawn
 
 

@@ -374,6 +374,24 @@ def test_a_source_that_brought_nothing_says_so(logged):
     assert "'live' brought none in the last 7 days" in drawn.note
 
 
+def test_a_small_language_has_its_queries_though_they_are_asked_every_day(tmp_path, stores):
+    from driftwatch.store import Store
+
+    watch = make_world(tmp_path, EMPTY)
+    asked = [("en", f"question {n}") for n in range(70)] + [("de", f"Frage {n}") for n in range(FEWEST)]
+    for day in range(3):
+        lines = [
+            {"ts": (START + timedelta(days=day, seconds=n)).isoformat(), "query": text, "lang": lang, "results": []}
+            for n, (lang, text) in enumerate(asked)
+        ]
+        append(tmp_path, [json.dumps(line) for line in lines])
+    stores.append(Store.open(watch.database))
+    now = START + timedelta(days=2, hours=1)
+    Engine(watch, stores[-1]).observe("live", now)
+    drawn = draw_live(stores[-1], "live", "full", now, FEWEST)
+    assert sum(query.lang == "de" for query in drawn.queries) == FEWEST
+
+
 def test_a_question_that_is_asked_again_and_again_is_drawn_once(tmp_path, stores):
     from driftwatch.store import Store
 

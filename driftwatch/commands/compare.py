@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -52,6 +52,8 @@ def compare(
         refuse_existing(section)
     with opened(config) as (watch, store):
         left, right = party(watch, old), party(watch, new)
+        if left.name == right.name:  # of two folders
+            left, right = replace(left, name=old), replace(right, name=new)
         live = _live(watch, store, source, count)
         known = _canaries(watch, canaries)
         _progress(f"asking {left.name} and {right.name} {len(known)} canaries and {len(live.queries)} queries …")

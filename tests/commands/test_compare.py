@@ -67,6 +67,14 @@ def test_a_file_with_one_retriever_is_compared_with_the_one_in_use(project: Path
     assert {each["lang"] for each in found["differ_most"]} == {"de"}
 
 
+def test_two_files_of_one_name_are_told_apart_by_their_folders(project: Path):
+    for folder in ("old", "new"):
+        (project / folder).mkdir()
+        (project / folder / "index.yaml").write_text((project / "new.yaml").read_text().replace(": .", ": .."))
+    found = json.loads(run("old/index.yaml", "new/index.yaml", "--queries", "0", "--json"))["comparison"]
+    assert (found["old"]["name"], found["new"]["name"]) == ("old/index.yaml", "new/index.yaml")
+
+
 def test_a_person_reads_tables(project: Path):
     shown = run("retriever", "new.yaml", "-k", "5")
     for heading in ("canaries, paired", "sampled queries", "they disagree most about", "median latency"):
