@@ -20,6 +20,8 @@ from driftwatch.types import Look
 
 MOST_WAITING = 500
 """Documents whose being missing is remembered from listing to listing; of more, a fair sample."""
+MOST_SEVERAL = 1000
+"""Documents with several entries that are remembered one by one."""
 MOST_ORPHANS = 100_000
 """Entries of documents that are gone whose names are held in memory."""
 
@@ -34,17 +36,44 @@ class Listing:
     ahead: tuple[str, ...]
     """entry_ids that come next in the walk."""
     sketch: Sketch
+    several: Several
     orphans: tuple[str, ...] = ()
     """doc_ids that the source does not have."""
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether documents have several entries."""
-        return len(self.documents) < self.entries
 
     def holds(self, doc_ids: Sequence[str]) -> NDArray[np.bool_]:
         """shape (n,): whether there is an entry of it."""
         return np.asarray(np.isin(hashes(doc_ids), self.documents, assume_unique=False))
+
+
+@dataclass(frozen=True)
+class Several:
+    """The documents that have several entries: the source's text is not that of one of them."""
+
+    keys: frozenset[int] = frozenset()
+    everything: bool = False
+    """Too many to be remembered one by one: any document may be one of them."""
+
+    @classmethod
+    def of(cls, keys: Keys) -> Several:
+        """The documents of these hashes."""
+        return cls(everything=True) if len(keys) > MOST_SEVERAL else cls(frozenset(keys.tolist()))
+
+    def __contains__(self, doc_id: str) -> bool:
+        return self.everything or (bool(self.keys) and _number(doc_id) in self.keys)
+
+    def dump(self) -> str | bool:
+        """As JSON."""
+        return self.everything or base64.b64encode(np.array(sorted(self.keys), "<u8").tobytes()).decode()
+
+    @classmethod
+    def read(cls, kept: object) -> Several:
+        """What ``dump`` wrote; none when it is something else."""
+        if not isinstance(kept, str):
+            return cls(everything=kept is True)
+        try:
+            return cls(frozenset(np.frombuffer(base64.b64decode(kept, validate=True), "<u8").tolist()))
+        except ValueError:
+            return cls()
 
 
 @dataclass
@@ -68,7 +97,7 @@ def hashes(names: Sequence[str]) -> Keys:
 def list_all(
     index: Retriever, corpus: Corpus | None, walk: Walk, wanted: int, go_on: Callable[[], bool]
 ) -> Listing | None:
-    """Read the list of entries once, in memory that grows by eight bytes a document; None when there was no time.
+    """Read the list of entries once, in memory that grows by eight bytes an entry; None when there was no time.
 
     Raises:
         RetrieverError: the index could not be asked.
@@ -83,7 +112,7 @@ def list_all(
         entry_ids, doc_ids = [entry for entry, _ in block], [doc for _, doc in block]
         entries += len(block)
         keys = hashes(entry_ids)
-        documents.append(np.unique(keys if entry_ids == doc_ids else hashes(doc_ids)))
+        documents.append(keys if entry_ids == doc_ids else hashes(doc_ids))
         sketch.add(_with_texts(doc_ids, keys, corpus))
         order = mixed(keys, walk.seed).tolist()
         ahead += [(place, entry) for place, entry in zip(order, entry_ids, strict=True) if place > walk.after]
@@ -93,8 +122,9 @@ def list_all(
             orphans |= dict.fromkeys(doc for doc in doc_ids if doc not in corpus)
         if not go_on():
             return None
-    held = np.unique(np.concatenate(documents))
-    return Listing(entries, held, tuple(entry for _, entry in sorted(ahead)[:wanted]), sketch, tuple(orphans))
+    held, times = np.unique(np.concatenate(documents), return_counts=True)
+    come = tuple(entry for _, entry in sorted(ahead)[:wanted])
+    return Listing(entries, held, come, sketch, Several.of(held[times > 1]), tuple(orphans))
 
 
 def find_keys(index: Retriever, corpus: Corpus | None, wanted: Keys, most: int, go_on: Callable[[], bool]) -> list[str]:

@@ -53,7 +53,7 @@ def look(run: Run, chosen: Chosen, found: Sampled) -> None:
         why = chosen.unable or f"'{index.kind}' cannot give stored vectors"
         run.looks |= {"stored vectors": Look(unable=why), "texts": Look(unable=why)}
         return
-    reader = Reader(index, run.target.embedder, run.target.corpus, chosen.in_parts, run.go_on)
+    reader = Reader(index, run.target.embedder, run.target.corpus, chosen.several, run.go_on)
     parts = reader.read([*chosen.again, *chosen.first, *chosen.walk])
     comparing = Comparing(run, reader, chosen)
     parts = comparing.grow(parts)
@@ -206,7 +206,7 @@ def _why(seen: VectorsSeen, believed: Believed) -> str:
 def _nothing_to_compare(read: Read, chosen: Chosen) -> str:
     if not read.asked and chosen.unlisted:
         return chosen.unlisted
-    if read.without_text and chosen.in_parts:
+    if read.without_text and chosen.several.everything:
         return "documents have several entries, and the index does not give their texts"
     if read.without_text:
         return "neither the index nor 'documents' has the texts of the entries"

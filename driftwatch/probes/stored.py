@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from driftwatch.documents import Corpus
 from driftwatch.probes.believed import mark_of
-from driftwatch.probes.contents import blocks, same_text
+from driftwatch.probes.contents import Several, blocks, same_text
 from driftwatch.probes.vectors import VectorsSeen, aligned, cosines_of, displaced, judge_vectors
 from driftwatch.retrievers import Retriever
 from driftwatch.types import Embedder, IndexFacts, Stored
@@ -56,8 +56,8 @@ class Reader:
     index: Retriever
     embedder: Embedder | None
     corpus: Corpus | None
-    in_parts: bool
-    """Documents have several entries, so that the source's text is not that of an entry."""
+    several: Several
+    """Documents that have several entries, so that the source's text is not that of an entry."""
     go_on: Callable[[], bool]
     embedded: int = 0
 
@@ -79,10 +79,8 @@ class Reader:
         usable = [held[each] for each in block if each in held and held[each].vector is not None]
         source = self.corpus.get([each.doc_id for each in usable]) if self.corpus is not None else {}
         own = {doc_id: document.text for doc_id, document in source.items()}
-        text_of = {
-            each.entry_id: each.text if each.text else None if self.in_parts else own.get(each.doc_id)
-            for each in usable
-        }
+        whole = {doc_id: text for doc_id, text in own.items() if doc_id not in self.several}
+        text_of = {each.entry_id: each.text or whole.get(each.doc_id) for each in usable}
         rows = [each for each in usable if text_of[each.entry_id]]
         texts = [text_of[each.entry_id] or "" for each in rows]
         langs = tuple(each.lang or (source[each.doc_id].lang if each.doc_id in source else "") for each in rows)
@@ -91,7 +89,7 @@ class Reader:
             for each in rows
         )
         marks = tuple(mark_of(own.get(each.doc_id, text)) for each, text in zip(rows, texts, strict=True))
-        fresh = self._fresh(rows, texts, {} if self.in_parts else own)
+        fresh = self._fresh(rows, texts, whole)
         gone = tuple(each for each in block if each not in held)
         without = len(usable) - len(rows), len(block) - len(gone) - len(usable)
         return Read(tuple(rows), fresh, tuple(texts), langs, differs, marks, *without, gone, tuple(block))

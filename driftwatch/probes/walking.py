@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from driftwatch.probes.believed import Believed
-from driftwatch.probes.contents import Listing, Walk, find_keys, list_all
+from driftwatch.probes.contents import Listing, Several, Walk, find_keys, list_all
 from driftwatch.probes.sketch import Sketch
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Chosen:
     walk: list[str] = field(default_factory=list)
     further: list[str] = field(default_factory=list)
     """What comes next, where the sample has to grow."""
-    in_parts: bool = False
+    several: Several = field(default_factory=Several)
     unlisted: str = ""
     """Why there is no list although it was due."""
     unable: str = ""
@@ -73,7 +73,7 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
         first,
         queue[:size],
         queue[size : size + settings.most_documents],
-        bool(kept.get("in parts")),
+        Several.read(kept.get("in parts")),
         _why_unlisted(run) if due and listing is None else "",
     )
     chosen.used = lambda entries: _advance(kept, entries)
@@ -116,7 +116,7 @@ def _list(run: Run, kept: dict[str, Any]) -> Listing | None:
         "listed": run.now.isoformat(),
         "took": round(run.took - began, 3),
         "sketch": listing.sketch.dump(),
-        "in parts": listing.in_parts,
+        "in parts": listing.several.dump(),
         "entries": listing.entries,
     }
     return listing

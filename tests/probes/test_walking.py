@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import Field
 
-from driftwatch.probes.contents import find_keys, hashes
+from driftwatch.probes.contents import Several, find_keys, hashes
 from driftwatch.retrievers.faiss import Faiss
 from driftwatch.types import Look
 from tests.fakes.indexed import Indexed
@@ -112,3 +112,22 @@ def test_a_run_looks_at_as_many_as_it_is_told_whatever_they_are_called(tmp_path)
     first, second = indexed.look(), indexed.look()
     assert [each.looks["stored vectors"].n for each in (first, second)] == [600, 300]
     assert len(json.dumps(second.state)) < 100_000
+
+
+def test_a_document_that_was_ingested_twice_hides_no_other(large):
+    ids = large.folder / "ids.txt"
+    ids.write_text(ids.read_text().replace("doc-0999", "doc-0000"))
+    large.source = large.source.model_copy(update={"documents": 1000, "most_documents": 1000})
+    for _ in range(2):
+        look = large.look().looks["stored vectors"]
+        assert (look.n, look.bad, look.values["without text"]) == (998, 0, 2)
+
+
+def test_documents_that_have_several_entries_are_remembered_one_by_one_up_to_a_number():
+    some = Several.of(hashes(["a", "b"]))
+    again = Several.read(some.dump())
+    assert ["a" in again, "b" in again, "c" in again] == [True, True, False]
+    most = Several.of(hashes([str(number) for number in range(1001)]))
+    assert "anything" in Several.read(most.dump())
+    assert "a" not in Several.read("?!")
+    assert "a" not in Several.read(None)
