@@ -70,16 +70,19 @@ def ask_both(
 ) -> Comparison | None:
     """Ask both sides everything, the old one first, and compare; None when told to stop on the way.
 
+    Canaries whose documents neither side holds are in quarantine: they can show nothing, and would count as equal.
+
     Raises:
         RetrieverError: a side embeds the queries itself, and has no embedder.
     """
+    canaries, resting = _held(old, new, canaries)
     answers = []
     for party in (old, new):
         replies = ask(party, [*canaries, *live.queries], stopping)
         if replies is None:
             return None
         answers.append(Answers(party.name, replies[: len(canaries)], replies[len(canaries) :]))
-    said = [*notes, *([live.note] if live.note else []), *_shallow(old, new, k)]
+    said = [*notes, *resting, *([live.note] if live.note else []), *_shallow(old, new, k)]
     return compare(
         answers[0],
         answers[1],
@@ -113,6 +116,21 @@ def ask(party: Party, queries: Sequence[Query], stopping: Callable[[], bool] = l
         except DriftwatchError as error:
             replies += [Reply(None, error=str(error))] * len(asked)
     return replies
+
+
+def _held(old: Party, new: Party, canaries: Sequence[Query]) -> tuple[list[Query], list[str]]:
+    """The canaries of whose documents a side holds one, or may hold one, and a note about the others."""
+    asked_for = [{doc_id for doc_id, grade in query.relevant.items() if grade > 0} for query in canaries]
+    wanted = sorted(set().union(*asked_for))
+    try:
+        gone = old.retriever.missing(wanted) if wanted else frozenset()
+        gone = new.retriever.missing(sorted(gone)) if gone else gone
+    except DriftwatchError:  # what cannot be asked says so when it is
+        gone = frozenset()
+    held = [query for query, docs in zip(canaries, asked_for, strict=True) if not docs or not docs <= gone]
+    count = len(canaries) - len(held)
+    many = f"{count} canaries are" if count > 1 else "1 canary is"
+    return held, [f"{many} in quarantine: neither side holds a document that answers"] if count else []
 
 
 def _shallow(old: Party, new: Party, k: int) -> list[str]:

@@ -301,6 +301,18 @@ def faiss_party(folder: Path, name: str, embedder: Turned, words: list[str], *, 
     return Party(name, Faiss(kind="faiss", top_k=5, **files), embedder)
 
 
+def test_canaries_whose_documents_neither_side_holds_are_in_quarantine(tmp_path):
+    model = Turned(1)
+    old = faiss_party(tmp_path, "old", model, WORDS)
+    new = faiss_party(tmp_path, "new", model, WORDS[1:])
+    asked = [canary("apple", "apple"), canary("plum", "plum", "nowhere"), canary("lost", "nowhere")]
+    found = ask_both(old, new, asked, Drawn(), NOW)
+    assert found is not None
+    assert found.paired.query_ids == ("apple", "plum")
+    assert found.old.asked == 2
+    assert "1 canary is in quarantine: neither side holds a document that answers" in found.notes
+
+
 def test_two_models_each_with_its_own_index_are_compared_by_document_and_not_by_row(tmp_path):
     """The same vectors, turned another way and written in another order: every ranking is the same."""
     one, other = Turned(1), Turned(2)
