@@ -47,9 +47,10 @@ def search(run: Run, found: Sampled) -> None:
     )
     run.looks["finds itself"] = finds_itself(seen, fair=_is_fair(run, rows))
     look = recall(seen, settings.at_k)
-    past = run.former.get("recall", [])
+    judged = judged_at(settings.at_k)
+    past = [each for each in run.former.get("recall", []) if each[4:] in ([], [judged])]
     if look.values:
-        run.state["recall"] = _kept_recall(past, look, run.now)
+        run.state["recall"] = [[*each[:4], judged] for each in _kept_recall(past, look, run.now)]
         if past:
             look = _with_usual(look, past)
     run.looks["recall of the index"] = look
@@ -81,7 +82,7 @@ def _is_fair(run: Run, rows: list[Any]) -> bool:
 
 
 def _kept_recall(past: list[Any], look: Look, now: datetime) -> list[Any]:
-    """[day, sum, sum of squares, queries] of the last week, newest last."""
+    """[day, sum, sum of squares, queries, ...] of the last week, newest last."""
     mean, spread = _judged(look), look.values["spread"]
     today = now.date().isoformat()
     day: list[Any] = past[-1] if past and past[-1][0] == today else [today, 0.0, 0.0, 0]

@@ -58,8 +58,9 @@ def walk_on(run: Run) -> tuple[Chosen, Listing | None]:
     listing = _list(run, kept) if due else None
     run.state["walk"] = kept
     believed = Believed.read(run.former.get("vectors", {}))
-    again = believed.asked_again(settings.documents // 2)
-    texts = Believed.read(run.former.get("texts", {})).asked_again(settings.documents // 2)
+    half = max(1, settings.documents // 2)
+    again = believed.asked_again(half)
+    texts = Believed.read(run.former.get("texts", {})).asked_again(half)
     new = [each for each in kept.get("first", []) if each not in believed.suspects and each not in believed.known]
     first = new[: max(1, int(NEW * settings.documents))]
     kept["first"] = new[len(first) :]

@@ -387,3 +387,11 @@ def test_what_was_wrong_is_over_at_once_when_all_of_it_was_embedded_anew_under_o
     indexed.held = dict(indexed.texts)
     indexed.write()
     assert indexed.look().looks["stored vectors"].values["known"] == 0
+
+
+def test_recall_at_another_depth_is_not_held_against_that_of_the_days_before(indexed):
+    indexed.look()
+    assert "usual recall" in indexed.look().looks["recall of the index"].values
+    indexed.source = indexed.source.model_copy(update={"at_k": (1,)})
+    assert "usual recall" not in indexed.look().looks["recall of the index"].values
+    assert "usual recall" in indexed.look().looks["recall of the index"].values

@@ -131,3 +131,14 @@ def test_documents_that_have_several_entries_are_remembered_one_by_one_up_to_a_n
     assert "anything" in Several.read(most.dump())
     assert "a" not in Several.read("?!")
     assert "a" not in Several.read(None)
+
+
+def test_the_smallest_sample_still_asks_again_what_is_known_to_be_bad(tmp_path):
+    indexed = Indexed(tmp_path, 30)
+    indexed.source = indexed.source.model_copy(update={"documents": 1})
+    indexed.spoil(["doc-0003"])
+    while not indexed.look().looks["stored vectors"].values["known"]:
+        assert len(indexed.probes) < 40, "the walk comes to each in thirty looks"
+    indexed.instead.clear()
+    indexed.write()
+    assert indexed.look().looks["stored vectors"].values["known"] == 0
