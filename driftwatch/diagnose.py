@@ -174,11 +174,18 @@ def query_side(case: Case) -> Cause | None:
 # --- the index -----------------------------------------------------------------------------------------------------
 
 
+def graph_may_lose(since: float | None) -> float:
+    """What approximate search may lose against exact search and be well.
+
+    ``since``: the service's measure minus that of the baseline; None: not known.
+    """
+    return GRAPH_LOSES if since is None else max(LOSES, min(GRAPH_LOSES, -since / 2))
+
+
 def index_search(case: Case) -> Cause | None:
     """Exact search finds what approximate search misses."""
     recall = case.defect("recall of the index")
-    lost = case.difference("baseline", "service")
-    by = max(LOSES, min(GRAPH_LOSES, -lost / 2)) if lost is not None else GRAPH_LOSES
+    by = graph_may_lose(case.difference("baseline", "service"))
     if not recall.bad and not case.loses("stored x exact", "stored x approximate", by):
         return None
     exact, found = case.measured("stored x exact"), case.measured("stored x approximate")

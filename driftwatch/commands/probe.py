@@ -67,10 +67,15 @@ def exit_code(found: Experiment) -> int:
     3 too when the service answered none of the canaries: its own steps are among those that could not be compared.
     """
     from driftwatch.case import LOSES
-    from driftwatch.probes.cells import SERVICE, certainly_worse
+    from driftwatch.diagnose import graph_may_lose
+    from driftwatch.probes.cells import BASELINE, SERVICE, certainly_worse
 
-    if any(certainly_worse(contrast) and contrast.difference < -LOSES for contrast in found.contrasts):
-        return WORSE
+    since = found.contrast(BASELINE, SERVICE)
+    graph = graph_may_lose(since.difference if since else None)
+    for contrast in found.contrasts:
+        may_lose = graph if contrast.new.endswith("approximate") else LOSES
+        if certainly_worse(contrast) and contrast.difference < -may_lose:
+            return WORSE
     service, outage = found.cell(SERVICE), found.signs.get("outage")
     silent = service is not None and not service.n and outage is not None and outage.n > 0
     return NOTHING if silent or not found.contrasts else 0

@@ -222,9 +222,15 @@ def test_the_exit_code_says_whether_a_step_certainly_loses() -> None:
 
 
 def test_what_an_index_that_is_well_loses_by_being_approximate_is_printed_and_no_failure() -> None:
-    little = Contrast("stored x exact", "stored x approximate", 1000, -0.004, (-0.008, -0.001))
-    assert exit_code(replace(FOUND, contrasts=(little,))) == 0
-    assert exit_code(replace(FOUND, contrasts=(replace(little, difference=-0.02, interval=(-0.03, -0.01)),))) == 1
+    graph = Contrast("stored x exact", "stored x approximate", 1000, -0.03, (-0.04, -0.02))
+    since = Contrast("baseline", "service", 1000, 0.0, (-0.002, 0.002))
+    assert exit_code(replace(FOUND, contrasts=(graph,))) == 0
+    assert exit_code(replace(FOUND, contrasts=(replace(graph, difference=-0.06, interval=(-0.08, -0.04)),))) == 1
+    assert exit_code(replace(FOUND, contrasts=(since, replace(graph, difference=-0.008)))) == 0
+    fell = replace(since, difference=-0.04, interval=(-0.09, 0.01))
+    assert exit_code(replace(FOUND, contrasts=(fell, graph))) == 1, "it explains what users lost"
+    other = replace(graph, old="fresh x exact", new="stored x exact")
+    assert exit_code(replace(FOUND, contrasts=(other,))) == 1
 
 
 def test_a_service_that_answers_no_canary_is_not_well_because_its_index_is() -> None:
