@@ -49,6 +49,8 @@ def vectors_made_otherwise(case: Case) -> Cause | None:
     look = case.vectors(*MADE_OTHERWISE)
     if not look.bad:
         return None
+    if case.defect("probe strings").bad and look.bad >= MOST * look.n:
+        return None  # the embedder moved, and with it every fresh vector: nothing is wrong with the stored ones
     name, what, action = MADE_OTHERWISE[look.words["kind"]]
     return of_vectors(name, look, what, action)
 
@@ -90,14 +92,11 @@ def embedder_moved(case: Case) -> Cause | None:
     if not strings.bad and not stored.bad:
         return None
     said = strings.why if strings.bad else f"{stored.bad} of {stored.n} stored vectors are a little off fresh ones."
-    off = case.vectors(*MADE_OTHERWISE)
-    # Fresh vectors that changed are unlike all stored ones: then nothing is wrong with those.
-    seen = {each for each, *_ in MADE_OTHERWISE.values()} if strings.bad and off.bad >= MOST * off.n else set()
     return Cause(
         "embedder moved",
         said or "The embedder gives other vectors than it did for the same texts.",
         "Compare the versions of model and library with those that the index was built with; pin them, or re-embed.",
-        entails=VECTORS | {"query side", "filter"} | seen,
+        entails=VECTORS | {"query side", "filter"},
     )
 
 
@@ -110,5 +109,5 @@ def of_vectors(name: str, look: Look, what: str, action: str) -> Cause:
     return Cause(name, f"{share} {what}.", action, lang, look.ids, entails=entails)
 
 
-RULES: tuple[Rule, ...] = (embedder_moved, vectors_made_otherwise, stale_vectors, quantisation)
+RULES: tuple[Rule, ...] = (vectors_made_otherwise, stale_vectors, quantisation, embedder_moved)
 """In this order."""
