@@ -14,8 +14,8 @@ RETRIEVAL = frozenset({"canaries", "scores", "rates", "integrity", "queries"})
 
 NOTHING = Look()
 
-CHANCE = 0.02
-"""How often all of what is bad may lie in one language by chance where that language is named."""
+CHANCE = 0.005
+"""How often all of what is bad may lie in some one language by chance where that language is named."""
 
 LOSES = 0.01
 """A way of searching loses when its measure is lower by more than this, and certainly lower."""
@@ -169,4 +169,4 @@ def one_language(by: Mapping[str, tuple[int, int]]) -> str:
         return ""
     lang, total = max(bad, key=lambda each: bad[each]), sum(bad.values())
     share = by[lang][0] / max(1, sum(n for n, _ in by.values()))
-    return lang if bad[lang] >= 0.9 * total and share**total < CHANCE else ""
+    return lang if bad[lang] >= 0.9 * total and len(by) * share**total < CHANCE else ""

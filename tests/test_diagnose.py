@@ -245,3 +245,9 @@ def test_one_language_must_hold_nearly_all_that_is_bad():
     assert one_language({"de": (10, 9), "en": (10, 1)}) == "de"
     assert one_language({"de": (10, 8), "en": (10, 2)}) == ""
     assert one_language({"de": (10, 9)}) == ""
+
+
+def test_three_of_one_language_are_chance_where_there_are_four() -> None:
+    quarter = dict.fromkeys(("en", "es", "ro"), (284, 0))
+    assert one_language({"de": (284, 3), **quarter}) == ""
+    assert one_language({"de": (284, 8), **quarter}) == "de"

@@ -228,6 +228,7 @@ def trouble(kind: str) -> Callable[[Laboratory], Truth]:
 
     def inject(lab: Laboratory) -> Truth:
         lab.service.behave(trouble=kind)
+        lab.ask_at_once(16)
         return Truth()
 
     return inject
@@ -236,6 +237,7 @@ def trouble(kind: str) -> Callable[[Laboratory], Truth]:
 def slow(lab: Laboratory) -> Truth:
     """Every answer takes longer by more than all of it took before."""
     lab.service.behave(delay=0.6)
+    lab.ask_at_once(16)
     return Truth()
 
 

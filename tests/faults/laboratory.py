@@ -90,6 +90,12 @@ class Laboratory:
         if self._opened is not None:
             self._opened.use(encoder)
 
+    def ask_at_once(self, concurrency: int) -> None:
+        """driftwatch asks so many canaries at a time from now on."""
+        if self._opened is not None:
+            object.__setattr__(self._opened.watch.retriever, "concurrency", concurrency)
+            self._opened.watch.retriever.close()  # as many connections, too, when it opens again
+
     # --- the clock -------------------------------------------------------------------------------------------------
 
     def pass_time(self, hours: int, step: int = STEP) -> Iterator[datetime]:
@@ -176,7 +182,7 @@ class Laboratory:
                 "top_k": 10,
                 "timeout": TIMEOUT,
                 "retries": 0,
-                "concurrency": 16,
+                "concurrency": 1,  # threads that wait for one another would double the time of a play
                 "versions": {"index": "versions.index", "embedder": "versions.embedder"},
             },
             "index": self.store.setting(),
