@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, SecretStr, model_validator
 
-from driftwatch.errors import RetrieverError
 from driftwatch.retrievers import Retriever
+from driftwatch.retrievers._by_vector import search_by_vector
 from driftwatch.schedule import Duration
 from driftwatch.types import Capability, Embedder, IndexFacts, Query, Reply, ScoredDoc, Stored
 
@@ -93,28 +92,7 @@ class Chroma(Retriever):
 
         After a search that fails, the rest is not asked and carries the same reason.
         """
-        if not queries:
-            return []
-        if embedder is None:
-            raise RetrieverError(
-                "the retriever 'chroma' needs an embedder.", remedy="Add an 'embedder:' section with its model."
-            )
-        vectors = embedder.encode_queries([query.text for query in queries])
-        versions = {"embedder": embedder.fingerprint}
-        found: list[tuple[ScoredDoc, ...]] = []
-        began = time.perf_counter()
-        reason = ""
-        try:
-            with self._reading() as reader:
-                for hits in reader.search(vectors, self.top_k):
-                    found.append(hits)
-        except RetrieverError as error:
-            if not found:
-                raise
-            reason = str(error)
-        took = 1000 * (time.perf_counter() - began) / max(1, len(found))
-        replies = [Reply(hits, latency_ms=took, versions=versions) for hits in found]
-        return replies + [Reply(None, error=reason)] * (len(queries) - len(found))
+        return search_by_vector(self.kind, queries, embedder, self._searched)
 
     def reach(self) -> str:
         """Describe the collection, and look at its first entries."""
@@ -165,6 +143,10 @@ class Chroma(Retriever):
         """Let go of files or connections."""
         if "_place" in self.__dict__:
             self._place.close()
+
+    def _searched(self, vectors: NDArray[np.float32]) -> Iterator[tuple[ScoredDoc, ...]]:
+        with self._reading() as reader:
+            yield from reader.search(vectors, self.top_k)
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:

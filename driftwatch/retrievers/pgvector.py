@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
@@ -14,6 +13,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers import Retriever
+from driftwatch.retrievers._by_vector import search_by_vector
 from driftwatch.retrievers._pgvector import WIDEST, Metric, Reader, Table
 from driftwatch.retrievers._pgvector_place import FORM, reading
 from driftwatch.schedule import Duration
@@ -95,26 +95,9 @@ class Pgvector(Retriever):
 
         After a search that fails, the rest is not asked and carries the same reason.
         """
-        if not queries:
-            return []
-        if embedder is None:
-            raise RetrieverError(
-                "the retriever 'pgvector' needs an embedder.", remedy="Add an 'embedder:' section with its model."
-            )
-        versions = {"embedder": embedder.fingerprint}
-        found = self._found(embedder.encode_queries([query.text for query in queries]), self.top_k)
-        replies: list[Reply] = []
-        try:
-            began = time.perf_counter()
-            for hits in found:
-                now = time.perf_counter()
-                replies.append(Reply(hits, latency_ms=1000 * (now - began), versions=versions))
-                began = now
-        except RetrieverError as error:
-            if not replies:
-                raise
-            replies += [Reply(None, error=str(error))] * (len(queries) - len(replies))
-        return replies
+        return search_by_vector(
+            self.kind, queries, embedder, lambda vectors: self._found(vectors, self.top_k), one_by_one=True
+        )
 
     def reach(self) -> str:
         """Ask for the facts."""

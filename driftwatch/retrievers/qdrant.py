@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,6 +16,7 @@ from pydantic import Field, PrivateAttr, SecretStr, model_validator
 
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers import Retriever
+from driftwatch.retrievers._by_vector import search_by_vector
 from driftwatch.schedule import Duration
 from driftwatch.types import Capability, Embedder, IndexFacts, Query, Reply, ScoredDoc, Stored
 
@@ -85,27 +85,7 @@ class Qdrant(Retriever):
 
         After a search that fails, the rest is not asked and carries the same reason.
         """
-        if not queries:
-            return []
-        if embedder is None:
-            raise RetrieverError(
-                "the retriever 'qdrant' needs an embedder.", remedy="Add an 'embedder:' section with its model."
-            )
-        vectors = embedder.encode_queries([query.text for query in queries])
-        found: list[tuple[ScoredDoc, ...]] = []
-        began = time.perf_counter()
-        reason = ""
-        try:
-            with self._reading() as reader:
-                for hits in reader.search(vectors, self.top_k, exact=self.exact):
-                    found.append(hits)
-        except RetrieverError as error:
-            if not found:
-                raise
-            reason = str(error)
-        took = 1000 * (time.perf_counter() - began) / max(1, len(found))
-        replies = [Reply(hits, latency_ms=took, versions={"embedder": embedder.fingerprint}) for hits in found]
-        return replies + [Reply(None, error=reason)] * (len(queries) - len(found))
+        return search_by_vector(self.kind, queries, embedder, self._searched)
 
     def reach(self) -> str:
         """Describe the collection, and look whether its points have the `doc_key`."""
@@ -170,6 +150,10 @@ class Qdrant(Retriever):
         with self._turn:
             if self._kept is not None:  # and it is kept: a search that has it may be about to open it again
                 self._kept.close()
+
+    def _searched(self, vectors: NDArray[np.float32]) -> Iterator[tuple[ScoredDoc, ...]]:
+        with self._reading() as reader:
+            yield from reader.search(vectors, self.top_k, exact=self.exact)
 
     @contextmanager
     def _reading(self) -> Iterator[Reader]:
