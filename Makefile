@@ -31,7 +31,7 @@ demo: $(VENV)/.demo-ready  ## a month of an example help centre in time lapse; t
 	@$(BIN)/driftwatch demo $(DEMO)
 
 test: $(VENV)/.ready  ## all tests but the slow ones; what is missing here is skipped with its reason
-	$(BIN)/pytest $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 FAST := 'not slow and not process and not model and not postgres'
 
