@@ -37,7 +37,7 @@ STEP = 2
 CANARIES_EVERY = 4
 """Hours."""
 BACKENDS = ("faiss", "qdrant")
-TIMEOUT = "1s"
+TIMEOUT = "2s"
 LATE = ("driftwatch.casebook", "driftwatch.probes.experiment", "driftwatch.probes.index", "scipy.special")
 """What driftwatch imports when it first needs it."""
 KEPT = ("driftwatch.db", "corpus.jsonl")
