@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.fakes.examples import QUICK
+
 if TYPE_CHECKING:
     from driftwatch.store import Store
 
 settings.register_profile("default", deadline=None)  # machines are small and noisy: time is measured in benchmarks/
-settings.register_profile("quick", deadline=None, max_examples=10)
+settings.register_profile(QUICK, deadline=None, max_examples=10)
 settings.load_profile("default")
 
 POSTGRES_USER = "driftwatch"

@@ -20,6 +20,7 @@ from driftwatch.alerts import (
     silenced_until,
 )
 from driftwatch.types import Alert, Finding, Silence, Transition
+from tests.fakes.examples import examples
 
 START = datetime(2026, 5, 21, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -259,7 +260,7 @@ stories = st.text("gbwul", max_size=60)
 
 
 @given(stories, policies)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_every_transition_is_one_of_the_diagram(looks: str, policy: AlertPolicy) -> None:
     _, told = play(looks, policy=policy)
     for each in told:
@@ -268,7 +269,7 @@ def test_every_transition_is_one_of_the_diagram(looks: str, policy: AlertPolicy)
 
 
 @given(stories, policies)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_incidents_open_once_and_every_one_that_ended_was_said_to(looks: str, policy: AlertPolicy) -> None:
     alert, told = play(looks, policy=policy)
     for name in {each.incident for each in told}:
@@ -283,7 +284,7 @@ def test_incidents_open_once_and_every_one_that_ended_was_said_to(looks: str, po
 
 
 @given(stories, policies)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_each_transition_leaves_from_where_the_one_before_arrived(looks: str, policy: AlertPolicy) -> None:
     _, told = play(looks, policy=policy)
     for earlier, later in pairwise(told):
@@ -292,7 +293,7 @@ def test_each_transition_leaves_from_where_the_one_before_arrived(looks: str, po
 
 
 @given(stories, policies, st.integers(0, 60))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_starting_again_from_what_was_stored_changes_nothing(looks: str, policy: AlertPolicy, stop: int) -> None:
     alert, whole = Alert("canary recall", "de"), []
     for hour, look in enumerate(looks):
@@ -307,7 +308,7 @@ def test_starting_again_from_what_was_stored_changes_nothing(looks: str, policy:
 
 
 @given(stories, policies)
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(120), deadline=None)
 def test_an_alert_resolves_only_after_enough_good_looks_in_a_row(looks: str, policy: AlertPolicy) -> None:
     known = looks.replace("l", "")
     _, told = play(known, policy=policy)

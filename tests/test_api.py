@@ -19,6 +19,8 @@ from driftwatch.store import Store
 from driftwatch.types import Alert, Finding, Transition
 from tests.fakes.world import RECALL, START, make_world
 
+pytestmark = pytest.mark.process
+
 HOSTILE = "<script>alert(1)</script> <!channel> \x1b[31m"
 
 

@@ -21,6 +21,8 @@ from tests.fakes.notices import HOUR, START, TEXTS, finding
 from tests.fakes.slack import CHANNEL_NAME, TOKEN, FakeSlack, hangs, rate_limited, reply_lost, says, server_error
 from tests.fakes.webhook import Answer, FakeWebhook
 
+pytestmark = pytest.mark.process
+
 POLICY = AlertPolicy(after=2, until=2, blind_after=2)
 ALL = frozenset({"firing", "resolved", "blind", "sighted", "reminded", "acknowledged"})
 MINUTE = timedelta(minutes=1)

@@ -19,6 +19,7 @@ from driftwatch.pages import render_incident, render_overview
 from driftwatch.show import safe
 from driftwatch.store import Store
 from driftwatch.types import Alert, Finding, Incident, Observation, Run, ScoredDoc, Transition
+from tests.fakes.examples import examples
 from tests.fakes.world import RECALL, START, make_world
 
 pytestmark = pytest.mark.process
@@ -139,7 +140,7 @@ def pages(site: Site, incident: Incident) -> tuple[str, str]:
 
 def everywhere(test):
     # A loaded machine is no bug in a page.
-    return settings(deadline=None, max_examples=60)(given(HOSTILE, HOSTILE, HOSTILE)(test))
+    return settings(deadline=None, max_examples=examples(60))(given(HOSTILE, HOSTILE, HOSTILE)(test))
 
 
 @everywhere

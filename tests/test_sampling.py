@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.sampling import DAYS_OPEN, Sampler, SeenUnits, Stratum, fraction
+from tests.fakes.examples import examples
 
 DAY = date(2026, 11, 1)
 Offer = tuple[date, str, str]
@@ -140,7 +141,7 @@ def test_a_row_is_kept_with_the_probability_that_its_threshold_says():
     assert thresholds / 300 == pytest.approx(21 / 101, abs=0.01)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     offers=st.lists(
         st.tuples(st.sampled_from([DAY, DAY + timedelta(days=1)]), st.sampled_from(["de", "en"]), st.integers(0, 60)),
@@ -252,7 +253,7 @@ def test_of_each_unit_the_first_row_that_carries_a_flag_is_new():
     assert seen.size == 3
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(
     rows=st.lists(st.tuples(st.integers(0, 300), st.integers(1, 15)), max_size=1500),
     cuts=st.lists(st.integers(1, 700), max_size=5),

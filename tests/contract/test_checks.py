@@ -18,6 +18,7 @@ from driftwatch.plugins import find_kind, kind_names
 from driftwatch.types import TALLY_FIELDS, Finding, Look, Observation, Run, Sample, ScoredDoc, Tallies, Window
 from tests.fakes.compared import days as shadowed
 from tests.fakes.contents import World, with_contents
+from tests.fakes.examples import examples
 from tests.fakes.probed import hourly, probe
 from tests.fakes.windows import (
     DAY,
@@ -328,7 +329,7 @@ def windows(draw):
 
 @every_check
 @given(data=st.data())
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_window_at_all_gives_a_well_formed_finding(check, data):
     current = data.draw(windows())
     reference = data.draw(st.one_of(st.none(), windows(), st.just(REFERENCE)))

@@ -16,6 +16,7 @@ from driftwatch.notify._render import message, news
 from driftwatch.notify._terminal import lines, plain
 from driftwatch.notify._text import WORD_JOINER
 from driftwatch.notify.webhook import body
+from tests.fakes.examples import examples
 from tests.fakes.notices import story, with_text
 from tests.fakes.slack import texts_of, units, wrong_with
 
@@ -94,7 +95,7 @@ def everywhere(test: Any) -> Any:
     for text in HOSTILE:
         test = example(text)(test)
     # A loaded machine is no bug in the text.
-    return settings(deadline=None, max_examples=60)(given(TEXT)(test))
+    return settings(deadline=None, max_examples=examples(60))(given(TEXT)(test))
 
 
 @everywhere

@@ -31,6 +31,8 @@ from tests.fakes.search_service import (
     status,
 )
 
+pytestmark = pytest.mark.process
+
 HOSTILE = 'a "quoted" {top_k} {query} \\ \n </script> ünï 日本語 {"x": 1}'
 
 

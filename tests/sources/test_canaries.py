@@ -18,6 +18,7 @@ from driftwatch.sources import _suites
 from driftwatch.sources._suites import Suite, canary
 from driftwatch.sources.canaries import Canaries
 from driftwatch.types import Query
+from tests.fakes.examples import examples
 
 DATA = Path(os.environ.get("DRIFTWATCH_DATA", Path(__file__).parents[2] / ".." / "shared" / "data"))
 
@@ -106,7 +107,7 @@ _QUERIES = st.builds(
 
 
 @given(st.lists(_QUERIES, min_size=1, max_size=6, unique_by=lambda query: query.query_id), st.randoms())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_what_is_read_in_any_order(tmp_path: Path, queries: list[Query], random: Any) -> None:
     suite = load(tmp_path, *map(as_row, queries))
     assert list(suite.queries) == queries

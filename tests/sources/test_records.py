@@ -18,6 +18,7 @@ from driftwatch.sampling import Batch, Sampler
 from driftwatch.sources._records import MOST_REJECTS, TOO_OLD, Intake, Reading
 from driftwatch.sources._times import WITHOUT_OFFSET
 from driftwatch.types import TALLY_FIELDS, Observation, ScoredDoc
+from tests.fakes.examples import examples
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 BASE = {"ts": "2026-11-01T10:30:00Z", "query": "how do I reset my password"}
@@ -374,7 +375,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     record=st.dictionaries(
         st.sampled_from(["query", "query_id", "session", "lang", "results", "answer", "abstained", "feedback"])
@@ -394,14 +395,14 @@ def test_any_json_is_counted_or_rejected_and_never_both(record):
         assert "\0" not in kept.observation.text + kept.observation.query_id + (kept.observation.session or "")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(line=st.binary(max_size=60))
 def test_any_bytes_are_counted_or_rejected(line):
     batch = take(line)
     assert batch.rejected == batch.lines <= 1
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(cuts=st.lists(st.integers(1, 40), max_size=8), seed=st.integers(0, 1000))
 def test_batches_cut_anywhere_give_the_same_counts_and_the_same_sample(cuts, seed):
     chance = random.Random(seed)

@@ -15,6 +15,7 @@ from driftwatch.stats.cutoff import (
     choose,
     confusion,
 )
+from tests.fakes.examples import examples
 
 AIMS = (Aim("F", 1.0), Aim("F", 2.0), Aim("F", 0.5), Aim("precision", 0.5), Aim("recall", 0.8))
 
@@ -49,7 +50,7 @@ def everywhere(rows: Judged, aim: Aim) -> dict[float, float]:
     return {cut: measured(rows, cut, aim) for cut in sorted(set(rows.score.tolist()), reverse=True)}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10_000), st.integers(2, 20), st.sampled_from([0, 1, 6]), st.sampled_from(AIMS))
 def test_the_best_that_is_said_is_the_best_of_all_cut_offs(seed: int, queries: int, decimals: int, aim: Aim):
     rows = judged(seed, queries, decimals=decimals)
@@ -62,7 +63,7 @@ def test_the_best_that_is_said_is_the_best_of_all_cut_offs(seed: int, queries: i
     assert choose(rows, aim, resamples=2).best == pytest.approx(max(table.values()))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 6]), st.floats(0.3, 0.99))
 def test_a_wanted_recall_is_reached_by_the_highest_cut_off_that_does(seed: int, decimals: int, level: float):
     rows, aim = judged(seed, 20, decimals=decimals), Aim("recall", level)
@@ -74,7 +75,7 @@ def test_a_wanted_recall_is_reached_by_the_highest_cut_off_that_does(seed: int, 
     assert found.measured.value >= level - 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([1, 6]), st.floats(0.25, 0.8))
 def test_a_wanted_precision_is_reached_by_the_lowest_cut_off_that_does(seed: int, decimals: int, level: float):
     rows, aim = judged(seed, 20, decimals=decimals), Aim("precision", level)
@@ -87,7 +88,7 @@ def test_a_wanted_precision_is_reached_by_the_lowest_cut_off_that_does(seed: int
     assert (found.plateau[1] if found.plateau else None) == min(reaching, default=None)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(AIMS[:3]))
 def test_an_f_is_chosen_where_its_average_over_neighbours_is_largest(seed: int, aim: Aim):
     rows = judged(seed, 20)
@@ -109,7 +110,7 @@ def test_an_f_that_is_averaged_costs_next_to_nothing_of_the_largest():
         assert found.measured.value > found.best - 0.02
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from(AIMS), st.sampled_from([np.exp, np.arctan, lambda x: 3 * x - 7]))
 def test_a_monotone_change_of_the_scale_changes_nothing_that_is_kept(seed: int, aim: Aim, change):
     rows = judged(seed)

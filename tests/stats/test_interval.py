@@ -21,6 +21,7 @@ from driftwatch.stats.interval import (
 )
 from driftwatch.stats.proportion import newcombe, ratio_interval, wilson
 from driftwatch.stats.twosample import Weighted
+from tests.fakes.examples import examples
 
 
 def days_of(values, day=None, weights=None):
@@ -116,7 +117,7 @@ def test_the_median_falls_by_what_was_taken_from_it():
 
 
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.5, 0.9]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_the_interval_of_a_quantile_holds_the_change_that_is_shown(seed, q):
     random = np.random.default_rng(seed)
     before, now = wobbly(random, 5, 30, 0.02), wobbly(random, 2, 30, 0.02)
@@ -143,7 +144,7 @@ def test_a_rate_whose_counts_vary_like_coins_has_newcombes_interval():
 
 
 @given(st.floats(0, 500), st.floats(1, 60))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_design_effect_is_never_below_one_nor_less_certain_than_it_was_estimated(chi_square, freedom):
     design = Design.of(chi_square, freedom)
     assert design.effect == max(1, chi_square / freedom)
@@ -165,7 +166,7 @@ def test_without_correlation_a_share_has_wilsons_interval_around_what_was_expect
     n=st.integers(30, 5_000), share=st.floats(0, 1), expected=st.floats(0, 1),
     rho=st.floats(0, 0.3), blocks=st.integers(1, 40), error=st.floats(0, 0.05), freedom=st.floats(2, 1e6),
 )  # fmt: skip
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_the_interval_of_a_share_holds_the_effect_and_grows_with_every_doubt(
     n, share, expected, rho, blocks, error, freedom
 ):

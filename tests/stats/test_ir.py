@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.stats.ir import Measure, first_rank
+from tests.fakes.examples import examples
 
 DOCUMENTS = [f"d{number}" for number in range(12)]
 MEASURES = ["R@1", "R@3", "R@10", "P@1", "P@5", "P@20", "Success@1", "Success@5", "AP", "AP@3", "AP@100"]
@@ -56,7 +57,7 @@ def test_measures_equal_ir_measures_on_two_thousand_random_suites(block):
 
 
 @given(st.integers(min_value=10_000))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_measures_equal_ir_measures_on_any_suite(seed):
     assert_equal_to_ir_measures(seed)
 

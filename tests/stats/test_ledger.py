@@ -15,6 +15,8 @@ from driftwatch.stats.normal import Quantity, learn
 from driftwatch.stats.shares import Shares
 from tests.fakes.shares import HALF, START, known, nobody, stream, watched_of
 
+pytestmark = pytest.mark.process
+
 NO_CAP = 50.0
 MANY = tuple(f"s{row}" for row in range(10))
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.stats.matching import Scored, kept, like, match, share_where, total_variation
+from tests.fakes.examples import examples
 
 
 def traffic(
@@ -19,7 +20,7 @@ def traffic(
     return Scored(slope * score + intercept, unit, weight)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.3, 0.8), st.booleans())
 def test_a_cut_off_that_keeps_as_much_is_found_row_by_row(seed: int, current: float, weighted: bool):
     before, after = traffic(seed, 60, weighted=weighted), traffic(seed + 1, 60, slope=0.5, weighted=weighted)
@@ -34,7 +35,7 @@ def test_a_cut_off_that_keeps_as_much_is_found_row_by_row(seed: int, current: fl
     assert share - 1e-9 <= now < share + dearest + 1e-9
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([np.exp, np.arctan, lambda x: 9 * x + 4]))
 def test_a_monotone_change_of_the_scale_changes_nothing_that_is_kept(seed: int, change):
     before, after = traffic(seed, 60), traffic(seed + 1, 60)

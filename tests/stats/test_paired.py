@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from driftwatch.stats.paired import mcnemar_exact, paired_bootstrap, poisson_binomial_tail, sign_flip
+from tests.fakes.examples import examples
 
 
 @pytest.mark.parametrize(("lost", "gained"), [(8, 0), (0, 8), (3, 9), (27, 2), (1, 1), (400, 350)])
@@ -85,7 +86,7 @@ def test_the_bootstrap_covers_the_truth_as_often_as_it_says(count, chance):
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_the_bootstrap_interval_holds_the_mean_drawn_a_little_to_nothing(differences):
     low, high = paired_bootstrap(differences)
     mean = sum(differences) / (len(differences) + 1)
@@ -93,7 +94,7 @@ def test_the_bootstrap_interval_holds_the_mean_drawn_a_little_to_nothing(differe
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=40))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_better_for_worse_turns_the_interval_around(differences):
     low, high = paired_bootstrap(differences)
     assert paired_bootstrap([-each for each in differences]) == pytest.approx((-high, -low), abs=1e-4)

@@ -16,6 +16,7 @@ from driftwatch.stats.proportion import (
     two_proportions,
     wilson,
 )
+from tests.fakes.examples import examples
 
 ALTERNATIVE = {"up": "greater", "down": "less"}
 
@@ -27,7 +28,7 @@ def two_counts(draw, largest=400):
 
 
 @given(two_counts(), st.sampled_from(["up", "down"]))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_two_proportions_equal_fishers_test(counts, side):
     x1, n1, x2, n2 = counts
     oracle = stats.fisher_exact([[x1, n1 - x1], [x2, n2 - x2]], alternative=ALTERNATIVE[side]).pvalue
@@ -91,7 +92,7 @@ def test_newcombes_interval_covers_the_truth_about_as_often_as_it_says():
 
 
 @given(st.integers(0, 60), st.integers(0, 300), st.floats(0.01, 50))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_ratio_of_two_counts_is_a_conditional_binomial(x, seen, exposure):
     expected = seen * exposure / 100 + 0.001
     if seen == 0:

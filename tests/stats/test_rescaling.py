@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from driftwatch.stats.rescaling import rescaling
+from tests.fakes.examples import examples
 
 
 def pairs(seed: int, queries: int = 50, documents: int = 10) -> tuple[np.ndarray, np.ndarray]:
@@ -13,7 +14,7 @@ def pairs(seed: int, queries: int = 50, documents: int = 10) -> tuple[np.ndarray
     return random.normal(0.5, 0.1, queries * documents), np.repeat(np.arange(queries), documents)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 1000), st.floats(0.1, 10), st.floats(-5, 5))
 def test_a_line_is_found_again(seed: int, slope: float, intercept: float):
     before, query = pairs(seed)

@@ -17,18 +17,19 @@ from driftwatch.stats.twosample import (
     smallest_d,
     wasserstein,
 )
+from tests.fakes.examples import examples
 
 samples = st.lists(st.integers(-20, 20), min_size=1, max_size=60)
 
 
 @given(samples.filter(lambda rows: len(rows) > 1), samples.filter(lambda rows: len(rows) > 1))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_d_equals_scipys_with_ties_and_any_sizes(left, right):
     assert ks(left, right).d == pytest.approx(stats.ks_2samp(left, right, method="asymp").statistic, abs=1e-12)
 
 
 @given(samples, samples)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_the_gap_is_where_it_says(left, right):
     found = ks(left, right)
     after = np.mean(np.array(left) <= found.at) - np.mean(np.array(right) <= found.at)
@@ -89,7 +90,7 @@ def kstwobign_draws(random, count):
 
 
 @given(samples, samples)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_wasserstein_equals_scipys(left, right):
     assert wasserstein(left, right) == pytest.approx(stats.wasserstein_distance(left, right), abs=1e-9)
 

@@ -16,6 +16,7 @@ from driftwatch.sampling import Reject, Sampler, Stratum
 from driftwatch.store import Store
 from driftwatch.types import TALLY_FIELDS, ScoredDoc
 from tests.fakes.batches import DAY, HOUR, MONDAY, batch, counts, docs, hours, kept
+from tests.fakes.examples import examples
 
 MONDAY_0 = hours(MONDAY)
 TODAY = MONDAY.date()
@@ -60,7 +61,7 @@ def test_the_first_and_last_hour_are_those_counted(store: Store) -> None:
     assert store.traffic.last_hour("live") == MONDAY + 9 * HOUR
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_any_split_into_batches_gives_the_same_tallies(seed: int) -> None:
     chance = random.Random(seed)
