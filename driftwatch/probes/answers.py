@@ -23,6 +23,8 @@ MARGIN = 0.02
 """A document is passed over when it is better than the last hit by this share of the spread of scores."""
 IN_ORDER = 0.9
 """Mean Kendall's tau from which the service ranks what it returns as we do."""
+EXPLAINED = 0.99
+"""Overlap with the service's answers that leaves nothing for another way of making the query vector to explain."""
 EXPLAINS = 0.5
 """Share of what the vector as configured leaves unexplained that another must explain; and overlap below which none
 does."""
@@ -122,10 +124,10 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
     """Which way of making the query vector explains the service's answers best.
 
     ``guesses``: name -> what our search finds with that vector, deep; the first is the vector as configured. Only
-    documents that the service returns to anybody are compared, so that a filter explains nothing away. values: name ->
-    mean overlap of the first ten with the service's; words: `best` -> the one that explains them: as configured, unless
-    another explains at least half of what that leaves; `none` when none explains half of the answers. bad: canaries
-    that the best one explains better.
+    documents that the service returns to anybody are compared, so that a filter explains nothing away. The first alone
+    will do where it explains the service's answers (``is_explained``). values: name -> mean overlap of the first ten
+    with the service's; words: `best` -> the one that explains them: as configured, unless another explains at least
+    half of what that leaves; `none` when none explains half of them. bad: canaries that the best one explains better.
     """
     configured = next(iter(guesses), "")
     both = [
@@ -133,15 +135,15 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
         for query in canaries
         if query.query_id in service and all(query.query_id in rankings for rankings in guesses.values())
     ]
-    if len(guesses) < 2 or not both:
-        return Look(unable="there is no other way of making the query vector that could be tried")
     returned = {hit.doc_id for ranking in service.values() for hit in ranking}
     theirs = [_names(service[query.query_id])[:TOP] for query in both]
     overlap = {
         name: Overlaps.of([_only(rankings[query.query_id], returned) for query in both], theirs).overlap(TOP)
         for name, rankings in guesses.items()
     }
-    means = {name: float(each.mean()) for name, each in overlap.items()}
+    means = {name: float(each.mean()) if both else 0.0 for name, each in overlap.items()}
+    if not both or (len(guesses) < 2 and means[configured] < EXPLAINED):
+        return Look(unable="there is no other way of making the query vector that could be tried")
     best = max(means, key=lambda name: means[name])
     gained = overlap[best] - overlap[configured]
     enough = means[best] - means[configured] > EXPLAINS * (1 - means[configured])
@@ -151,6 +153,11 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
     why = f"Query vectors made {best} explain the service's answers best." if best != configured else ""
     words = {"best": best if means[best] >= EXPLAINS else "none"}
     return Look(len(both), len(bad), _ids(sorted(bad)), _by_lang(both, bad), means, words, why)
+
+
+def is_explained(canaries: Sequence[Query], service: Rankings, configured: Rankings) -> bool:
+    """Whether the query vector as configured leaves nothing of the service's answers for another to explain."""
+    return not query_side(canaries, service, {"as configured": configured}).unable
 
 
 def gone(canaries: Sequence[Query], missing: Collection[str], in_source: Collection[str] | None) -> Look:

@@ -165,8 +165,14 @@ def test_answers_that_no_query_vector_explains_are_explained_by_none(ours: dict[
     assert (look.words["best"], look.bad) == ("none", 0)
 
 
-def test_one_guess_explains_nothing(ours: dict[str, Ranking]) -> None:
-    assert answers.query_side(CANARIES, ours, {"as configured": ours}).unable
+def test_one_guess_will_do_only_where_it_explains_everything(ours: dict[str, Ranking]) -> None:
+    others = {name: ranking(number * 5 + 4) for number, name in enumerate(ours)}
+    alone = answers.query_side(CANARIES, ours, {"as configured": ours})
+    assert (alone.bad, alone.words, alone.unable) == (0, {"best": "as configured"}, "")
+    assert answers.query_side(CANARIES, others, {"as configured": ours}).unable
+    assert answers.is_explained(CANARIES, ours, ours)
+    assert not answers.is_explained(CANARIES, others, ours)
+    assert not answers.is_explained(CANARIES, {}, ours)
 
 
 # --- gone ----------------------------------------------------------------------------------------------------------
