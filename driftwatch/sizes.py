@@ -40,8 +40,9 @@ def show_size(count: int) -> str:
     '2 GB'
     """
     for power, letter in ((4, "T"), (3, "G"), (2, "M"), (1, "k")):
-        if count >= 1000**power:
-            return f"{count / 1000**power:.3g} {letter}B"
+        shown = count / 1000**power
+        if shown >= 0.9995:  # what rounds to 1000 of a unit is 1 of the next
+            return f"{shown:.3g} {letter}B" if shown < 999.5 else f"{shown:.0f} {letter}B"
     return f"{count} B"
 
 

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -35,7 +35,9 @@ def test_no_space_at_all_is_refused(text: str) -> None:
         size(text)
 
 
-@given(st.integers(min_value=1, max_value=10**14))
+@given(st.integers(min_value=1, max_value=10**17))
+@example(999_500)
+@example(999_499)
 def test_a_size_is_shown_within_half_a_percent_of_what_it_is(count: int) -> None:
     assert size(show_size(count)) == pytest.approx(count, rel=0.005, abs=0.5)
 
