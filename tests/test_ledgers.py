@@ -24,6 +24,8 @@ from tests.fakes.shares import HALF, START, known, stream, watched_of
 from tests.fakes.world import SCORES, append, make_world
 from tests.fakes.world import START as FIRST
 
+pytestmark = pytest.mark.process
+
 NAMES = ("de", "en", "fr", "*")
 READY = FIRST + timedelta(days=2)
 FOREVER = 2**62

@@ -13,6 +13,8 @@ from driftwatch.stats.ir import Measure
 from driftwatch.types import PERTURBED, POOLED, Sample, ScoredDoc, Window
 from tests.fakes.windows import DAY, MONDAY, run, sample_window, telling, telling_canaries, telling_canary
 
+pytestmark = pytest.mark.process
+
 NDCG = Measure("nDCG", 10)
 
 

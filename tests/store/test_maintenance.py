@@ -11,6 +11,8 @@ from driftwatch.types import Baseline
 from tests.fakes.batches import DAY, HOUR, MONDAY, answer, batch, counts, docs, hours, kept, run
 from tests.fakes.decided import EVERYTHING, finding, transition
 
+pytestmark = pytest.mark.process
+
 
 @dataclass(frozen=True)
 class Kept:
