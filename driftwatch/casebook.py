@@ -46,8 +46,6 @@ USUAL = Measure("R", 10)
 """What an experiment measures where no check of canaries says."""
 HALF = 0.5
 """Of the canaries unanswered: there is nothing to experiment on."""
-
-
 LONGER = 60.0
 """Seconds beyond its time that what an experiment has begun is waited for: what never returns holds no alert back."""
 

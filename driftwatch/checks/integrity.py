@@ -45,6 +45,7 @@ class Integrity(Check):
     needs: ClassVar[Literal["runs", "sample", "tallies", "probes", "comparisons"]] = "probes"
     family: ClassVar[str] = "integrity"
     pools: ClassVar[bool] = False
+
     foreign: float = Field(default=0.0, ge=0, lt=1)
     """The share of stored vectors that may not belong to their texts; 0: none."""
     moved: float = Field(default=0.005, gt=0, le=1)

