@@ -125,6 +125,16 @@ def _service_differs(case: Case) -> bool:
     return case.loses("stored x approximate", "service") or case.sign("service ranking").bad >= FEW
 
 
+def _held_back_lately(case: Case) -> bool:
+    """Whether what the service does not hand on was lost since the baseline, by half of it or more; or nobody knows.
+
+    A score cut-off, a reranker or the permissions of its users may always have held something back.
+    """
+    since = case.difference("baseline", "service")
+    gap = case.difference("stored x approximate", "service") or 0.0
+    return since is None or since <= min(-LOSES, gap / 2)
+
+
 def query_prompt(case: Case) -> Cause | None:
     """Queries are embedded in another way than is configured."""
     side = case.sign("query side")
@@ -144,7 +154,9 @@ def query_prompt(case: Case) -> Cause | None:
 def filtered(case: Case) -> Cause | None:
     """Part of the documents is never returned."""
     left = case.sign("left out")
-    if left.bad < FEW or left.values.get("order", 0.0) < ORDERED or not _service_differs(case):
+    if left.bad < FEW or left.values.get("order", 0.0) < ORDERED:
+        return None
+    if not (_service_differs(case) and _held_back_lately(case)):
         return None
     lang = left.words.get("language", "") or one_language(left.by)
     named = f", all of them {lang}" if lang else ""
@@ -161,7 +173,7 @@ def filtered(case: Case) -> Cause | None:
 
 def query_side(case: Case) -> Cause | None:
     """The service loses what a search of its own index finds."""
-    if not case.loses("stored x approximate", "service"):
+    if not (case.loses("stored x approximate", "service") and _held_back_lately(case)):
         return None
     ours, theirs = case.measured("stored x approximate"), case.measured("service")
     return Cause(

@@ -232,6 +232,15 @@ def test_fewer_queries_with_anything_else_wrong_is_no_season():
     assert "season" not in names(case(bad("traffic"), bad("scores")))
 
 
+@pytest.mark.parametrize(("since", "named"), [(0.0, False), (-0.05, False), (-0.2, True), (-0.35, True)])
+def test_what_a_service_has_always_held_back_has_not_broken_now(since: float, named: bool):
+    left = Look(900, 300, ("d1",), DE, {"order": 0.99})
+    for name, signs in (("query side", {}), ("filter", {"left_out": left})):
+        known = experiment(SERVICE_LOSES, contrast("baseline", "service", since), **signs)
+        found = {cause.name for cause in causes_of(RULES, case(bad("canary recall"), experiment=known))}
+        assert (name in found) is named
+
+
 def test_abstentions_with_worse_canaries_are_not_the_generators():
     assert "generator" not in names(case(bad("abstentions"), bad("canary recall")))
 
