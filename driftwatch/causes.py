@@ -12,6 +12,8 @@ DOWNSTREAM = frozenset({"displaced", "generator", "deployment", "bot", "season"}
 """What any broken retrieval looks like from further down."""
 VECTORS = DOWNSTREAM | {"score scale", "model mismatch"}
 """What wrong vectors look like besides."""
+PASSING = frozenset({"new topic", "new language"})
+"""What may go by again, and is another thing when it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Cause:
     """Checks of these families feel it."""
     entails: frozenset[str] = DOWNSTREAM
     """Causes that are only seen because of this one."""
+    grows_from: frozenset[str] = frozenset()
+    """Causes that have become this one with time: it belongs to their incident, however old that is."""
 
     def explains(self, family: str, segment: str) -> bool:
         """Whether an alert of this family and segment is a symptom of it."""

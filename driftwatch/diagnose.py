@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from driftwatch import vector_causes
 from driftwatch.case import LOSES, RETRIEVAL, Case, one_language
-from driftwatch.causes import DOWNSTREAM, VECTORS, Cause, Rule
+from driftwatch.causes import DOWNSTREAM, PASSING, VECTORS, Cause, Rule
 
 HALF = 0.5
 """Of the canaries unanswered: an outage."""
@@ -263,7 +263,8 @@ def model_mismatch(case: Case) -> Cause | None:
         segment=case.segment(new),
         queries=new[0].examples,
         families=RETRIEVAL | {"mix"},
-        entails=frozenset({"new topic", "new language", "generator", "deployment"}),
+        entails=PASSING | {"generator", "deployment"},
+        grows_from=PASSING,
     )
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from driftwatch.alerts import OPEN
 from driftwatch.case import RETRIEVAL, Case
 from driftwatch.casebook import Casebook
-from driftwatch.causes import Cause, causes_of, diagnosis_of
+from driftwatch.causes import PASSING, Cause, causes_of, diagnosis_of
 from driftwatch.diagnose import RULES
 from driftwatch.incidents import Alerts, Decision
 from driftwatch.types import POOLED, Diagnosis, Finding, Incident, Member
@@ -22,6 +22,9 @@ JOINS = timedelta(hours=24)
 
 AGAIN = timedelta(hours=1)
 """How long after it was looked at an open incident without a known cause is looked at again."""
+
+LATER = timedelta(days=1)
+"""How long after it was looked at an open incident is looked at again whose cause may become another with time."""
 
 NEW = ""
 """The incident that is about to open."""
@@ -55,18 +58,21 @@ class Plan:
 
 
 class Diagnosing:
-    """Says what broke, whenever something opens and as long as an open incident has no known cause."""
+    """Says what broke: when something opens, while nobody knows the cause, and daily while it may become another."""
 
     def __init__(self, casebook: Casebook) -> None:
         self.casebook = casebook
         self._looked: dict[str, datetime] = {}
 
     def wanted(self, decision: Decision, incidents: Sequence[Incident], now: datetime) -> bool:
-        """Whether something opens now, or stands open without a known cause."""
+        """Whether something opens now, stands open without a known cause, or with one that may have become another."""
         if any(each.event in ("firing", "blind") for each in decision.transitions):
             return True
-        unknown = [each for each in incidents if each.diagnosis is None or each.diagnosis.cause == "unknown"]
-        return any(now - self._looked.get(each.incident_id, each.openings[-1]) >= AGAIN for each in unknown)
+        return any(
+            now - self._looked.get(each.incident_id, each.openings[-1]) >= wait
+            for each in incidents
+            if (wait := _again(each.diagnosis)) is not None
+        )
 
     def plan(self, findings: Sequence[Finding], alerts: Alerts, incidents: Sequence[Incident], now: datetime) -> Plan:
         """What broke, and which alerts it explains; an empty plan when even that cannot be found out."""
@@ -108,6 +114,13 @@ def _plan(
     return Plan(together, changed, known, told)
 
 
+def _again(known: Diagnosis | None) -> timedelta | None:
+    """After how long an incident is looked at again; None: what is thought of it stays so."""
+    if known is None or known.cause == "unknown":
+        return AGAIN
+    return LATER if PASSING & set(known.causes) else None
+
+
 def unexplained(incidents: Sequence[Incident], now: datetime) -> str:
     """The open incident whose cause is not known, if it is new: what else goes wrong then is told with it; or empty."""
     waiting = [
@@ -123,12 +136,13 @@ def unexplained(incidents: Sequence[Incident], now: datetime) -> str:
 def home_of(cause: Cause, incidents: Sequence[Incident], now: datetime) -> str:
     """The open incident that ``cause`` belongs to, or ``NEW``.
 
-    That is the one that has it already; else one whose cause is not known and whose alerts it explains; else the last
-    one to open, if that was not long ago; of several, one that was once thought to have it.
+    That is the one that has it already, or what it grew from; else one whose cause is not known and whose alerts it
+    explains; else the last one to open, if that was not long ago; of several, one that was once thought to have it.
     """
-    for each in incidents:
-        if each.diagnosis is not None and cause.name in each.diagnosis.causes:
-            return each.incident_id
+    for names in ({cause.name}, cause.grows_from):
+        for each in incidents:
+            if each.diagnosis is not None and names & set(each.diagnosis.causes):
+                return each.incident_id
     for each in incidents:
         unknown = each.diagnosis is None or each.diagnosis.cause == "unknown"
         if unknown and any(_explained(cause, each, member) for member in each.members):

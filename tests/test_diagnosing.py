@@ -12,7 +12,7 @@ import pytest
 
 from driftwatch.alerts import AlertPolicy
 from driftwatch.causes import Cause
-from driftwatch.diagnosing import NEW, Plan, home_of, is_news, unexplained
+from driftwatch.diagnosing import NEW, Diagnosing, Plan, home_of, is_news, unexplained
 from driftwatch.engine import Engine
 from driftwatch.incidents import Decision, decide, explained
 from driftwatch.notify._render import message, news
@@ -22,6 +22,7 @@ from tests.fakes.world import BROKEN, EMPTY, RECALL, START, append, log_lines, m
 
 NOW = datetime(2026, 5, 4, 10, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 AT_ONCE = AlertPolicy(after=1, until=1, blind_after=2)
 FAMILIES = {"canary recall": "canaries", "empty results": "rates", "traffic": "volume"}
 RECALL_ALL, EMPTY_ALL = ("canary recall", "all"), ("empty results", "all")
@@ -105,6 +106,33 @@ def test_a_cause_belongs_to_the_incident_that_has_it_already():
     known = incident(NOW - 80 * HOUR, diagnosis("lost documents"))
     other = incident(NOW - HOUR, diagnosis("outage"))
     assert home_of(LOST, [other, known], NOW) == known.incident_id
+
+
+def test_a_drift_that_turns_out_to_last_belongs_to_the_incident_that_it_began_with():
+    lasting = Cause("model mismatch", "It does not fit.", "Train.", grows_from=frozenset({"new topic"}))
+    passing = incident(NOW - 8 * DAY, diagnosis("new topic"), "empty results")
+    other = incident(NOW - HOUR, diagnosis("outage"))
+    assert home_of(lasting, [other, passing], NOW) == passing.incident_id
+    assert home_of(lasting, [other], NOW) == other.incident_id
+    assert home_of(lasting, [incident(NOW - 8 * DAY, diagnosis("outage"))], NOW) == NEW
+
+
+@pytest.mark.parametrize(
+    ("cause", "after", "wanted"),
+    [
+        ("unknown", HOUR / 2, False),
+        ("unknown", HOUR, True),
+        ("new topic", 23 * HOUR, False),
+        ("new topic", 24 * HOUR, True),
+        ("new language", 24 * HOUR, True),
+        ("outage", 30 * 24 * HOUR, False),
+    ],
+)
+def test_an_open_incident_is_looked_at_again_as_long_as_its_cause_may_become_another(
+    cause: str, after: timedelta, wanted: bool
+):
+    diagnosing = Diagnosing(None)  # type: ignore[arg-type] - nothing is looked up
+    assert diagnosing.wanted(Decision((), ()), [incident(NOW - after, diagnosis(cause))], NOW) is wanted
 
 
 def test_a_cause_that_is_found_late_belongs_to_the_incident_that_nobody_could_explain():
