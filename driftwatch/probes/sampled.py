@@ -58,11 +58,10 @@ def look(run: Run, chosen: Chosen, found: Sampled) -> None:
     comparing = Comparing(run, reader, chosen)
     parts = comparing.grow(parts)
     read = joined(parts)
-    walk = {*chosen.walk, *chosen.further}
     # Those without a text too: the walk would come to them again and again, and one day to nothing else.
-    chosen.used([each for each in read.asked if each in walk])
+    chosen.used([each for each in read.asked if each in comparing.walked])
     by_id = {each.entry_id: (each, lang) for each, lang in zip(read.entries, read.langs, strict=True)}
-    order = dict.fromkeys([*chosen.walk, *chosen.first, *chosen.further])
+    order = dict.fromkeys([*chosen.walk, *chosen.first, *comparing.walked])
     found.sample += [by_id[each][0] for each in order if each in by_id]
     found.langs |= {entry_id: lang for entry_id, (_, lang) in by_id.items()}
     _texts(run, read)
@@ -79,6 +78,10 @@ class Comparing:
 
     def __init__(self, run: Run, reader: Reader, chosen: Chosen) -> None:
         self.run, self.reader, self.chosen = run, reader, chosen
+        self.walked = dict.fromkeys(chosen.walk)
+        """What the walk came to in this run, in its order. A suspect that it has yet to come to is not among them: what
+        is asked again is chosen for what it was, and says nothing of the rest.
+        """
         self.believed = Believed.read(run.former.get("vectors", {}))
         embedder = run.target.embedder
         self.reference: NDArray[np.float32] = (
@@ -100,7 +103,9 @@ class Comparing:
                 rest = rest[STEP:]
             elif further and looked < self.run.settings.most_documents and self._is_worth_it(seen, read):
                 step = further[: min(STEP, self.run.settings.most_documents - looked)]
-                parts, further, looked = [*parts, *self.reader.read(step)], further[len(step) :], looked + len(step)
+                new = [each for each in step if each not in set(read.asked)]
+                self.walked |= dict.fromkeys(step)
+                parts, further, looked = [*parts, *self.reader.read(new)], further[len(step) :], looked + len(step)
             else:
                 break
         return parts
@@ -108,8 +113,7 @@ class Comparing:
     def see(self, read: Read) -> tuple[VectorsSeen, Read]:
         """What the vectors are."""
         assert self.run.target.embedder is not None
-        walk = {*self.chosen.walk, *self.chosen.further}
-        fair = np.array([each.entry_id in walk for each in read.entries], dtype=bool)
+        fair = np.array([each.entry_id in self.walked for each in read.entries], dtype=bool)
         seen, embedded = judged(read, self.run.target.embedder, self.reference, self.run.facts, self.normalised, fair)
         self.reader.embedded += embedded
         return seen, read
@@ -155,8 +159,7 @@ class Comparing:
 
     def _tallied(self, seen: VectorsSeen, read: Read) -> tuple[int, int]:
         """(looked at, bad) of the walk, this run and those before it."""
-        walk = {*self.chosen.walk, *self.chosen.further}
-        kinds = [kind for each, kind in zip(read.entries, seen.kinds, strict=True) if each.entry_id in walk]
+        kinds = [kind for each, kind in zip(read.entries, seen.kinds, strict=True) if each.entry_id in self.walked]
         return self.believed.tally[0] + len(kinds), self.believed.tally[1] + sum(map(bool, kinds))
 
     def _usual(self, seen: VectorsSeen) -> list[float]:

@@ -2,13 +2,14 @@
 
 import json
 
+import numpy as np
 import pytest
 from pydantic import Field
 
 from driftwatch.probes.contents import Several, find_keys, hashes
 from driftwatch.retrievers.faiss import Faiss
 from driftwatch.types import Look
-from tests.fakes.indexed import Indexed
+from tests.fakes.indexed import Indexed, drawn
 
 pytestmark = pytest.mark.process
 
@@ -142,3 +143,32 @@ def test_the_smallest_sample_still_asks_again_what_is_known_to_be_bad(tmp_path):
     indexed.instead.clear()
     indexed.write()
     assert indexed.look().looks["stored vectors"].values["known"] == 0
+
+
+def test_suspects_that_lie_ahead_of_the_walk_do_not_stand_for_the_index(tmp_path):
+    indexed = Indexed(tmp_path, 200)
+    indexed.look()
+    for doc_id in list(indexed.held)[::2]:
+        (fresh,) = indexed.embedder.encode_documents([indexed.held[doc_id]])
+        before = fresh + 0.7 * drawn(f"what {doc_id} said before")
+        indexed.instead[doc_id] = (before / np.linalg.norm(before)).astype(np.float32)
+    indexed.write()
+    assert indexed.look().looks["stored vectors"].values["suspects"] > 40
+    new = {f"doc-10{number:02}": f"topic{number % 10}: new {number}" for number in range(48)}
+    indexed.texts |= new
+    indexed.held |= new
+    indexed.write()
+    look = indexed.look().looks["stored vectors"]
+    assert look.words["kind"] == "other text"
+    assert look.values["displacement p50"] < 0.01
+
+
+def test_what_is_known_to_be_bad_does_not_move_the_walk_past_what_lies_before_it(tmp_path):
+    indexed = Indexed(tmp_path, 400)
+    indexed.spoil([f"doc-{number:04}" for number in range(0, 400, 9)])
+    while indexed.look().looks["stored vectors"].values["known"] < 45:
+        assert len(indexed.probes) < 20
+    began = indexed.probes[-1].state["walk"]["round"]
+    for _ in range(14):
+        indexed.look()
+    assert indexed.probes[-1].state["walk"]["round"] - began <= 1 + 14 * 64 // 400
