@@ -103,9 +103,10 @@ class Comparing:
                 rest = rest[STEP:]
             elif further and looked < self.run.settings.most_documents and self._is_worth_it(seen, read):
                 step = further[: min(STEP, self.run.settings.most_documents - looked)]
-                new = [each for each in step if each not in set(read.asked)]
                 self.walked |= dict.fromkeys(step)
-                parts, further, looked = [*parts, *self.reader.read(new)], further[len(step) :], looked + len(step)
+                known = {*read.asked}
+                parts = [*parts, *self.reader.read([each for each in step if each not in known])]
+                further, looked = further[len(step) :], looked + len(step)
             else:
                 break
         return parts
