@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,20 +80,21 @@ def decide(
     ``standings`` are all checks that draw on this budget, as they stood at their last look; only those that are ``due``
     may page. ``matters`` says whether an effect is past its floor: what is not past it is left out of the sum.
     """
-    total = sum(standing.total for standing in standings.values())
-    if total < limit * (1 - PRECISE):
-        return []
-    every = [
-        (float(days), standing.check, segment)
-        for standing in standings.values()
-        for days, segment in zip(standing.evidence, standing.segments, strict=True)
-        if days > 0
-    ]
+    every = sorted(
+        (
+            (float(days), standing.check, segment)
+            for standing in standings.values()
+            for days, segment in zip(standing.evidence, standing.segments, strict=True)
+            if days > 0
+        ),
+        reverse=True,
+    )
+    # From the smallest up: taken off a large sum, small evidence would be lost in its rounding.
+    left = list(accumulate(days for days, _, _ in reversed(every)))[::-1]
     paged = []
-    for days, check, segment in sorted(every, reverse=True):
+    for (_, check, segment), total in zip(every, left, strict=True):
         if total < limit * (1 - PRECISE):
             break
-        total -= days
         if check in due and matters(check, segment):
             paged.append((check, segment))
     return paged

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from driftwatch.budget import LARGEST_ALPHA, Standing, alpha_per_look, decide, limit_of, shares
@@ -113,6 +113,7 @@ def test_no_evidence_never_pages():
     assert decided(90, standing("a", 0.0, 100.0), standing("b", 0.0)) == [("a", "en")]
 
 
+@example([[68719476735.0, 1.9, 2.8054465350158124e-15]], 1.9)
 @given(
     st.lists(st.lists(st.floats(0, 1e12), min_size=1, max_size=3), min_size=1, max_size=5),
     st.floats(1, 1e6),
