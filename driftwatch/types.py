@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +51,11 @@ PERTURBED = 2
 # --- what happened -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredDoc:
-    """One retrieved document; its rank is its place in the list that holds it."""
+class ScoredDoc(NamedTuple):
+    """One retrieved document; its rank is its place in the list that holds it.
+
+    A tuple, since searches and logs make hundreds of thousands: a frozen dataclass takes four times as long to make.
+    """
 
     doc_id: str
     score: float | None = None

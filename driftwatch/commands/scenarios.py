@@ -30,8 +30,13 @@ def run(files: Sequence[Path], looks: str, *, jobs: int, json: bool) -> int:
     scripts = _read(files, _every(looks))
     results, started = [], time.monotonic()
     # What sources and checks complain of is what is tested, and is in the findings.
-    with quiet_logs(logging.CRITICAL), _ended_by_signal(), _progress(looks_of(scripts)) as advance:
-        for result in play_all(scripts, advance, jobs=jobs):
+    with quiet_logs(logging.CRITICAL), _ends_politely() as end_if_told, _progress(looks_of(scripts)) as advance:
+
+        def looked(count: int) -> None:
+            end_if_told()
+            advance(count)
+
+        for result in play_all(scripts, looked, jobs=jobs):
             results.append(result)
             if not json:
                 _show(result)
@@ -69,15 +74,20 @@ def _read(files: Sequence[Path], every: timedelta | None) -> list[Script]:
 
 
 @contextmanager
-def _ended_by_signal() -> Iterator[None]:
-    """A polite end removes the temporary folder too."""
+def _ends_politely() -> Iterator[Callable[[], None]]:
+    """Gives what ends the run once SIGTERM has come: called between two looks, so that nothing is cut in the middle.
 
-    def end(number: int, _frame: Any) -> None:
-        sys.exit(128 + number)
+    An exception that a signal raises wherever the program happens to be may come out of a library as another one.
+    """
+    came: list[int] = []
 
-    before = signal.signal(signal.SIGTERM, end)
+    def end_if_told() -> None:
+        if came:
+            sys.exit(128 + came[0])
+
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
     try:
-        yield
+        yield end_if_told
     finally:
         signal.signal(signal.SIGTERM, before)
 

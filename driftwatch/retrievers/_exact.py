@@ -17,24 +17,29 @@ Metric = Literal["cosine", "dot", "euclidean", "manhattan"]
 Block = tuple[Sequence[str] | NDArray[np.object_], NDArray[np.float32]]
 """doc_ids of some entries, and their vectors, shape (entries, dimension)."""
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 32 * 2**20
 """Vectors that are compared in one go: fewer cost more merging, more cost memory and are no faster."""
 MOST_ENTRIES = 10_000
 """Entries that an index is asked for at most, for one query, until enough different documents are among them."""
+_MERGED_AT_ONCE = 8
+"""Blocks whose best are kept apart: merging costs a sort however many they are."""
 _CROWDED = 8
 """Entries of a document, on average in a block, from which a list of the nearest entries is not even tried."""
+_ROUNDED = 1e-6
+"""How far from 1 the length of a normalised vector may be for its rounding."""
 _WORTH_A_GPU = 256
 """Queries from which carrying the stored vectors to a GPU costs less than comparing them where they are."""
 
 
 def best_of(
-    blocks: Iterable[Block], queries: NDArray[np.float32], top_k: int, metric: Metric
+    blocks: Iterable[Block], queries: NDArray[np.float32], top_k: int, metric: Metric, *, distinct: bool = False
 ) -> list[tuple[ScoredDoc, ...]]:
     """The ``top_k`` documents nearest to each row of ``queries``, shape (n, dimension), best first.
 
     Scores are cosine similarities, inner products, *squared* Euclidean or Manhattan distances. A document that has
     several entries, in whatever blocks, is named once, with its best. Blocks may be of any size and are not kept; a
-    vector that is not a number is like nothing.
+    vector that is not a number is like nothing. ``distinct``: the caller knows that no document has several entries,
+    and none are looked for.
 
     Raises:
         EmbedError: the stored vectors have another dimension than the queries.
@@ -42,10 +47,13 @@ def best_of(
     """
     if len(queries) == 0:
         return []
-    compare = _Comparison(queries, top_k, metric)
-    best = _Best(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), object))
-    for doc_ids, vectors in _gathered(compare.fitting(blocks), own=compare.cosine):
-        best = _merged(best, compare.nearest(doc_ids, vectors), top_k)
+    compare = _Comparison(queries, top_k, metric, distinct=distinct)
+    found = [_Best(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), object))]
+    for doc_ids, vectors in _gathered(compare.fitting(blocks)):
+        if len(found) == _MERGED_AT_ONCE:
+            found = [_merged(found, top_k, distinct=distinct)]
+        found.append(compare.nearest(doc_ids, vectors))
+    best = _merged(found, top_k, distinct=distinct)
     scores = best.nearness if compare.larger else -best.nearness
     if np.isfinite(scores).all():
         return [tuple(map(ScoredDoc, *row)) for row in zip(best.names.tolist(), scores.tolist(), strict=True)]
@@ -68,28 +76,29 @@ class _Best:
 class _Comparison:
     """Queries that are compared with one block after another."""
 
-    def __init__(self, queries: NDArray[np.float32], top_k: int, metric: Metric) -> None:
+    def __init__(self, queries: NDArray[np.float32], top_k: int, metric: Metric, *, distinct: bool) -> None:
         self.cosine = metric == "cosine"
         self.metric: Metric = "dot" if self.cosine else metric
         self.larger = self.metric == "dot"
         """Whether a larger score is a better one."""
-        self.queries = np.array(queries, dtype=np.float32, order="C")
+        self.queries = np.ascontiguousarray(queries, dtype=np.float32)
         if self.cosine:
-            _normalise(self.queries)
+            self.queries = _of_length_one(self.queries)
         self.top_k = top_k
+        self.distinct = distinct
         self.device = _gpu(len(queries)) if metric != "manhattan" else None
 
     def nearest(self, doc_ids: Sequence[str] | NDArray[np.object_], vectors: NDArray[np.float32]) -> _Best:
-        """The best of one block: each row names ``top_k`` documents, or all there are. ``vectors`` may be written over.
+        """The best of one block: each row names ``top_k`` documents, or all there are.
 
         A document with a few entries takes a few places in a row. With many it would fill them all: then every score is
         looked at, a few queries at a time.
         """
         vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         if self.cosine:
-            _normalise(vectors)
+            vectors = _of_length_one(vectors)
         names = np.asarray(doc_ids, dtype=object)
-        documents = len(set(names.tolist()))
+        documents = len(names) if self.distinct else len(set(names.tolist()))
         wanted = min(self.top_k, documents)
         if documents == len(names):
             return self._search(vectors, names, wanted)
@@ -193,15 +202,20 @@ def _gpu(queries: int) -> str | None:
     return "cuda" if torch is not None and queries >= _WORTH_A_GPU and torch.cuda.is_available() else None
 
 
-def _normalise(vectors: NDArray[np.float32]) -> None:
-    """Make each row one of length 1, in place; a row of zeros stays one, and is like nothing."""
+def _of_length_one(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows made of length 1, a row of zeros left as it is: it is like nothing. Rows that have it are not copied."""
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    if np.all(np.abs(lengths - 1) <= _ROUNDED):
+        return vectors
+    vectors = vectors.copy()
     _faiss().normalize_L2(vectors)
+    return vectors
 
 
-def _gathered(blocks: Iterable[Block], *, own: bool) -> Iterator[Block]:
+def _gathered(blocks: Iterable[Block]) -> Iterator[Block]:
     """The same entries in blocks of up to ``BLOCK_BYTES``: large ones cut, small ones joined.
 
-    ``own``: the vectors may be written over. What is joined lies in memory that the next block overwrites: making it
+    What is joined lies in memory that the next block overwrites: making it
     anew would cost as much as the search.
     """
     buffer = np.empty((0, 0), dtype=np.float32)
@@ -213,7 +227,7 @@ def _gathered(blocks: Iterable[Block], *, own: bool) -> Iterator[Block]:
             if len(names) + len(part) > rows:
                 yield names, buffer[: len(names)]
                 names = []
-            if 2 * len(part) > rows and not names and not own:
+            if 2 * len(part) > rows and not names:
                 yield doc_ids[start : start + rows], part
                 continue
             if buffer.shape != (rows, vectors.shape[1]):
@@ -228,22 +242,24 @@ def _rows(dimension: int) -> int:
     return max(1, BLOCK_BYTES // (4 * max(1, dimension)))
 
 
-def _merged(old: _Best, new: _Best, top_k: int) -> _Best:
-    """The best of both, each document once."""
-    both = (
-        _sorted(np.hstack([old.nearness, new.nearness]), np.hstack([old.names, new.names])) if old.names.size else new
-    )
-    width = both.names.shape[1]
-    rows = [row for row, names in enumerate(both.names.tolist()) if len(set(names)) < width]
+def _merged(found: Sequence[_Best], top_k: int, *, distinct: bool) -> _Best:
+    """The best of all, each document once."""
+    best = _sorted(np.hstack([each.nearness for each in found]), np.hstack([each.names for each in found]))
+    rows = [] if distinct else _repeating(best.names)
     for row in rows:
         seen: set[str] = set()
-        for place, name in enumerate(both.names[row].tolist()):
+        for place, name in enumerate(best.names[row].tolist()):
             if name in seen:
-                both.nearness[row, place] = -np.inf
+                best.nearness[row, place] = -np.inf
             seen.add(name)
     if rows:
-        both = _sorted(both.nearness, both.names)
-    return _Best(both.nearness[:, :top_k], both.names[:, :top_k])
+        best = _sorted(best.nearness, best.names)
+    return _Best(best.nearness[:, :top_k], best.names[:, :top_k])
+
+
+def _repeating(names: NDArray[np.object_]) -> list[int]:
+    """Rows that name a document twice."""
+    return [row for row, found in enumerate(names.tolist()) if len(set(found)) < names.shape[1]]
 
 
 def _sorted(nearness: NDArray[np.float32], names: NDArray[np.object_]) -> _Best:

@@ -78,6 +78,11 @@ class Loaded:
             found[entry_id] = row
         return found
 
+    @property
+    def _several(self) -> bool:
+        """Whether some document has several rows."""
+        return len(self.held) < int(self.index.ntotal)
+
     def search(self, vectors: NDArray[np.float32], top_k: int, *, exact: bool) -> list[tuple[ScoredDoc, ...]]:
         """The best ``top_k`` documents of each row of ``vectors``, shape (n, dimension), each of them once."""
         if vectors.shape[1] != self.index.d:
@@ -89,7 +94,7 @@ class Loaded:
         if self.index.ntotal == 0:
             return [()] * len(vectors)
         if exact:
-            return best_of(self._blocks(), vectors, top_k, self.metric)
+            return best_of(self._blocks(), vectors, top_k, self.metric, distinct=not self._several)
         return self._search_as_built(np.ascontiguousarray(vectors, dtype=np.float32), top_k)
 
     @property
@@ -111,7 +116,7 @@ class Loaded:
             for start in range(0, len(short), max(1, ANSWERED // count)):
                 places = short[start : start + max(1, ANSWERED // count)]
                 scores, labels = self.index.search(vectors[places], count)
-                answers = self._documents(scores, labels, several=len(self.held) < self.index.ntotal)
+                answers = self._documents(scores, labels, several=self._several)
                 for place, hits, complete in zip(places.tolist(), answers, (labels >= 0).all(axis=1), strict=True):
                     found[place] = hits[:top_k]
                     if complete and len(hits) < wanted and count < most:

@@ -161,16 +161,19 @@ def test_being_told_to_stop_leaves_nothing_behind(project):
     (project / "long.yaml").write_text(LOST.replace("days: 6", "days: 400").replace("every: 12h\n", ""))
     files = ("long.yaml", "lost.yaml")
     for jobs in ("1", "2"):
-        running = subprocess.Popen(
+        with subprocess.Popen(
             command(*files, "--jobs", jobs), cwd=project, env=environment(project), stderr=subprocess.PIPE, text=True
-        )
-        temporary = project.parent / "temporary"
-        deadline = time.monotonic() + 60
-        while not list(temporary.glob("driftwatch-test-*/*/queries.jsonl")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert list(temporary.iterdir())
-        running.send_signal(signal.SIGTERM)
-        assert running.wait(30) == 128 + signal.SIGTERM
-        assert "Traceback" not in running.stderr.read()
-        running.stderr.close()
+        ) as running:
+            temporary = project.parent / "temporary"
+            deadline = time.monotonic() + 60
+            while not list(temporary.glob("driftwatch-test-*/*/queries.jsonl")) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            try:
+                assert list(temporary.iterdir())
+                running.send_signal(signal.SIGTERM)
+                _, said = running.communicate(timeout=30)
+            finally:
+                running.kill()
+        assert running.returncode == 128 + signal.SIGTERM, said
+        assert "Traceback" not in said
         assert left_behind(project) == {"long.yaml"}
