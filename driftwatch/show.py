@@ -61,6 +61,8 @@ def _mended(value: Any) -> Any:
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -(2**63) <= value < 2**64:
         return str(value)
+    if hasattr(value, "_asdict"):
+        return _mended(value._asdict())
     if is_dataclass(value):
         return {field.name: _mended(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
@@ -73,6 +75,8 @@ def _mended(value: Any) -> Any:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
+    if hasattr(value, "_asdict"):
+        return value._asdict()
     if isinstance(value, set | frozenset):
         return sorted(value)
     return str(value)

@@ -22,7 +22,7 @@ BLOCK_BYTES = 32 * 2**20
 MOST_ENTRIES = 10_000
 """Entries that an index is asked for at most, for one query, until enough different documents are among them."""
 _MERGED_AT_ONCE = 8
-"""Blocks whose best are kept apart: merging costs a sort however many they are."""
+"""Blocks whose best are kept apart, as far as these take no more than a block: merging costs a sort each time."""
 _CROWDED = 8
 """Entries of a document, on average in a block, from which a list of the nearest entries is not even tried."""
 _ROUNDED = 1e-6
@@ -48,9 +48,10 @@ def best_of(
     if len(queries) == 0:
         return []
     compare = _Comparison(queries, top_k, metric, distinct=distinct)
+    at_once = min(_MERGED_AT_ONCE, max(1, BLOCK_BYTES // (12 * len(queries) * max(1, top_k))))
     found = [_Best(np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), object))]
     for doc_ids, vectors in _gathered(compare.fitting(blocks)):
-        if len(found) == _MERGED_AT_ONCE:
+        if len(found) > at_once:
             found = [_merged(found, top_k, distinct=distinct)]
         found.append(compare.nearest(doc_ids, vectors))
     best = _merged(found, top_k, distinct=distinct)
@@ -215,8 +216,7 @@ def _of_length_one(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _gathered(blocks: Iterable[Block]) -> Iterator[Block]:
     """The same entries in blocks of up to ``BLOCK_BYTES``: large ones cut, small ones joined.
 
-    What is joined lies in memory that the next block overwrites: making it
-    anew would cost as much as the search.
+    What is joined lies in memory that the next block overwrites: making it anew would cost as much as the search.
     """
     buffer = np.empty((0, 0), dtype=np.float32)
     names: list[str] = []
