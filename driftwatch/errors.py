@@ -13,6 +13,8 @@
     │   └── LeaderElsewhere         another driftwatch already writes to this database
     ├── DeliveryError               a receiver did not take a message; it will be tried again
     │   └── MessageRefused          the receiver read the message and will never take it as it is
+    ├── RetrainError                a better model cannot be prepared, proved or switched on
+    │   └── TooLittle               there is not enough to train on, or to judge by; how much there is and is needed
     └── MissingExtra                an optional package is not installed
 """
 
@@ -100,6 +102,14 @@ class DeliveryError(DriftwatchError):
 
 class MessageRefused(DeliveryError):
     """The receiver read the message and will never take it as it is (for example, it is too long)."""
+
+
+class RetrainError(DriftwatchError):
+    """A better model cannot be prepared, proved or switched on."""
+
+
+class TooLittle(RetrainError):
+    """There is not enough to train on, or to judge by; says how much there is, and how much is needed."""
 
 
 class MissingExtra(DriftwatchError):

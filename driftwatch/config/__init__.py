@@ -11,15 +11,14 @@ from driftwatch.config.sections import (
     BaselineSettings,
     Budget,
     Expected,
-    Gate,
     Heartbeat,
     Privacy,
     Report,
     Retention,
-    Retrain,
 )
 from driftwatch.config.upcoming import agenda, schedule_of
 from driftwatch.config.watch import Origin, Watch
+from driftwatch.retrain.settings import Gate, Retrain
 
 __all__ = [
     "Api",

@@ -143,33 +143,6 @@ class Report(Settings):
     """How long reports are kept."""
 
 
-class Gate(Settings):
-    """What a new model must show before it is offered."""
-
-    measure: str = "nDCG@10"
-    """The measure of the held-out canaries."""
-    gain: float = Field(default=0.01, ge=0, le=1)
-    """The least gain over the model in use."""
-    no_language_loses: float = Field(default=0.02, ge=0, le=1)
-    """The most that any language may lose."""
-
-    @field_validator("measure")
-    @classmethod
-    def is_a_measure(cls, measure: str) -> str:
-        """Read by the same parser as the canary check's."""
-        from driftwatch.stats.ir import Measure
-
-        return str(Measure.parse(measure))
-
-
-class Retrain(Settings):
-    """When a better model is prepared. Read and checked; acted on by a later version."""
-
-    when: tuple[str, ...] = Field(min_length=1)
-    """The checks whose lasting failure asks for it."""
-    gate: Gate = Gate()
-
-
 class Expected(Settings):
     """A stretch of time in which things are expected to be different."""
 

@@ -33,13 +33,13 @@ from driftwatch.config.sections import (
     Privacy,
     Report,
     Retention,
-    Retrain,
 )
 from driftwatch.config.texts import database_url, language
 from driftwatch.documents import Documents
 from driftwatch.embed import EmbedderSettings
 from driftwatch.notify import Notifier
 from driftwatch.plugins import Settings, read_secret
+from driftwatch.retrain.settings import Retrain
 from driftwatch.retrievers import Retriever
 from driftwatch.sources import Source
 from driftwatch.sources._abstention import Phrases
@@ -109,7 +109,7 @@ class Watch(Settings):
     report: Report | None = None
     """The weekly report. Read and checked; written by a later version."""
     retrain: Retrain | None = None
-    """When a better model is prepared. Read and checked; acted on by a later version."""
+    """When a better model is prepared, and what it must show; without it, none is."""
     expected: tuple[Expected, ...] = ()
     """Holidays, launches, announced changes."""
     path: Path = Field(default=Path("driftwatch.yaml"), exclude=True)

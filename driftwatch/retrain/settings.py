@@ -1,0 +1,280 @@
+"""The ``retrain:`` section: when a better model is prepared, from what, how, and what it must show."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from driftwatch.plugins import Settings
+from driftwatch.schedule import Duration, duration
+from driftwatch.sizes import Size, size
+
+
+class Generate(Settings):
+    """Questions that a language model writes for documents; sent to `url` are texts of documents, and nothing else."""
+
+    url: str
+    """An OpenAI-compatible endpoint (`https://api.openai.com/v1`), or Anthropic's (`https://api.anthropic.com`)."""
+    api: Literal["openai", "anthropic"] = "openai"
+    """Which protocol it speaks."""
+    model: str = Field(min_length=1)
+    """The name of the model."""
+    key: SecretStr | None = None
+    """The key of the endpoint, where it wants one."""
+    per_document: int = Field(default=3, ge=1, le=20)
+    """Questions for one document."""
+    documents: int = Field(default=1000, ge=1, le=1_000_000)
+    """Documents that questions are written for at most."""
+    spend: float = Field(default=5.0, gt=0)
+    """The most that one job may cost, in the currency of the two prices below."""
+    input_price: float = Field(default=1.0, ge=0)
+    """Of a million tokens that are sent."""
+    output_price: float = Field(default=4.0, ge=0)
+    """Of a million tokens that come back."""
+    timeout: Duration = duration("60s")
+    """How long to wait for one answer."""
+
+    @field_validator("url")
+    @classmethod
+    def is_http(cls, url: str) -> str:
+        """It holds no key: that is a setting of its own."""
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+            raise ValueError("it must begin with http:// or https:// and hold no password, '?' or '#'.")
+        return url.rstrip("/")
+
+
+class PairSettings(Settings):
+    """Where questions with known answers come from."""
+
+    live: tuple[str, ...] = ()
+    """Sources of live queries whose feedback counts; none are named: all of them."""
+    days: int = Field(default=90, ge=1, le=366)
+    """How far back feedback counts."""
+    accepted: int = Field(default=1, ge=1)
+    """Sessions that must have accepted an answer, before its document counts as one."""
+    click: int = Field(default=3, ge=1)
+    """Sessions that must have clicked a document."""
+    up: int = Field(default=1, ge=1)
+    """Sessions that must have liked an answer."""
+    down: int = Field(default=1, ge=1)
+    """Sessions that must have disliked one, before its document counts as none."""
+    files: tuple[str, ...] = ()
+    """Labelled pairs: `.jsonl` with `query` and `doc_id`, or folders as BEIR has them (`qrels/train.tsv`)."""
+    generate: Generate | None = None
+    """A language model that writes questions; without it, none does."""
+    tokens: int = Field(default=256, ge=16, le=8192)
+    """A document longer than this is cut into passages of this many tokens ..."""
+    overlap: int = Field(default=32, ge=0)
+    """... of which each repeats so many of the one before."""
+
+    @model_validator(mode="after")
+    def overlaps_less_than_it_is_long(self) -> PairSettings:
+        """Else no passage would ever get further."""
+        if self.overlap >= self.tokens:
+            raise ValueError(f"'overlap: {self.overlap}' must be less than 'tokens: {self.tokens}'.")
+        return self
+
+
+class Leaks(Settings):
+    """What keeps the gate honest: nothing that it judges by may train."""
+
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    """The share of the documents' groups whose pairs are kept for the gate."""
+    cosine: float = Field(default=0.95, gt=0, le=1)
+    """Questions that are nearer to one of the gate than this are not trained on."""
+    words: float = Field(default=0.8, gt=0, le=1)
+    """Nor are those that share this much of their three-letter pieces (Jaccard)."""
+
+
+class Mine(Settings):
+    """What must not be taken for the answer: hard negatives."""
+
+    negatives: int = Field(default=4, ge=1, le=32)
+    """Of each question."""
+    ranks: tuple[int, int] = (1, 100)
+    """Between which places of the ranking they are looked for, both counted, 1 being the best."""
+    margin: float = Field(default=0.05, ge=0, lt=1)
+    """How much lower than the positive's a negative's score must be, as a share of the positive's."""
+    near_duplicate: float = Field(default=0.97, gt=0, le=1)
+    """A document whose vector is nearer than this to the answer's is another copy of it, and no negative."""
+    bm25: float = Field(default=0.25, ge=0, le=1)
+    """The share of negatives that is looked for by words."""
+    random: float = Field(default=0.0, ge=0, le=1)
+    """The share that is drawn at random, for a curriculum."""
+    cross_encoder: str | None = None
+    """A cross-encoder (a folder or an installed model) that says which candidates are answers after all."""
+    judge_share: float = Field(default=0.9, gt=0, le=1)
+    """What it scores above this share of the positive's score is no negative."""
+    least_rows: int = Field(default=20, ge=1)
+    """Fewer rows than this are an error, and not a small training set."""
+    seed: int = 0
+
+
+class Train(Settings):
+    """How a model is trained, beyond what the number of pairs decides."""
+
+    loss: Literal["mnrl", "gist"] = "gist"
+    """`mnrl`: cached multiple-negatives ranking. `gist`: with false negatives left out that the model in use sees."""
+    epochs: int | Literal["auto"] = "auto"
+    """`auto` is what the strategy says."""
+    learning_rate: float | Literal["auto"] = "auto"
+    batch_size: int = Field(default=64, ge=2, le=4096)
+    """Questions whose answers are each other's negatives."""
+    tokens: int = Field(default=8192, ge=256)
+    """Tokens that go through the model at once: what bounds its memory."""
+    max_length: int | None = Field(default=None, ge=16)
+    """Tokens of a text that are read; without it, as in serving."""
+    lora: int = Field(default=0, ge=0, le=256)
+    """Rank of the adapters (PEFT); 0 trains every weight."""
+    dimensions: tuple[int, ...] = ()
+    """Matryoshka dimensions to keep good, for bases that were trained so."""
+    device: str = "auto"
+    """As in `embedder`."""
+    seed: int = 0
+
+
+class Gate(Settings):
+    """What a new model must show before it is offered."""
+
+    measure: str = "nDCG@10"
+    """The measure of the held-out canaries."""
+    gain: float = Field(default=0.01, ge=0, le=1)
+    """The least gain over the model in use."""
+    no_language_loses: float = Field(default=0.02, ge=0, le=1)
+    """The most that any language may lose."""
+    forgets: float = Field(default=0.02, ge=0, le=1)
+    """The most that the forgetting set may lose."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of every interval."""
+    least: int = Field(default=50, ge=10)
+    """Questions that neither model has seen, at least."""
+    least_in_language: int = Field(default=20, ge=5)
+    """A language with fewer cannot be shown not to lose; it is said, and where it has a canary, it is refused."""
+    forgetting: str = ""
+    """Canaries of the old distribution (`forgetting/*.jsonl`); without it, the canaries that are watched."""
+    memory: float = Field(default=1.5, gt=0)
+    """How many times the memory of the old model the new one may take."""
+    latency: float = Field(default=1.5, gt=0)
+    """How many times its time for one query."""
+
+    @field_validator("measure")
+    @classmethod
+    def is_a_measure(cls, measure: str) -> str:
+        """Read by the same parser as the canary check's."""
+        from driftwatch.stats.ir import Measure
+
+        return str(Measure.parse(measure))
+
+
+class Command(Settings):
+    """A program that trains: `{job_file}`, `{job_id}`, `{dataset}` and `{output}` in `run` are filled in, no shell."""
+
+    run: tuple[str, ...] = Field(min_length=1)
+    """The program and its arguments."""
+    env: tuple[str, ...] = ()
+    """Variables of the environment that it is given, beside PATH, HOME and the locale."""
+    timeout: Duration = duration("12h")
+    """After so long it is ended, with everything it started."""
+
+
+class Webhook(Settings):
+    """A request that starts training elsewhere."""
+
+    url: SecretStr
+    """Called with POST and the job as JSON; the `Idempotency-Key` is the job's id."""
+    secret: SecretStr | None = None
+    """Signs the request (Standard Webhooks, `whsec_…`)."""
+    token: SecretStr | None = None
+    """What a callback to `/v1/jobs/<id>/result` must carry as bearer; without it callbacks are refused."""
+    status_url: SecretStr | None = None
+    """Asked with GET for how far it is; `{job_id}` in it is filled in."""
+    status_path: str = "status"
+    """JMESPath of the status in that answer."""
+    statuses: dict[str, Literal["running", "done", "failed"]] = Field(default_factory=dict)
+    """What its words mean; `running`, `done` and `failed` need not be said."""
+    every: Duration = duration("60s")
+    """How often it is asked."""
+    timeout: Duration = duration("24h")
+    """After so long without an outcome the job has failed."""
+
+
+class Approve(Settings):
+    """Who may switch a new model on, from Slack."""
+
+    users: tuple[str, ...] = Field(min_length=1)
+    """Ids of users (U…)."""
+    channel: str = Field(min_length=1)
+    token: SecretStr
+    """The app's bot token (`xoxb-…`)."""
+    app_token: SecretStr
+    """The app-level token of Socket Mode (`xapp-…`, scope connections:write)."""
+    expires: Duration = duration("7 days")
+    """A question that nobody answered for so long is answered with no."""
+    base_url: str = "https://slack.com/api/"
+    """Slack's Web API, or a proxy in front of it."""
+
+
+class Promote(Settings):
+    """How a new model is switched on."""
+
+    keep: int = Field(default=3, ge=2, le=100)
+    """Releases that are kept for a rollback."""
+    rate: float = Field(default=0.0, ge=0)
+    """Documents a second that are embedded anew at most; 0 is as fast as it goes."""
+    shard: int = Field(default=2000, ge=10, le=1_000_000)
+    """Documents of one piece of that work: what is lost at most when it is killed."""
+    dual_run: Duration | None = None
+    """How long old and new are both asked before the switch; without it, only the gate's questions are."""
+    run: tuple[str, ...] = ()
+    """A program that tells the service about the switch (`[systemctl, reload, search]`), no shell."""
+    mlflow: str = ""
+    """Address of an MLflow registry that learns of releases by their aliases; without it, none does."""
+    disk: Size = size("20 GB")
+    """The most that releases and jobs may take; the oldest that are not in use go first."""
+
+
+class Retrain(Settings):
+    """When a better model is prepared; what it takes to switch it on."""
+
+    when: tuple[str, ...] = Field(min_length=1)
+    """The checks whose lasting failure asks for it."""
+    folder: Path | None = None
+    """Jobs and releases; without it, `retrain` beside the database."""
+    windows: int = Field(default=3, ge=1, le=12)
+    """In so many stretches of time, one after the other, the drift must show itself anew ..."""
+    window: Duration = duration("7 days")
+    """... each of them so long."""
+    least_pairs: int = Field(default=50, ge=10)
+    """Pairs that must be there before a job begins."""
+    cool_down: Duration = duration("30 days")
+    """After one job ended, until the next may begin."""
+    jobs_a_month: int = Field(default=2, ge=1, le=31)
+    """In any thirty days."""
+    pairs: PairSettings = PairSettings()
+    leaks: Leaks = Leaks()
+    mine: Mine = Mine()
+    train: Train = Train()
+    gate: Gate = Gate()
+    trainer: Literal["local"] | Command | Webhook = "local"
+    """`local` trains on this machine; or a `run:` or a `url:` that starts it elsewhere."""
+    serving: dict[str, str] = Field(default_factory=dict)
+    """What the service runs: `{sentence-transformers: 5.2.0}`. A model that it could not load is not offered."""
+    approve: Approve | None = None
+    """Slack's buttons; without it, `driftwatch retrain promote`."""
+    promote: Promote = Promote()
+    scale: Literal["local", "ray"] = "local"
+    """`ray` runs embedding, mining and training on a Ray cluster."""
+    ray: str = "auto"
+    """Address of that cluster."""
+
+    @field_validator("window")
+    @classmethod
+    def is_a_day_at_least(cls, window: timedelta) -> timedelta:
+        """A window of hours repeats the accidents of one day."""
+        if window < timedelta(days=1):
+            raise ValueError("it must be at least 1 day.")
+        return window
