@@ -166,3 +166,5 @@ class Manifest:
     job: str = ""
     approved_by: str = ""
     note: str = ""
+    replaces: str = ""
+    """The model that the configuration named when this was made: where it names another by now, that one counts."""

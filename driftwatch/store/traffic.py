@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, cast
 
@@ -134,6 +134,22 @@ class Traffic:
         """Sampled observations of [start, end), newest first."""
         within = sa.and_(sampled.c.at >= start, sampled.c.at < end)
         return self._observations(source, within, sa.desc, limit)
+
+    def with_feedback(self, source: str, start: datetime, end: datetime) -> Iterator[Observation]:
+        """Sampled observations of [start, end) that users said something of, oldest first; their weight is left at 1.
+
+        They are read as they are asked for: nothing is held of those that have passed.
+        """
+        query = (
+            sa.select(sampled.c.at, sampled.c.query_id, sampled.c.lang, sampled.c.body)
+            .where(sampled.c.source == source, sampled.c.at >= start, sampled.c.at < end)
+            .where(sampled.c.body.contains('"feedback":"'))  # as our own JSON has it; null where nothing was said
+            .order_by(sampled.c.at, sampled.c.row_id)
+            .execution_options(yield_per=1000)
+        )
+        with self._database.reading() as connection:
+            for at, query_id, lang, body in connection.execute(query):
+                yield observation_of(source, at, query_id, lang, 1.0, body)
 
     def rejects(self, source: str, limit: int = 20) -> list[Reject]:
         """The newest lines that could not be read, newest first."""
