@@ -107,6 +107,8 @@ class Observation:
     abstained: bool | None = None
     """None: the service does not say."""
     feedback: str | None = None
+    feedback_doc: str = ""
+    """The document that the feedback is about; empty when the service does not say."""
     weight: float = 1.0
     """1 / probability of having been kept."""
     versions: Mapping[str, str] = field(default_factory=dict)

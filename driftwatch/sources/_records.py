@@ -212,7 +212,7 @@ class Intake:
                 ):
                     raise TypeError
                 feedback = get("feedback")
-                says = 0 if feedback is None else feedbacks[feedback]
+                says = 0 if feedback is None else feedbacks[feedback if type(feedback) is str else feedback["value"]]
                 if abstained is None:
                     abstained = self._abstained(get("answer"), cell.lang)
                 elif type(abstained) is not bool:

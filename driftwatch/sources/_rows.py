@@ -11,7 +11,7 @@ from typing import Any
 from driftwatch.privacy import KeepText, kept
 from driftwatch.sources._parsing import Malformed
 from driftwatch.sources._results import hits
-from driftwatch.sources._version1 import LEFT_OUT, score_kind, versions
+from driftwatch.sources._version1 import LEFT_OUT, feedback_document, score_kind, versions
 from driftwatch.types import UNDETERMINED, Observation, ScoredDoc, ScoreKind
 
 LONGEST_QUERY = 10_000
@@ -38,6 +38,7 @@ class Rows:
     def row(self, record: Mapping[str, Any], at: datetime, lang: str, abstained: bool | None) -> Observation:
         """A row of the sample. Nothing here may raise: the record is counted already."""
         text, error, session = record["query"], record.get("error"), record.get("session")
+        feedback = record.get("feedback")
         given = record.get("query_id")
         query_id = clean(str(given)) if isinstance(given, str | int) and given != "" else _derived_id(record)
         text = clean(text[:LONGEST_QUERY])
@@ -55,7 +56,8 @@ class Rows:
             hits=None if error else self._hits(record.get("results")),
             score_kind=self._or_left_out(score_kind, record.get("score_kind")) or self.score_kind,
             abstained=abstained,
-            feedback=record.get("feedback"),
+            feedback=feedback["value"] if isinstance(feedback, Mapping) else feedback,
+            feedback_doc=clean(self._or_left_out(feedback_document, feedback) or "")[:LONGEST_NAME],
             versions=self._or_left_out(versions, record.get("versions")) or {},
             error=clean(error)[:LONGEST_ERROR] if error else None,
         )

@@ -90,7 +90,7 @@ def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> di
         "query_id": _or_nothing(lambda given: identifier("query_id", given), record.get("query_id"), forgive),
         "lang": _or_nothing(_lang, record.get("lang"), forgive),
         "score_kind": _or_nothing(score_kind, record.get("score_kind"), forgive),
-        "feedback": _or_nothing(_feedback, record.get("feedback"), forgive),
+        "feedback": _or_nothing(lambda given: _feedback(given, forgive), record.get("feedback"), forgive),
         "versions": _or_nothing(versions, record.get("versions"), forgive),
     }
 
@@ -182,16 +182,25 @@ def _flag(value: Any) -> bool | None:
     raise Malformed("abstained", "is not true or false", value)
 
 
-def _feedback(value: Any) -> str | None:
-    """One of ``FEEDBACK``'s values; also from an object such as ``{"value": "click", "doc_id": "doc-7"}``."""
-    if isinstance(value, Mapping):
-        value = value.get("value", value.get("type"))
-    if value is None or value == "":
+def _feedback(value: Any, forgive: Note | None) -> str | dict[str, str] | None:
+    """One of ``FEEDBACK``'s values; with the document where one is named: ``{"value": "click", "doc_id": "doc-7"}``."""
+    given = value.get("value", value.get("type")) if isinstance(value, Mapping) else value
+    if given is None or given == "":
         return None
-    known = FEEDBACK.get(value.strip().lower()) if isinstance(value, str) else None
+    known = FEEDBACK.get(given.strip().lower()) if isinstance(given, str) else None
     if known is None:
-        raise Malformed("feedback", "is unknown", value, "Write up, down, click, accepted or none.")
-    return known
+        raise Malformed("feedback", "is unknown", given, "Write up, down, click, accepted or none.")
+    doc_id = _or_nothing(feedback_document, value, forgive)
+    return {"value": known, "doc_id": doc_id} if doc_id else known
+
+
+def feedback_document(value: Any) -> str | None:
+    """The document that feedback names; None where it names none.
+
+    Raises:
+        Malformed: what it names is no identifier.
+    """
+    return identifier("feedback.doc_id", value.get("doc_id")) if isinstance(value, Mapping) else None
 
 
 def versions(value: Any) -> dict[str, str]:

@@ -25,6 +25,7 @@ _BODY = (
     "expect_empty",
     "abstained",
     "feedback",
+    "feedback_doc",
     "versions",
     "error",
     "digest",

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from driftwatch.privacy import hashed
 from driftwatch.sampling import Batch, Sampler
+from driftwatch.sources._parsing import Malformed
 from driftwatch.sources._records import MOST_REJECTS, TOO_OLD, Intake, Reading
 from driftwatch.sources._times import WITHOUT_OFFSET
 from driftwatch.types import TALLY_FIELDS, Observation, ScoredDoc
@@ -89,6 +90,11 @@ def test_a_line_is_counted_in_its_hour_and_language():
         ({"feedback": "accepted"}, {"feedback_known": 1, "accepted": 1}),
         ({"feedback": "Thumbs_Down"}, {"feedback_known": 1, "down": 1}),
         ({"feedback": {"value": "click", "doc_id": "doc-7"}}, {"feedback_known": 1, "click": 1}),
+        ({"feedback": {"type": "Clicked", "doc_id": "doc-7"}}, {"feedback_known": 1, "click": 1}),
+        ({"feedback": {"value": "click", "doc_id": ["doc-7"]}}, {"feedback_known": 1, "click": 1}),
+        ({"feedback": {"value": None, "doc_id": "doc-7"}}, {}),
+        ({"feedback": {"doc_id": "doc-7"}}, {}),
+        ({"feedback": {"value": ["click"]}}, {}),
         ({"feedback": None}, {}),
         ({"feedback": "meh"}, {}),
         ({"error": "timeout", "results": []}, {"errors": 1}),
@@ -288,6 +294,42 @@ def test_a_row_holds_what_the_line_says():
         feedback="up",
         versions={"index": "v7", "embedder": "3"},
     )
+
+
+@pytest.mark.parametrize(
+    ("feedback", "kept"),
+    [
+        ("click", ("click", "")),
+        ({"value": "click"}, ("click", "")),
+        ({"value": "click", "doc_id": "doc-7"}, ("click", "doc-7")),
+        ({"value": "thumbs_up", "doc_id": 7}, ("up", "7")),
+        ({"type": "clicked", "doc_id": "doc-7"}, ("click", "doc-7")),
+        ({"value": "accepted", "doc_id": None}, ("accepted", "")),
+        ({"value": "accepted", "doc_id": ""}, ("accepted", "")),
+        ({"value": "click", "doc_id": "d\0"}, ("click", "d\ufffd")),
+        ({"value": "click", "doc_id": "d" * 1000}, ("click", "d" * 300)),
+        ({"value": "meh", "doc_id": "doc-7"}, (None, "")),
+        (None, (None, "")),
+    ],
+)
+def test_feedback_keeps_the_document_that_it_names(feedback, kept):
+    seen = row({"feedback": feedback})
+    assert (seen.feedback, seen.feedback_doc) == kept
+
+
+@pytest.mark.parametrize("value", ["click", "clicked"])  # as the contract says, and as it is forgiven
+def test_feedback_on_a_document_without_a_name_is_kept_without_it_and_noted(value):
+    batch = take({"feedback": {"value": value, "doc_id": ["doc-7"]}})
+    assert (batch.kept[0].observation.feedback, batch.kept[0].observation.feedback_doc) == ("click", "")
+    assert batch.notes == {"lines whose 'feedback.doc_id' could not be understood were read without it": 1}
+
+
+def test_who_pushes_is_told_of_a_document_that_has_no_name():
+    intake = Intake("live", Sampler(10), Reading(), NOW)
+    with pytest.raises(Malformed, match=r"'feedback.doc_id' is not an identifier: \[\]\. Write it as text\."):
+        intake.add_record(BASE | {"feedback": {"value": "click", "doc_id": []}}, strict=True)
+    intake.add_record(BASE | {"feedback": {"value": "click", "doc_id": 7}}, strict=True)
+    assert intake.batch({}).kept[0].observation.feedback_doc == "7"
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ OBSERVATIONS = st.builds(
     expect_empty=st.booleans(),
     abstained=st.none() | st.booleans(),
     feedback=st.none() | WORDS,
+    feedback_doc=WORDS,
     weight=st.floats(1, 10),
     versions=st.dictionaries(WORDS, WORDS, max_size=2),
     error=st.none() | WORDS,
