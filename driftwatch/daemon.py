@@ -86,6 +86,9 @@ class Daemon:
     def use(self, watch: Watch) -> None:
         """Work by ``watch`` from now on; the retrievers of the one before let go of theirs."""
         before: Watch | None = getattr(self, "watch", None)
+        if before is not None and watch.embedder != before.embedder:
+            getattr(self.embedder, "close", lambda: None)()
+            self.embedder = open_embedder(watch)
         shadows = [getattr(each, "retriever", None) for each in before.sources.values()] if before is not None else []
         for retriever in (before.retriever, before.index, *shadows) if before is not None else ():
             if retriever is not None:

@@ -134,6 +134,22 @@ def test_a_retriever_that_is_replaced_lets_go_of_its_connections(make: Make):
     assert shelf.closed == [True]
 
 
+def test_another_model_in_the_configuration_is_used_from_then_on(make: Make):
+    daemon = make()
+    assert daemon.embedder is None
+    path = daemon.watch.path
+    path.write_text(path.read_text() + "embedder: {model: acme/small}\n")
+    daemon.use(load_watch(path))
+    first = daemon.embedder
+    assert first is not None
+    daemon.use(load_watch(path))
+    assert daemon.embedder is first
+    path.write_text(path.read_text().replace("acme/small", "acme/large"))
+    daemon.use(load_watch(path))
+    assert daemon.embedder is not first
+    assert daemon.engine.observer.embedder is daemon.embedder
+
+
 # --- the dead man's switch -----------------------------------------------------------------------------------------
 
 
