@@ -1,0 +1,367 @@
+"""Releases in a folder: whole or not there, one link that is switched, and always a way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from driftwatch.errors import RetrainError
+from driftwatch.retrain.folders import folder_hash
+from driftwatch.retrain.manifests import in_use, index_of, read_manifest, release_name, settings_of, write_manifest
+from driftwatch.retrain.registry import Registry
+from driftwatch.retrained import Manifest
+from driftwatch.retrievers.faiss import Faiss
+from driftwatch.retrievers.pgvector import Pgvector
+from driftwatch.retrievers.qdrant import Qdrant
+
+NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
+INDEX = {"kind": "faiss", "index": "index/docs.faiss", "ids": "index/ids.txt"}
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(tmp_path / "retrain", keep=3, disk=10**9)
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Path:
+    folder = tmp_path / "candidate"
+    (folder / "1_Pooling").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"weights")
+    (folder / "1_Pooling/config.json").write_text("{}")
+    return folder
+
+
+def manifest(number: int, **changes: object) -> Manifest:
+    made = NOW + timedelta(days=number)
+    made_of = Manifest(
+        release_name(made, str(number)), made, "model", index=INDEX, threshold=0.4, measures={"R@10": 0.8}
+    )
+    return replace(made_of, **changes)
+
+
+def filled(registry: Registry, candidate: Path, count: int) -> list[Manifest]:
+    """An adopted release and ``count`` of ours, each switched on; the last is in use."""
+    first = in_use("acme/e5", None, NOW)
+    registry.adopt(first)
+    ours = [manifest(number) for number in range(1, count + 1)]
+    for each in ours:
+        registry.add(candidate, each)
+        registry.switch(each.release)
+    return [first, *ours]
+
+
+# --- manifests ---------------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_is_read_back_as_it_was_written(tmp_path):
+    folder = tmp_path / manifest(1).release
+    write_manifest(folder, manifest(1, versions={"torch": "2.4"}, approved_by="U1"))
+    assert read_manifest(folder) == manifest(1, versions={"torch": "2.4"}, approved_by="U1")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("version", 2, "version 1"),
+        ("release", "../../etc", "of the release"),
+        ("created", "yesterday", "'created'"),
+        ("created", "2026-05-04T12:00:00", "no time zone"),
+        ("measures", {"R@10": "much"}, "'measures.R@10'"),
+        ("threshold", "low", "'threshold'"),
+        ("index", {"kind": "acme.evil:Class"}, "no index that driftwatch can build"),
+    ],
+)
+def test_a_manifest_that_somebody_wrote_into_is_refused_by_name(tmp_path, field, value, said):
+    folder = tmp_path / manifest(1).release
+    write_manifest(folder, manifest(1))
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), field: value}))
+    with pytest.raises(RetrainError, match=said) as raised:
+        read_manifest(folder)
+    assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["..", "current", "../20260504T120000Z-00000000", "20260504T120000Z-0000000g", "a/b"])
+def test_no_name_of_a_release_leads_out_of_the_folder(registry, name):
+    with pytest.raises(RetrainError, match="is not the name of a release"):
+        registry.place(name)
+
+
+def test_secrets_are_not_written_down_and_come_from_the_configuration():
+    configured = Pgvector(kind="pgvector", url="postgresql://u:geheim@db/rag", table="docs")
+    kept = settings_of(configured)
+    assert kept == {"kind": "pgvector", "table": "docs"}
+    there = index_of(manifest(1, index={**kept, "table": "docs__new"}), Path("/nowhere"), configured)
+    assert there.url.get_secret_value() == "postgresql://u:geheim@db/rag"
+    assert there.table == "docs__new"
+
+
+def test_a_secret_goes_nowhere_but_where_the_configuration_sends_it():
+    configured = Qdrant(kind="qdrant", url="http://qdrant:6333", api_key="geheim", collection="docs")
+    there = index_of(manifest(1, index=settings_of(configured)), Path("/nowhere"), configured)
+    assert there.api_key is not None
+    elsewhere = manifest(1, index={**settings_of(configured), "url": "http://evil:6333"})
+    assert index_of(elsewhere, Path("/nowhere"), configured).api_key is None
+
+
+def test_files_of_an_index_are_relative_to_their_release(registry, candidate):
+    place = registry.add(candidate, manifest(1))
+    index = index_of(manifest(1), place)
+    assert isinstance(index, Faiss)
+    assert (index.index, index.ids) == (place / "index/docs.faiss", place / "index/ids.txt")
+
+
+# --- adding ------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_holds_a_copy_of_the_candidate(registry, candidate):
+    place = registry.add(candidate, manifest(1), folder_hash(candidate))
+    (candidate / "model.safetensors").write_bytes(b"others")
+    assert (place / "model/model.safetensors").read_bytes() == b"weights"
+    assert registry.releases() == (manifest(1),)
+    assert registry.model(manifest(1)) == str(place / "model")
+    assert registry.current() is None
+
+
+def test_adding_again_changes_nothing(registry, candidate):
+    registry.add(candidate, manifest(1))
+    (candidate / "model.safetensors").write_bytes(b"others")
+    place = registry.add(candidate, manifest(1))
+    assert (place / "model/model.safetensors").read_bytes() == b"weights"
+
+
+def test_what_is_not_what_was_judged_is_not_added(registry, candidate):
+    judged = folder_hash(candidate)
+    (candidate / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(RetrainError, match="not the model that was judged"):
+        registry.add(candidate, manifest(1), judged)
+    assert registry.releases() == ()
+
+
+def test_the_hash_of_a_folder_knows_names_and_contents(candidate):
+    before = folder_hash(candidate)
+    (candidate / "model.safetensors").rename(candidate / "other.safetensors")
+    assert folder_hash(candidate) != before
+
+
+def test_a_candidate_with_a_link_out_of_it_is_refused(registry, candidate, tmp_path):
+    (tmp_path / "secret").write_text("geheim")
+    (candidate / "config.json").symlink_to(tmp_path / "secret")
+    with pytest.raises(RetrainError, match="is a link"):
+        registry.add(candidate, manifest(1))
+    assert registry.releases() == ()
+
+
+def test_a_candidate_that_runs_code_when_loaded_is_refused(registry, candidate):
+    (candidate / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(RetrainError, match="may run code"):
+        registry.add(candidate, manifest(1))
+
+
+def test_an_empty_candidate_is_no_release(registry, tmp_path):
+    with pytest.raises(RetrainError, match="no model in it"):
+        registry.add(tmp_path / "nothing", manifest(1))
+
+
+# --- switching ---------------------------------------------------------------------------------------------------
+
+
+def test_a_switch_changes_one_relative_link(registry, candidate):
+    _, one = filled(registry, candidate, 1)
+    assert (registry.folder / "current").readlink() == Path("releases", one.release)
+    assert registry.current() == one
+    served = json.loads((registry.folder / "current/manifest.json").read_text())
+    assert (served["model"], served["threshold"], served["index"]) == ("model", 0.4, INDEX)
+
+
+def test_what_was_in_use_before_is_what_a_rollback_leads_back_to(registry, candidate):
+    first, one = filled(registry, candidate, 1)
+    assert registry.previous() == first
+    assert registry.rollback(now=NOW, by="U1", reason="worse") == first
+    assert registry.current() == first
+    assert registry.model(first) == "acme/e5"
+    assert registry.rolled_back(one.release) == {
+        "at": NOW.isoformat(),
+        "by": "U1",
+        "reason": "worse",
+        "to": first.release,
+    }
+
+
+def test_two_rollbacks_go_back_two_releases_and_never_forward(registry, candidate):
+    first, one, _two = filled(registry, candidate, 2)
+    assert registry.rollback(now=NOW, by="U1") == one
+    assert registry.rollback(now=NOW, by="U1") == first
+    with pytest.raises(RetrainError, match="no release to go back to"):
+        registry.rollback(now=NOW, by="U1")
+    assert registry.current() == first
+
+
+def test_after_a_rollback_the_next_release_has_the_good_one_before_it(registry, candidate):
+    _first, one, _two = filled(registry, candidate, 2)
+    registry.rollback(now=NOW, by="U1")
+    registry.add(candidate, manifest(3))
+    registry.switch(manifest(3).release)
+    assert registry.previous() == one
+
+
+def test_switching_again_changes_nothing(registry, candidate):
+    first, one = filled(registry, candidate, 1)
+    before = (registry.folder / "history.json").read_bytes()
+    registry.switch(one.release)
+    assert (registry.folder / "history.json").read_bytes() == before
+    assert registry.previous() == first
+
+
+def test_a_model_without_its_index_is_never_switched_on(registry, candidate):
+    registry.adopt(in_use("acme/e5", None, NOW))
+    registry.add(candidate, manifest(1, index={}))
+    with pytest.raises(RetrainError, match="no index that was built with its model"):
+        registry.switch(manifest(1).release)
+    assert registry.current() == registry.releases()[0]
+
+
+def test_what_is_in_use_is_not_rewritten(registry, candidate):
+    registry.add(candidate, manifest(1, index={}))
+    registry.amend(manifest(1).release, index=INDEX)
+    registry.switch(manifest(1).release)
+    assert registry.amend(manifest(1).release, index=INDEX) == manifest(1)
+    with pytest.raises(RetrainError, match="is in use"):
+        registry.amend(manifest(1).release, threshold=0.1)
+
+
+def test_what_was_in_use_is_adopted_once(registry):
+    registry.adopt(in_use("acme/e5", None, NOW))
+    registry.adopt(in_use("acme/other", None, NOW))
+    assert [each.model for each in registry.releases()] == ["acme/e5"]
+
+
+@pytest.mark.parametrize("target", ["/etc", "../elsewhere", "releases/../../etc", "releases/latest"])
+def test_a_link_that_leads_elsewhere_is_refused(registry, candidate, target):
+    filled(registry, candidate, 1)
+    (registry.folder / "current").unlink()
+    (registry.folder / "current").symlink_to(target)
+    with pytest.raises(RetrainError, match="is no release"):
+        registry.current()
+
+
+def test_a_model_folder_that_is_a_link_out_of_its_release_is_refused(registry, candidate, tmp_path):
+    place = registry.add(candidate, manifest(1))
+    (place / "model").rename(tmp_path / "elsewhere")
+    (place / "model").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RetrainError, match="leads out of the release"):
+        registry.model(manifest(1))
+
+
+# --- pruning -----------------------------------------------------------------------------------------------------
+
+
+def test_the_oldest_releases_go_and_what_is_in_use_and_before_it_stay(registry, candidate):
+    releases = filled(registry, candidate, 4)
+    registry.rollback(now=NOW, by="U1")
+    gone: list[str] = []
+    small = Registry(registry.folder, keep=2, disk=10**9)
+    assert small.prune(let_go=lambda each: gone.append(each.release)) == tuple(each.release for each in releases[:2])
+    assert gone == [each.release for each in releases[:2]]
+    assert small.current() == releases[3]
+    assert small.previous() == releases[2]
+
+
+def test_full_disks_lose_old_releases_and_finished_jobs_and_nothing_that_is_used(registry, candidate):
+    first, one, two, three = filled(registry, candidate, 3)
+    for name, files in {
+        one.release: ["result.json"],
+        two.release: ["progress.json"],
+        three.release: ["result.json"],
+    }.items():
+        job = registry.folder / "jobs" / name
+        job.mkdir(parents=True)
+        for file in files:
+            (job / file).write_text("{}")
+    tiny = Registry(registry.folder, keep=10, disk=1)
+    tiny.prune(busy={three.release})
+    assert [each.name for each in sorted((registry.folder / "jobs").iterdir())] == [two.release, three.release]
+    assert {each.release for each in tiny.releases()} == {two.release, three.release}
+    assert first not in tiny.releases()
+
+
+def test_a_release_whose_index_cannot_be_let_go_stays(registry, candidate):
+    releases = filled(registry, candidate, 4)
+
+    def down(_: Manifest) -> None:
+        raise RetrainError("the store is down.")
+
+    with pytest.raises(RetrainError, match="the store is down"):
+        Registry(registry.folder, keep=2, disk=10**9).prune(let_go=down)
+    assert registry.releases() == tuple(releases)
+
+
+# --- killed ------------------------------------------------------------------------------------------------------
+
+STORY = """
+import os, pathlib, signal, sys
+from datetime import UTC, datetime
+from tests.retrain.test_registry import NOW, manifest
+from driftwatch.retrain.registry import Registry
+
+folder, candidate, verb, left = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], [int(sys.argv[4])]
+writes = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "shutil.rmtree", "shutil.copyfile"}
+
+def killer(event, arguments):
+    written = event in writes or (event == "open" and "w" in str(arguments[1]))
+    if written and str(folder) in str(arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+registry = Registry(folder, 2, 10**9)
+sys.addaudithook(killer)
+if verb == "add":
+    registry.add(candidate, manifest(3))
+elif verb == "switch":
+    registry.switch(manifest(3).release)
+elif verb == "rollback":
+    registry.rollback(now=NOW, by="U1")
+else:
+    registry.prune()
+"""
+
+
+def run(registry: Registry, candidate: Path, verb: str, writes: int) -> int:
+    command = [sys.executable, "-c", STORY, registry.folder, candidate, verb, str(writes)]
+    root = Path(__file__).parents[2]
+    return subprocess.run(command, cwd=root, check=False, env={**os.environ, "PYTHONPATH": str(root)}).returncode
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("verb", ["add", "switch", "rollback", "prune"])
+def test_killed_at_any_write_there_is_a_release_in_use_and_one_before_it(tmp_path, candidate, verb):
+    for writes in range(40):
+        registry = Registry(tmp_path / str(writes), keep=3, disk=10**9)
+        releases = filled(registry, candidate, 2)
+        if verb != "add":
+            registry.add(candidate, manifest(3))
+        died = run(registry, candidate, verb, writes)
+        assert registry.current() in ([*releases[1:], manifest(3)] if verb != "rollback" else releases[1:])
+        assert registry.current() != registry.previous()
+        assert registry.previous() is not None
+        if died == 0:
+            break
+        assert died == -signal.SIGKILL
+        if verb != "rollback":  # going back a second time would be going back twice
+            registry.add(candidate, manifest(3))
+            registry.switch(manifest(3).release)
+            registry.prune()
+            assert (registry.current(), registry.previous()) == (manifest(3), releases[2])
+    else:
+        pytest.fail("it never came to its end")
+    assert writes > 2
