@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from driftwatch import yamlfile
 from driftwatch.config.crosschecks import problems
+from driftwatch.config.release import following
 from driftwatch.config.sentences import Complaint, at, complaints, place, shown
 from driftwatch.config.watch import NOT_SETTINGS, Origin, Watch
 from driftwatch.documents import Documents
@@ -33,14 +34,14 @@ _SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
 def load_watch(path: Path, env: Mapping[str, str] | None = None, *, document: Document | None = None) -> Watch:
-    """Read the configuration; what comes back can work.
+    """Read the configuration; what comes back can work. A model and an index that were promoted are in it already.
 
     ``document`` is what to take for the content of the file, where it was read and changed already.
 
     Raises:
         ConfigErrors: everything that is wrong, by file and line; also what only shows when the parts are compared.
     """
-    watch = _Loader(Path(path), env, document).watch()
+    watch = following(_Loader(Path(path), env, document).watch())
     wrong = [problem for problem in problems(watch) if problem.severity == "error"]
     if wrong:
         raise ConfigErrors(ConfigError(one.message, file=one.file, line=one.line) for one in wrong)

@@ -1,0 +1,64 @@
+"""What was promoted counts: the model and the index of the release in use, instead of those that it replaced."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from driftwatch.config.watch import Watch
+from driftwatch.errors import ConfigError, ConfigErrors, RetrainError
+from driftwatch.plugins import find_kind
+from driftwatch.retrain.registry import Registry
+from driftwatch.retrained import Manifest
+from driftwatch.retrievers import Retriever
+
+
+def registry_of(watch: Watch) -> Registry:
+    """The releases of a watch that has a `retrain:` section."""
+    assert watch.retrain is not None
+    settings = watch.retrain.promote
+    return Registry(folder_of(watch), settings.keep, settings.disk)
+
+
+def folder_of(watch: Watch) -> Path:
+    """Where jobs and releases are."""
+    assert watch.retrain is not None
+    return watch.retrain.folder or watch.state / "retrain"
+
+
+def following(watch: Watch) -> Watch:
+    """``watch`` with the model and the index of the release in use.
+
+    A release counts as long as the configuration names the model that it replaced: who writes another one there means
+    that one.
+
+    Raises:
+        ConfigErrors: the releases are damaged.
+    """
+    if watch.retrain is None or watch.embedder is None:
+        return watch
+    registry = registry_of(watch)
+    try:
+        release = registry.current()
+        if release is None or release.replaces != watch.embedder.model:
+            return watch
+        embedder = watch.embedder.model_copy(update={"model": registry.model(release), "revision": None})
+    except RetrainError as error:
+        raise ConfigErrors([ConfigError(str(error))]) from None
+    return watch.model_copy(update={"embedder": embedder, **_index(watch, release)})
+
+
+def _index(watch: Watch, release: Manifest) -> dict[str, Any]:
+    """The setting that reaches the index, with what the release says of it; the service's own address stays."""
+    if watch.probed is None or not release.index:
+        return {}
+    name = "index" if watch.index is not None else "retriever"
+    return {name: _built(watch.probed, release, watch.base)}
+
+
+def _built(before: Retriever, release: Manifest, base: Path) -> Retriever:
+    kind = str(release.index.get("kind", before.kind))
+    kept = {each: getattr(before, each) for each in before.model_fields_set} if kind == before.kind else {}
+    built = find_kind("retrievers", kind).model_validate({**kept, **release.index}, context={"base": base})
+    assert isinstance(built, Retriever)
+    return built
