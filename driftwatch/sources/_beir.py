@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from driftwatch.sources import _qrels
 from driftwatch.sources._canary_lines import Place, Problems, json_object, lines, show
-from driftwatch.sources._suites import Entry, canary, language
+from driftwatch.sources._suites import Entry, canary, language, refuse_too_many
 
 _ID = ("_id", "id", "query_id", "query-id", "qid")
 _TEXT = ("text", "query")
@@ -27,12 +27,19 @@ def directory(folder: Path, split: str, lang: str, problems: Problems) -> tuple[
     return files(queries, folder / "qrels", split, lang, problems)
 
 
-def files(queries: Path, qrels: Path, split: str, lang: str, problems: Problems) -> tuple[list[Entry], list[str]]:
+def files(
+    queries: Path,
+    qrels: Path,
+    split: str,
+    lang: str,
+    problems: Problems,
+    refuse: Callable[[int], None] = refuse_too_many,
+) -> tuple[list[Entry], list[str]]:
     """The judged queries of ``queries``; ``qrels`` is a file, or a directory with one for each split."""
     judgements = qrels if qrels.is_file() else _qrels.find(qrels, split, problems)
     if judgements is None:
         return [], []
-    judged = _qrels.read(judgements, problems)
+    judged = _qrels.read(judgements, problems, refuse)
     entries = list(_read(queries, judged, lang, problems))
     return entries, unasked(judged, entries, problems.name(queries))
 

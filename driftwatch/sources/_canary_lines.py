@@ -1,4 +1,4 @@
-"""Reading the files of a canary suite line by line, and gathering everything that is wrong with them."""
+"""Reading files of canaries or pairs line by line, and gathering everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,10 @@ class Problems:
 
     base: Path
     """What the names of files are shown relative to."""
+    each: str = "canary"
+    """What one line holds."""
+    example: str = '{"query_id": ..., "text": ...}'
+    """How such a line looks."""
     shown: list[str] = field(default_factory=list)
     more: int = 0
 
@@ -72,7 +76,7 @@ def lines(path: Path, problems: Problems) -> Iterator[tuple[Place, str]]:
                 number += 1
                 place = Place(name, number)
                 if len(raw) > LONGEST_LINE:
-                    problems.add(place, "the line is longer than 1 MiB.", "Write one canary a line.")
+                    problems.add(place, "the line is longer than 1 MiB.", f"Write one {problems.each} a line.")
                     return
                 if number == 1 and raw.startswith((b"\xff\xfe", b"\xfe\xff")):
                     problems.add(place, "the file is UTF-16.", "Save it as UTF-8.")
@@ -119,7 +123,7 @@ def json_object(text: str, place: Place, problems: Problems) -> dict[str, Any] |
         problems.add(place, f"this is not JSON: {why}.", "Write one JSON object a line.")
         return None
     if not isinstance(value, dict):
-        problems.add(place, f"this is {kind_of(value)}, not a JSON object.", 'Write {"query_id": ..., "text": ...}.')
+        problems.add(place, f"this is {kind_of(value)}, not a JSON object.", f"Write {problems.example}.")
         return None
     for key in twice:
         problems.add(place, f"the key '{key}' stands there twice.", "Keep one of them.")

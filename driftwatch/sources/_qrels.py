@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ ENDINGS = (".tsv", ".jsonl", ".tsv.gz", ".jsonl.gz", ".txt", ".qrels")
 Judged = dict[str, dict[str, int]]
 
 
-def read(path: Path, problems: Problems) -> Judged:
+def read(path: Path, problems: Problems, refuse: Callable[[int], None] = refuse_too_many) -> Judged:
     """query_id -> doc_id -> grade.
 
     Raises:
-        SourceError: more than 100,000 queries are judged.
+        SourceError: more queries are judged than ``refuse`` lets pass, 100,000 for canaries.
     """
     judged: Judged = {}
     first: dict[tuple[str, str], Place] = {}
@@ -33,7 +33,7 @@ def read(path: Path, problems: Problems) -> Judged:
             problem = f"'{doc_id}' has the grade {relevance} for '{query_id}', and {documents[doc_id]} at {{}}."
             problems.add(place, problem.format(first[query_id, doc_id]), "Keep one of them.")
         first.setdefault((query_id, doc_id), place)
-        refuse_too_many(len(judged))
+        refuse(len(judged))
     return judged
 
 
