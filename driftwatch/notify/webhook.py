@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
-import hmac
 import json
 import re
 import time
@@ -22,6 +19,7 @@ from driftwatch.notify._render import figure, message, news
 from driftwatch.notify._text import clean
 from driftwatch.notify._why import Why
 from driftwatch.schedule import Duration, duration
+from driftwatch.signing import signature, signing_key
 from driftwatch.types import Alert, Diagnosis, Incident, Member, Notice
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -124,33 +122,6 @@ def _remedy(status: int) -> str:
     if status in (401, 403):
         return "Check `secret` and `headers`."
     return "Check `url`." if status in (404, 405, 410) else ""
-
-
-# --- the signature -------------------------------------------------------------------------------------------------
-
-
-def signing_key(secret: str) -> bytes:
-    """The key in ``whsec_…``.
-
-    Raises:
-        ValueError: not a secret of this form; the secret itself is not repeated.
-    """
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
-        raise ValueError(
-            "'secret' is not a signing secret. Write whsec_ and the base64 of 24 to 64 random bytes, as"
-            " `echo whsec_$(openssl rand -base64 32)` prints."
-        )
-    return key
-
-
-def signature(secret: str, message_id: str, timestamp: int, content: bytes) -> str:
-    """``v1,<base64 of HMAC-SHA256 over id.timestamp.body>`` (Standard Webhooks, "Signature scheme")."""
-    signed = f"{message_id}.{timestamp}.".encode("ascii", "replace") + content
-    return "v1," + base64.b64encode(hmac.digest(signing_key(secret), signed, hashlib.sha256)).decode("ascii")
 
 
 # --- the body ------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from driftwatch.plugins import Settings
+from driftwatch.retrain.trainer_settings import Command, Webhook
 from driftwatch.schedule import Duration, duration
 from driftwatch.sizes import Size, size
 
@@ -168,38 +169,6 @@ class Gate(Settings):
         from driftwatch.stats.ir import Measure
 
         return str(Measure.parse(measure))
-
-
-class Command(Settings):
-    """A program that trains: `{job_file}`, `{job_id}`, `{dataset}` and `{output}` in `run` are filled in, no shell."""
-
-    run: tuple[str, ...] = Field(min_length=1)
-    """The program and its arguments."""
-    env: tuple[str, ...] = ()
-    """Variables of the environment that it is given, beside PATH, HOME and the locale."""
-    timeout: Duration = duration("12h")
-    """After so long it is ended, with everything it started."""
-
-
-class Webhook(Settings):
-    """A request that starts training elsewhere."""
-
-    url: SecretStr
-    """Called with POST and the job as JSON; the `Idempotency-Key` is the job's id."""
-    secret: SecretStr | None = None
-    """Signs the request (Standard Webhooks, `whsec_…`)."""
-    token: SecretStr | None = None
-    """What a callback to `/v1/jobs/<id>/result` must carry as bearer; without it callbacks are refused."""
-    status_url: SecretStr | None = None
-    """Asked with GET for how far it is; `{job_id}` in it is filled in."""
-    status_path: str = "status"
-    """JMESPath of the status in that answer."""
-    statuses: dict[str, Literal["running", "done", "failed"]] = Field(default_factory=dict)
-    """What its words mean; `running`, `done` and `failed` need not be said."""
-    every: Duration = duration("60s")
-    """How often it is asked."""
-    timeout: Duration = duration("24h")
-    """After so long without an outcome the job has failed."""
 
 
 class Approve(Settings):

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from driftwatch.errors import DeliveryError, MessageRefused
-from driftwatch.notify.webhook import Webhook, body, signature
+from driftwatch.notify.webhook import Webhook, body
+from driftwatch.signing import signature
 from driftwatch.types import Alert
 from tests.fakes.notices import HOUR, START, finding, notice, story
 from tests.fakes.webhook import Answer, FakeWebhook
