@@ -1,7 +1,8 @@
-"""The five calls of Slack's Web API that an incident needs, and what their errors mean."""
+"""The calls of Slack's Web API that incidents and questions need, and what their errors mean."""
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,8 @@ class SlackWeb:
     def __init__(self, token: str, base_url: str, timeout: timedelta) -> None:
         from slack_sdk import WebClient
 
+        # At DEBUG it logs what it sends and gets, and what opens a socket is as good as a token.
+        logging.getLogger("slack_sdk").setLevel(logging.INFO)
         # The outbox is the one place that retries: a retry in here would sleep with a claim in its hand.
         self._client = WebClient(token, base_url=base_url, retry_handlers=[])
         self._client.timeout = timeout.total_seconds()  # type: ignore[assignment]  # its sockets take fractions as well
@@ -99,6 +102,17 @@ class SlackWeb:
             if said.code not in _HEAD_IS_FIXED:
                 raise
         return True
+
+    def whisper(self, channel: str, user: str, text: str) -> None:
+        """Say something in ``channel`` that only ``user`` sees; Slack reads markup in ``text``."""
+        self._call(
+            self._client.chat_postEphemeral, channel=channel, user=user, text=text, parse="none", link_names=False
+        )
+
+    def socket_address(self) -> str:
+        """Where Socket Mode is to be reached this time; the token must be an app-level one."""
+        # The client's own method puts the token into the body as well.
+        return str(self._call(self._client.api_call, api_method="apps.connections.open")["url"])
 
     def find(self, channel: str, since: float, wanted: Callable[[Mapping[str, Any]], bool]) -> tuple[str, str] | None:
         """The id and ``ts`` of the message in ``channel`` whose metadata payload is ``wanted``.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from driftwatch.errors import StoreError
 from driftwatch.store import maintenance
+from driftwatch.store.approvals import Approvals
 from driftwatch.store.canaries import Canaries
 from driftwatch.store.database import Database, read_url
 from driftwatch.store.decisions import Decisions
@@ -34,6 +35,7 @@ class Store:
         self.outbox = Outbox(database)
         self.experiments = Experiments(database)
         self.diagnoses = Diagnoses(database)
+        self.approvals = Approvals(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:

@@ -296,6 +296,50 @@ diagnoses = Table(
 )
 """What was thought to have broken, each time that another thing was thought."""
 
+# --- approvals -----------------------------------------------------------------------------------------------------
+
+questions = Table(
+    "questions",
+    metadata,
+    Column("key", Name, primary_key=True),
+    Column("nonce", Words, nullable=False),
+    Column("job_id", Name, nullable=False),
+    Column("title", Words, nullable=False),
+    Column("sentences", Json, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("expires_at", Moment, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("decided_by", Words, nullable=False),
+    Column("decided_name", Words, nullable=False),
+    Column("decided_at", Moment),
+    Column("channel", Words, nullable=False),
+    Column("ts", Words, nullable=False),
+    Column("shown", Words),
+    Column("tried", Boolean, nullable=False),
+    UniqueConstraint("job_id"),
+)
+"""Whether the model of a job may be switched on; ``key`` is the nonce's hash."""
+
+clicks = Table(
+    "clicks",
+    metadata,
+    _id("number"),
+    Column("click_id", Name, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("question", Name, nullable=False),
+    Column("job_id", Name, nullable=False),
+    Column("user", Words, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("action", Words, nullable=False),
+    Column("outcome", Words, nullable=False),
+    Column("accepted", Boolean, nullable=False),
+    Column("state", Words),
+    Column("why", Words, nullable=False),
+    UniqueConstraint("click_id"),
+    Index(None, "question"),
+)
+"""Everything that changed a question or tried to, in the order of ``number``; only appended to, and kept for ever."""
+
 # --- the outbox ----------------------------------------------------------------------------------------------------
 
 deliveries = Table(

@@ -414,4 +414,25 @@ def _divider(block: dict[str, Any]) -> None:
     _need(set(block) == {"type"})
 
 
-BLOCKS = {"header": _header, "section": _section, "context": _context, "rich_text": _rich_text, "divider": _divider}
+def _actions(block: dict[str, Any]) -> None:
+    _need(1 <= len(block["elements"]) <= 25)
+    for each in block["elements"]:
+        _need(each["type"] == "button" and 1 <= units(each["action_id"]) <= 255)
+        _text_object(each["text"], 75, ("plain_text",))
+        _need(units(each.get("value", "")) <= 2000)
+        _need(each.get("style", "primary") in ("primary", "danger"))
+        if "confirm" in each:
+            for name, limit in (("title", 100), ("text", 300), ("confirm", 30), ("deny", 30)):
+                _text_object(each["confirm"][name], limit)
+            _need(each["confirm"].get("style", "primary") in ("primary", "danger"))
+    _need(len({each["action_id"] for each in block["elements"]}) == len(block["elements"]))
+
+
+BLOCKS = {
+    "header": _header,
+    "section": _section,
+    "context": _context,
+    "rich_text": _rich_text,
+    "divider": _divider,
+    "actions": _actions,
+}
