@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +18,7 @@ from driftwatch.retrained import Manifest
 from driftwatch.retrievers.faiss import Faiss
 from driftwatch.retrievers.pgvector import Pgvector
 from driftwatch.retrievers.qdrant import Qdrant
+from tests.fakes.dies import killed
 
 NOW = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 INDEX = {"kind": "faiss", "index": "index/docs.faiss", "ids": "index/ids.txt"}
@@ -307,61 +305,46 @@ def test_a_release_whose_index_cannot_be_let_go_stays(registry, candidate):
 
 # --- killed ------------------------------------------------------------------------------------------------------
 
-STORY = """
-import os, pathlib, signal, sys
-from datetime import UTC, datetime
-from tests.retrain.test_registry import NOW, manifest
-from driftwatch.retrain.registry import Registry
 
-folder, candidate, verb, left = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3], [int(sys.argv[4])]
-writes = {"os.rename", "os.mkdir", "os.symlink", "os.remove", "shutil.rmtree", "shutil.copyfile"}
-
-def killer(event, arguments):
-    written = event in writes or (event == "open" and "w" in str(arguments[1]))
-    if written and str(folder) in str(arguments):
-        left[0] -= 1
-        if left[0] < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-registry = Registry(folder, 2, 10**9)
-sys.addaudithook(killer)
-if verb == "add":
-    registry.add(candidate, manifest(3))
-elif verb == "switch":
-    registry.switch(manifest(3).release)
-elif verb == "rollback":
-    registry.rollback(now=NOW, by="U1")
-else:
-    registry.prune()
-"""
+def _story(folder: Path, verb: str) -> object:
+    (folder / "candidate").mkdir()
+    (folder / "candidate/model.safetensors").write_bytes(b"weights")
+    registry = Registry(folder / "retrain", keep=2, disk=10**9)
+    filled(registry, folder / "candidate", 2)
+    if verb != "add":
+        registry.add(folder / "candidate", manifest(3))
+    return {
+        "add": lambda: registry.add(folder / "candidate", manifest(3)),
+        "switch": lambda: registry.switch(manifest(3).release),
+        "rollback": lambda: registry.rollback(now=NOW, by="U1"),
+        "prune": registry.prune,
+    }[verb]
 
 
-def run(registry: Registry, candidate: Path, verb: str, writes: int) -> int:
-    command = [sys.executable, "-c", STORY, registry.folder, candidate, verb, str(writes)]
-    root = Path(__file__).parents[2]
-    return subprocess.run(command, cwd=root, check=False, env={**os.environ, "PYTHONPATH": str(root)}).returncode
+add = partial(_story, verb="add")
+switch = partial(_story, verb="switch")
+rollback = partial(_story, verb="rollback")
+prune = partial(_story, verb="prune")
 
 
 @pytest.mark.process
 @pytest.mark.parametrize("verb", ["add", "switch", "rollback", "prune"])
-def test_killed_at_any_write_there_is_a_release_in_use_and_one_before_it(tmp_path, candidate, verb):
-    for writes in range(40):
-        registry = Registry(tmp_path / str(writes), keep=3, disk=10**9)
-        releases = filled(registry, candidate, 2)
-        if verb != "add":
-            registry.add(candidate, manifest(3))
-        died = run(registry, candidate, verb, writes)
-        assert registry.current() in ([*releases[1:], manifest(3)] if verb != "rollback" else releases[1:])
-        assert registry.current() != registry.previous()
-        assert registry.previous() is not None
-        if died == 0:
-            break
-        assert died == -signal.SIGKILL
-        if verb != "rollback":  # going back a second time would be going back twice
-            registry.add(candidate, manifest(3))
-            registry.switch(manifest(3).release)
-            registry.prune()
-            assert (registry.current(), registry.previous()) == (manifest(3), releases[2])
-    else:
-        pytest.fail("it never came to its end")
-    assert writes > 2
+def test_killed_at_any_write_there_is_a_release_in_use_and_one_before_it(tmp_path, verb):
+    releases = [in_use("acme/e5", None, NOW), *map(manifest, (1, 2, 3))]
+    folders = killed(f"tests.retrain.test_registry:{verb}", tmp_path)
+    for folder in folders:
+        registry = Registry(folder / "retrain", keep=2, disk=10**9)
+        current, previous = registry.current(), registry.previous()
+        assert (current, previous) in list(zip(releases[1:], releases[:-1], strict=True))
+        assert registry.releases()
+        registry.add(folder / "candidate", manifest(3))
+        registry.switch(manifest(3).release)
+        registry.prune()
+        assert (registry.current(), registry.previous()) == (
+            releases[3],
+            current if current != releases[3] else previous,
+        )
+        assert {each.name for each in (folder / "retrain/releases").iterdir()} == {
+            each.release for each in registry.releases()
+        }
+    assert len(folders) > 3

@@ -1,0 +1,268 @@
+"""The whole corpus embedded anew, into a new index beside the old one.
+
+Two passes over the documents: the first embeds what has no vector yet, the second writes them all into the new index in
+the order of the documents, a shard at a time. Killed anywhere, the next call goes on, and ends with the same index as
+one that was never killed. Memory holds one shard.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from heapq import nsmallest
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from driftwatch.errors import RetrainError
+from driftwatch.retrain.dataset import read_json, write_json
+from driftwatch.retrain.kept import KeptVectors, keys_of
+from driftwatch.retrain.writers import Writer
+from driftwatch.retrained import Passage
+from driftwatch.types import Embedder
+
+WRITTEN = "written.json"
+AT_ONCE = 256
+"""Texts that are embedded in one go: between them it is asked whether to stop."""
+_SLICE = 1.0
+"""Seconds that are waited without asking."""
+
+
+class Passages(Protocol):
+    """The texts of an index, to be read more than once; all passages of a document come one after the other."""
+
+    def __len__(self) -> int:
+        """How many, as far as known: for the progress alone."""
+
+    def __iter__(self) -> Iterator[Passage]:
+        """Each of them, in an order that stays the same; no two have the same passage_id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is."""
+
+    stage: Literal["embed", "write", "build"]
+    done: int
+    total: int
+    """Passages."""
+    eta_seconds: float | None = None
+    """Until the end of this stage; None: not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """A finished index."""
+
+    index: Mapping[str, Any]
+    """Settings of the `index:` section that reach it."""
+    count: int
+    """Passages in it."""
+    corpus: str
+    """Hash of all passages, in their order."""
+    dimension: int
+
+
+@dataclass
+class _Way:
+    """What accompanies the work: when to stop, how fast to go, whom to tell."""
+
+    rate: float
+    stopping: Callable[[], bool]
+    tell: Callable[[Progress], None]
+    clock: Callable[[], float]
+    wait: Callable[[float], None]
+    began: float = 0.0
+    embedded: int = 0
+
+    def may_go_on(self) -> bool:
+        """Waits until ``rate`` allows more; False: it is time to stop."""
+        while self.rate and (ahead := self.began + self.embedded / self.rate - self.clock()) > 0:
+            if self.stopping():
+                return False
+            self.wait(min(ahead, _SLICE))
+        return not self.stopping()
+
+    def embedding(self, done: int, total: int) -> None:
+        """Tell how far it is, and how long the rest takes at the pace so far."""
+        total = max(done, total)
+        left = (self.clock() - self.began) / self.embedded * (total - done) if self.embedded else None
+        self.tell(Progress("embed", done, total, left))
+
+
+def rebuild(
+    documents: Passages,
+    embedder: Embedder,
+    writer: Writer,
+    work: Path,
+    *,
+    shard: int,
+    rate: float = 0.0,
+    stopping: Callable[[], bool] = lambda: False,
+    progress: Callable[[Progress], None] = lambda _: None,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> Rebuilt | None:
+    """Embed ``documents`` with ``embedder``, at most ``rate`` a second, and write them with ``writer``; None: stopped.
+
+    ``work`` is where it is kept how far it is; it may go once the index is in use.
+
+    Raises:
+        RetrainError: there are no documents, they changed meanwhile, a vector is none, or the disk is full.
+    """
+    way = _Way(rate, stopping, progress, clock, wait)
+    kept = KeptVectors.opened(work, embedder.fingerprint)
+    corpus = _embed(documents, embedder, kept, shard, way)
+    if corpus is None:
+        return None
+    state = _State.read(work / WRITTEN, corpus.name, embedder.fingerprint, shard)
+    if state.index is None:
+        state = _write(documents, kept, writer, state, way)
+    if state.index is None:
+        return None
+    return Rebuilt(state.index, corpus.count, corpus.name, kept.dimension)
+
+
+def sample(documents: Passages, work: Path, embedder: Embedder, most: int) -> list[tuple[Passage, NDArray[np.float32]]]:
+    """Up to ``most`` passages with the vectors that were made of them, the same ones each time."""
+    kept = KeptVectors.opened(work, embedder.fingerprint)
+    drawn = nsmallest(most, documents, key=lambda each: blake2b(each.passage_id.encode(), digest_size=8).digest())
+    return list(zip(drawn, kept.vectors(keys_of([each.text for each in drawn])), strict=True))
+
+
+def shards(documents: Passages, size: int) -> Iterator[list[Passage]]:
+    """Pieces of about ``size`` passages; a document is never cut."""
+    piece: list[Passage] = []
+    for passage in documents:
+        if len(piece) >= size and passage.parent != piece[-1].parent:
+            yield piece
+            piece = []
+        piece.append(passage)
+    if piece:
+        yield piece
+
+
+# --- the first pass --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Corpus:
+    """What was read in one pass."""
+
+    hashed: Any = field(default_factory=lambda: blake2b(digest_size=16))
+    count: int = 0
+
+    def read(self, passages: Sequence[Passage]) -> None:
+        for each in passages:
+            for part in (each.passage_id, each.parent, each.text):
+                encoded = part.encode("utf-8", "replace")
+                self.hashed.update(len(encoded).to_bytes(8, "big") + encoded)
+        self.count += len(passages)
+
+    @property
+    def name(self) -> str:
+        return str(self.hashed.hexdigest())
+
+
+def _embed(documents: Passages, embedder: Embedder, kept: KeptVectors, size: int, way: _Way) -> _Corpus | None:
+    """Every text has a vector then; None: stopped."""
+    corpus, total = _Corpus(), len(documents)
+    way.began = way.clock()
+    for piece in shards(documents, size):
+        keys = keys_of([each.text for each in piece])
+        new = np.flatnonzero(~kept.has(keys))
+        _, first = np.unique(keys[new], return_index=True)
+        if len(rows := new[np.sort(first)]):
+            vectors = _vectors([piece[row] for row in rows.tolist()], embedder, way, (corpus.count, total))
+            if vectors is None:
+                return None
+            _check_room(kept, vectors, total)
+            kept.add(keys[rows], vectors)
+        corpus.read(piece)
+        way.embedding(corpus.count, total)
+    if corpus.count == 0:
+        raise RetrainError("there are no documents to embed.", remedy="Check 'index' and 'documents'.")
+    return corpus
+
+
+def _vectors(
+    passages: Sequence[Passage], embedder: Embedder, way: _Way, done: tuple[int, int]
+) -> NDArray[np.float32] | None:
+    """shape (passages, dimension); None: stopped. ``done``: passages before these, and of all."""
+    found = []
+    for start in range(0, len(passages), AT_ONCE):
+        if not way.may_go_on():
+            return None
+        some = passages[start : start + AT_ONCE]
+        made = np.asarray(embedder.encode_documents([each.text for each in some]), dtype=np.float32)
+        if (odd := np.flatnonzero(~np.isfinite(made).all(axis=1))).size:
+            named = some[int(odd[0])].passage_id
+            raise RetrainError(f"the new model gives no numbers for '{named}'.", remedy="It must not be promoted.")
+        found.append(made)
+        way.embedded += len(some)
+        way.embedding(done[0] + start + len(some), done[1])
+    return np.concatenate(found)
+
+
+def _check_room(kept: KeptVectors, vectors: NDArray[np.float32], total: int) -> None:
+    """Raises RetrainError where the first piece shows that the disk cannot hold all."""
+    needed = max(total, len(vectors)) * vectors.shape[1] * vectors.itemsize
+    if kept.count == 0 and needed > (free := shutil.disk_usage(kept.folder).free):
+        raise RetrainError(
+            f"{kept.folder}: {needed // 10**6} MB of vectors, and {free // 10**6} MB are free.", remedy="Make room."
+        )
+
+
+# --- the second pass -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _State:
+    """How much of which corpus is in the new index."""
+
+    path: Path
+    what: tuple[str, str, int]
+    """Hash of the corpus, fingerprint of the model, size of a shard."""
+    shards: int = -1
+    """Those that are in it; -1: nothing is, or something of another corpus."""
+    index: Mapping[str, Any] | None = None
+    """Once it is finished."""
+
+    @classmethod
+    def read(cls, path: Path, *what: Any) -> _State:
+        known = read_json(path) if path.exists() else {}
+        if known.get("what") != [*what]:
+            return cls(path, what)
+        return cls(path, what, int(known["shards"]), known["index"])
+
+    def moved(self, shards: int, index: Mapping[str, Any] | None = None) -> _State:
+        """Said on disk, and returned."""
+        write_json(self.path, {"version": 1, "what": self.what, "shards": shards, "index": index})
+        return _State(self.path, self.what, shards, index)
+
+
+def _write(documents: Passages, kept: KeptVectors, writer: Writer, state: _State, way: _Way) -> _State:
+    """Everything is in the index then, and it can be searched; without ``index``: stopped."""
+    if state.shards < 0:
+        writer.discard()
+        state = state.moved(0)
+    corpus, total = _Corpus(), len(documents)
+    writer.begin(kept.dimension)
+    for number, piece in enumerate(shards(documents, state.what[2])):
+        corpus.read(piece)
+        if number < state.shards:
+            continue
+        if way.stopping():
+            return state
+        writer.write(number, piece, kept.vectors(keys_of([each.text for each in piece])))
+        state = state.moved(number + 1)
+        way.tell(Progress("write", corpus.count, max(total, corpus.count)))
+    if corpus.name != state.what[0]:
+        raise RetrainError("the documents changed while they were written.", remedy="Start it again: it goes on.")
+    way.tell(Progress("build", corpus.count, corpus.count))
+    return state.moved(state.shards, writer.finish())
