@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLOCK = 4096
-"""Texts that are compared with all others in one go."""
+_COMPARED = 1 << 25
+"""Texts that are compared with all others in one go, and comparisons."""
+_IN_COMMON = 4
+"""Rare pieces that two texts must have in common to be compared: fewer cost more comparisons, more cost more pieces."""
 _AT_ONCE = 1 << 17
 """Candidates that are looked at closely in one go."""
 _WORDS_TO_TELL = 3
@@ -127,26 +130,34 @@ def _ends(words: str) -> set[int]:
 def alike(left: Sequence[str], right: Sequence[str], share: float) -> Iterator[tuple[int, int]]:
     """(place in ``left``, place in ``right``) of texts whose three-letter pieces overlap by ``share`` (Jaccard).
 
-    Exact, and a block at a time: two sets that overlap so much share one of their rarest pieces, so only texts that do
-    are compared (Chaudhuri, Ganti and Kaushik 2006, "A primitive operator for similarity joins", ICDE, the prefix
-    filter).
+    Exact, and a block at a time: two sets that overlap so much share some of their rarest pieces, so only texts that do
+    are compared (Wang, Li and Feng 2012, "Can we beat the prefix filtering?", SIGMOD, section 3: the l-prefix scheme).
     """
     if not len(left) or not len(right):
         return
     known = _Pieces.of(list(map(plain, right)))
     whole, rarest = known.matrix(), known.rarest(share).T
-    for start in range(0, len(left), BLOCK):
-        asked = known.read(list(map(plain, left[start : start + BLOCK])))
+    block = min(BLOCK, max(64, _COMPARED // len(right)))
+    for start in range(0, len(left), block):
+        asked = known.read(list(map(plain, left[start : start + block])))
         ours = asked.matrix()
-        rows, columns = (asked.rarest(share) @ rarest).tocoo().coords
-        for some in range(0, len(rows), _AT_ONCE):
-            row, column = rows[some : some + _AT_ONCE], columns[some : some + _AT_ONCE]
-            size, other = asked.sizes[row], known.sizes[column]
-            near = np.minimum(size, other) >= share * np.maximum(size, other) - 1e-9
-            row, column, most = row[near], column[near], (size + other)[near]
+        for row, column in _candidates(asked, known, (asked.rarest(share) @ rarest).tocoo(), share):
             both = np.asarray(ours[row].multiply(whole[column]).sum(axis=1)).ravel()
-            near = both >= share * (most - both) - 1e-9
+            near = both >= share * (asked.sizes[row] + known.sizes[column] - both) - 1e-9
             yield from zip((row[near] + start).tolist(), column[near].tolist(), strict=True)
+
+
+def _candidates(
+    asked: _Pieces, known: _Pieces, common: Any, share: float
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Texts with enough rare pieces in ``common``, and not too different in length, some at a time."""
+    rows, columns = common.coords
+    small = np.minimum(asked.sizes[rows], known.sizes[columns])
+    needed = np.minimum(_IN_COMMON, np.ceil(share * small - 1e-9))
+    near = (common.data >= needed) & (small >= share * np.maximum(asked.sizes[rows], known.sizes[columns]) - 1e-9)
+    rows, columns = rows[near], columns[near]
+    for start in range(0, len(rows), _AT_ONCE):
+        yield rows[start : start + _AT_ONCE], columns[start : start + _AT_ONCE]
 
 
 def alike_among(texts: Sequence[str], share: float) -> Iterator[tuple[int, int]]:
@@ -201,13 +212,13 @@ class _Pieces:
         return csr_array((np.ones(len(pieces), np.int32), pieces, starts), shape=(len(self.sizes), len(self.codes)))
 
     def rarest(self, share: float) -> Any:
-        """The same with so few of the rarest pieces that two texts which overlap by ``share`` must have one in common.
+        """The same with so few of the rarest pieces that texts which overlap by ``share`` must have some in common.
 
         Pieces that the right side does not know are the rarest of all, and take their places.
         """
         first = np.searchsorted(self.owners, np.arange(len(self.sizes)))
         known = np.searchsorted(self.owners, np.arange(len(self.sizes)), side="right") - first
-        places = self.sizes - np.ceil(share * self.sizes - 1e-9).astype(np.int64) + 1 - (self.sizes - known)
+        places = self.sizes - np.ceil(share * self.sizes - 1e-9).astype(np.int64) + _IN_COMMON - (self.sizes - known)
         return self.matrix(np.arange(len(self.owners)) - first[self.owners] < places[self.owners])
 
 
