@@ -171,7 +171,7 @@ class JobFolder:
         try:
             read = written.model_validate(orjson.loads(content))
         except ValidationError as error:
-            raise RetrainError(f"{path}: {_wrong(error)}.", remedy=_NEW_JOB) from None
+            raise RetrainError(f"{path}: {wrong(error)}.", remedy=_NEW_JOB) from None
         except ValueError:
             raise RetrainError(f"{path}: is not JSON.", remedy=_NEW_JOB) from None
         if read.job_id != self.job_id:
@@ -201,7 +201,7 @@ def open_plain(path: Path) -> BinaryIO | None:
     return os.fdopen(descriptor, "rb")
 
 
-def _wrong(error: ValidationError) -> str:
+def wrong(error: ValidationError) -> str:
     """The first thing that is wrong with a file, in words."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return one_line(f"{'.'.join(str(each) for each in first['loc'])}: {first['msg']}")
@@ -238,7 +238,7 @@ def write_job(folder: Path, spec: Mapping[str, Any]) -> JobFolder:
     try:
         wanted = Job.model_validate(dict(spec))
     except ValidationError as error:
-        raise RetrainError(f"job.json: {_wrong(error)}.") from None
+        raise RetrainError(f"job.json: {wrong(error)}.") from None
     if wanted.job_id != job.job_id:
         raise RetrainError(f"{folder}: must be named as its job, {wanted.job_id}.")
     job.inside(wanted.dataset, "dataset")
