@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -41,12 +41,18 @@ class Collected:
     removed: tuple[Removed, ...]
     counts: Mapping[str, int]
     """Origin -> pairs."""
+    clicked: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Question -> doc_ids that somebody liked or clicked for it and that are no pair: no negatives either."""
 
     @classmethod
-    def of(cls, pairs: Iterable[Pair], removed: Iterable[Removed]) -> Collected:
+    def of(cls, pairs: Iterable[Pair], out: TakenOut, clicked: Iterable[Key] = ()) -> Collected:
         """With the pairs counted."""
         kept = tuple(pairs)
-        return cls(kept, tuple(removed), dict(Counter(pair.origin for pair in kept)))
+        liked: defaultdict[str, set[str]] = defaultdict(set)
+        for query, doc_id in clicked:
+            liked[query].add(doc_id)
+        counts: Counter[str] = Counter(pair.origin for pair in kept)
+        return cls(kept, out.all(), dict(counts), {query: frozenset(found) for query, found in liked.items()})
 
 
 def same_text(text: str) -> str:
@@ -110,11 +116,12 @@ def from_log(observations: Iterable[Observation], settings: PairSettings, known:
     out = TakenOut()
     votes = sorted(_people(observations, known, out), key=lambda vote: (vote.at, vote.session, vote.key, vote.kind))
     spelled, lang = _spelled(votes), _languages(votes)
-    pairs = []
+    pairs, clicked = [], []
     for (query, doc_id), stances in sorted(_stances(votes).items()):
         said = _decided(stances, settings)
         if isinstance(said, str):
             out.add(said, f"{spelled[query]} -> {doc_id}")
+            clicked += [(spelled[query], doc_id)] * any(each.likes for each in stances)
             continue
         origin, heard = said
         pairs.append(
@@ -128,7 +135,7 @@ def from_log(observations: Iterable[Observation], settings: PairSettings, known:
                 at=max(each.at for each in heard),
             )
         )
-    return Collected.of(pairs, out.all())
+    return Collected.of(pairs, out, clicked)
 
 
 def _people(observations: Iterable[Observation], known: Container[str], out: TakenOut) -> list[_Vote]:
@@ -241,7 +248,7 @@ def from_files(patterns: Sequence[str], base: Path, known: Container[str]) -> Co
         key = same_text(pair.query), doc_id
         if key not in pairs or (pair.relevant and not pairs[key].relevant):  # one passage that answers is enough
             pairs[key] = replace(pair, doc_id=doc_id)
-    return Collected.of(pairs.values(), out.all())
+    return Collected.of(pairs.values(), out)
 
 
 def joined(*collected: Collected) -> Collected:
@@ -251,29 +258,43 @@ def joined(*collected: Collected) -> Collected:
     A question is spelled as who is believed first spells it.
     """
     out = TakenOut()
-    for each in collected:
-        out.add_all(each.removed)
     groups: dict[Key, list[Pair]] = defaultdict(list)
     spelled: dict[str, str] = {}
+    for each in collected:
+        out.add_all(each.removed)
     for pair in sorted((pair for each in collected for pair in each.pairs), key=lambda pair: _TRUST[pair.origin]):
         query = same_text(pair.query)
         groups[query, pair.doc_id].append(replace(pair, query=spelled.setdefault(query, pair.query)))
-    return Collected.of(list(_agreed(groups.values(), out)), out.all())
+    clicked = {
+        (same_text(query), doc_id): query
+        for each in collected
+        for query, found in each.clicked.items()
+        for doc_id in found
+    }
+    pairs = []
+    for key, said in groups.items():
+        agreed = _agreed(said, out)
+        if agreed is None:
+            clicked[key] = said[0].query
+        else:
+            pairs.append(agreed)
+            clicked.pop(key, None)
+    liked = ((spelled.get(query, spelling), doc_id) for (query, doc_id), spelling in clicked.items())
+    return Collected.of(pairs, out, liked)
 
 
-def _agreed(groups: Iterable[Sequence[Pair]], out: TakenOut) -> Iterator[Pair]:
-    """The pair of each group that counts; the most believed come first in a group."""
-    for pairs in groups:
-        heard = [pair for pair in pairs if _TRUST[pair.origin] == _TRUST[pairs[0].origin]]
-        balance = sum(pair.count if pair.relevant else -pair.count for pair in heard)
-        said = [pair for pair in heard if pair.relevant == (balance > 0)]
-        against = [pair for pair in pairs if pair.relevant != (balance > 0)]
-        example = f"{pairs[0].query} -> {pairs[0].doc_id}"
-        if not balance:
-            out.add("pairs that are said to be right as often as wrong", example, len(pairs))
-            continue
-        if against:
-            out.add("pairs that others contradict who count for more", example, len(against))
-        times = [pair.at for pair in said if pair.at is not None]
-        count = 1 if said[0].origin == "file" else sum(pair.count for pair in said)
-        yield replace(said[0], count=count, at=max(times, default=None))
+def _agreed(pairs: Sequence[Pair], out: TakenOut) -> Pair | None:
+    """What counts of all that is said of one question and document; the most believed come first."""
+    heard = [pair for pair in pairs if _TRUST[pair.origin] == _TRUST[pairs[0].origin]]
+    balance = sum(pair.count if pair.relevant else -pair.count for pair in heard)
+    said = [pair for pair in heard if pair.relevant == (balance > 0)]
+    against = [pair for pair in pairs if pair.relevant != (balance > 0)]
+    example = f"{pairs[0].query} -> {pairs[0].doc_id}"
+    if not balance:
+        out.add("pairs that are said to be right as often as wrong", example, len(pairs))
+        return None
+    if against:
+        out.add("pairs that others contradict who count for more", example, len(against))
+    times = [pair.at for pair in said if pair.at is not None]
+    count = 1 if said[0].origin == "file" else sum(pair.count for pair in said)
+    return replace(said[0], count=count, at=max(times, default=None))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from driftwatch.errors import RetrainError
 from driftwatch.privacy import hashed
+from driftwatch.retrain._removed import TakenOut
 from driftwatch.retrain.pairs import MOST_A_DAY, Collected, document_of, from_files, from_log, joined, same_text
 from driftwatch.retrain.settings import PairSettings
 from driftwatch.retrained import Pair, Removed
@@ -230,6 +231,19 @@ def test_each_question_and_document_is_there_once_and_counts_no_more_than_its_se
     assert sum(found.counts.values()) == len(found.pairs)
 
 
+def test_what_somebody_liked_and_is_no_pair_is_no_negative_either():
+    few = [said("click", "a", text="Pay"), said("click", "b", text="pay", doc="doc-1"), said("click", "c", text="pay")]
+    torn = [said("up", "a", text="pay", doc="doc-2"), said("down", "b", text="pay", doc="doc-2")]
+    lost = [said("down", "a", text="ship"), said("down", "b", text="ship"), said("click", "c", text="ship")]
+    found = collect(*few, *torn, *lost, settings=PairSettings(click=3))
+    assert found.clicked == {"pay": frozenset({"doc-7", "doc-1", "doc-2"})}
+    assert [(pair.query, pair.relevant) for pair in found.pairs] == [("ship", False)]
+
+
+def test_what_nobody_liked_often_enough_was_not_clicked():
+    assert collect(said("down"), settings=PairSettings(down=2)).clicked == {}
+
+
 # --- of what feedback speaks ---------------------------------------------------------------------------------------
 
 
@@ -290,7 +304,7 @@ def test_a_few_examples_are_enough_and_long_ones_are_cut():
 
 
 def collected(*pairs: Pair) -> Collected:
-    return Collected.of(pairs, ())
+    return Collected.of(pairs, TakenOut())
 
 
 def test_what_is_joined_is_there_once_and_counted():
@@ -334,6 +348,15 @@ def test_what_was_removed_before_is_still_said():
     one = Collected((), (Removed("a guard", 2, ("x", "y")),), {})
     other = Collected((), (Removed("a guard", 3, ("y", "z", "w")), Removed("another", 1)), {})
     assert joined(one, other).removed == (Removed("a guard", 5, ("x", "y", "z")), Removed("another", 1, ()))
+
+
+def test_what_was_clicked_is_joined_and_a_pair_is_no_longer_among_it():
+    log = Collected((), (), {}, {"PAY": frozenset({"doc-1", "doc-2"}), "ship": frozenset({"doc-1"})})
+    other = Collected((), (), {}, {"pay": frozenset({"doc-7"})})
+    file = collected(Pair("Pay", "doc-1"))
+    assert joined(log, other, file).clicked == {"Pay": frozenset({"doc-2", "doc-7"}), "ship": frozenset({"doc-1"})}
+    torn = joined(collected(Pair("pay", "doc-1")), collected(Pair("pay", "doc-1", relevant=False)))
+    assert (torn.pairs, torn.clicked) == ((), {"pay": frozenset({"doc-1"})})
 
 
 def test_joining_nothing_is_nothing():
