@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from driftwatch.embed._batches import encode_in_batches
+from driftwatch.embed._batches import encode_in_batches, that_fit_the_cache
 from driftwatch.embed._cache import VectorCache, text_key
 from driftwatch.embed._model import Loaded, load, runs_on, vector_fingerprint
 from driftwatch.embed._queries import QueryVectors
@@ -199,6 +199,8 @@ class TextEmbedder:
         model: Any = self._loaded.model
         encode = model.encode_query if role == "query" else model.encode_document
         own = self._settings.query_prompt if role == "query" else self._settings.document_prompt
+        if self._settings.batch_size == "auto" and self._place[0] == "cpu":
+            batch_size = that_fit_the_cache(texts, batch_size)
         vectors = encode(
             [_encodable(text) for text in texts],
             prompt=own if instead is None else instead,

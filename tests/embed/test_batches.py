@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from driftwatch.embed._batches import encode_in_batches, is_out_of_memory
+from driftwatch.embed._batches import encode_in_batches, is_out_of_memory, that_fit_the_cache
 from driftwatch.embed._model import batch_that_fits
 from driftwatch.errors import EmbedError
 
@@ -79,3 +79,10 @@ def test_each_device_says_in_its_own_words_that_memory_is_short(words: str) -> N
 )
 def test_the_first_batch_follows_the_free_memory(free: int, tokens: int, width: int, batch: int) -> None:
     assert batch_that_fits(free, tokens=tokens, width=width) == batch
+
+
+def test_a_processor_reads_few_long_texts_at_once_and_many_short_ones() -> None:
+    assert that_fit_the_cache(["where is my order"] * 100, 32) == 32
+    assert that_fit_the_cache(["a short one", "x" * 1300], 32) == 6
+    assert that_fit_the_cache(["x" * 100_000], 32) == 4
+    assert that_fit_the_cache(["x" * 100_000], 2) == 2
