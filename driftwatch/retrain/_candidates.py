@@ -16,6 +16,9 @@ Encode = Callable[[Sequence[str]], NDArray[Any]]
 Source = Encode | NDArray[Any]
 """What gives vectors: a function of texts, or the vectors themselves, float16 or float32, also of a file (memmap)."""
 
+Neighbours = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[NDArray[np.int64], NDArray[np.float32]]]
+"""(questions, documents, k) -> places and inner products of the nearest, as ``Scale.neighbours``."""
+
 BLOCK_BYTES = 16 << 20
 """Vectors that are compared in one go."""
 _TEXTS = 4096
@@ -67,6 +70,10 @@ class Vectors:
         rows = np.asarray(self.array[places], dtype=np.float32)
         return rows if self.factors is None else rows * self.factors[places][:, None]
 
+    def whole(self) -> NDArray[np.float32]:
+        """All of them, float32, of length 1; a copy only where they are something else."""
+        return self.array if self.factors is None else np.concatenate([block for _, block in self.blocks()])
+
     def blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """(place of the first, vectors of length 1), one block after the other."""
         for start, block in _blocks(self.array):
@@ -75,8 +82,8 @@ class Vectors:
 
 def nearest(
     queries: NDArray[np.float32], vectors: Vectors, count: int, device: str = "cpu"
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Cosines and places of the ``count`` nearest, shape (n, count), best first, of equal ones the first first.
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Places and cosines of the ``count`` nearest, shape (n, count), best first, of equal ones the first first.
 
     ``queries``: of length 1. FAISS compares on the processor, torch on any other ``device``. Where there are fewer than
     ``count``, the places are -1.
@@ -90,8 +97,8 @@ def nearest(
     scores, places = _sorted(scores, places, count)
     short = count - scores.shape[1]
     return (
-        np.pad(scores, ((0, 0), (0, short)), constant_values=-np.inf),
         np.pad(places, ((0, 0), (0, short)), constant_values=-1),
+        np.pad(scores, ((0, 0), (0, short)), constant_values=-np.inf),
     )
 
 

@@ -73,6 +73,8 @@ def allotted(shares: Mapping[Name, float], slots: int, draw: float) -> Counter[N
     """
     whole = sum(shares.values())
     found: Counter[Name] = Counter()
+    if len(shares) == 1:
+        return Counter(dict.fromkeys(shares, slots))
     before, sum_of_shares = 0, 0.0
     for number, (name, share) in enumerate(shares.items(), 1):
         sum_of_shares += share

@@ -31,6 +31,8 @@ NEAR_WORDS = 0.8
 """Share of three-letter pieces (Jaccard) from which two passages are one."""
 _SLACK = 1e-6
 _EXAMPLES = 3
+_FEW = 16
+"""Up to so many are compared one by one: that is quicker than sorting."""
 
 
 class Tally:
@@ -97,23 +99,19 @@ class Answer:
 def outside(
     excluded: Mapping[int, str], ranking: NDArray[np.int64], ranks: tuple[int, int], corpus: Corpus, tally: Tally
 ) -> NDArray[np.int64]:
-    """Those of a ranking that are not ``excluded`` and are in the window; what is excluded takes no rank.
+    """Numbers of those of a ranking that are not ``excluded`` and are in the window; what is excluded takes no rank.
 
     ``excluded``: place -> the guard that it is counted under; under none, where that is empty.
     """
-    found: list[int] = []
-    rank = 0
-    for place in ranking.tolist():
-        if place < 0 or rank == ranks[1]:
-            break
-        if (guard := excluded.get(place)) is not None:
-            if guard:
-                tally.add(guard, corpus.passages[place].passage_id)
-            continue
-        rank += 1
-        if rank >= ranks[0]:
-            found.append(place)
-    return np.array(found, np.int64)
+    named = np.fromiter(excluded, np.int64, len(excluded))
+    out = (ranking[:, None] == named).any(axis=1) if len(named) <= _FEW else np.isin(ranking, named)
+    kept = np.flatnonzero(~out & (ranking >= 0))[ranks[0] - 1 : ranks[1]]
+    last = kept[-1] if len(kept) == ranks[1] - ranks[0] + 1 else len(ranking)
+    for number in np.flatnonzero(out):
+        place = int(ranking[number])
+        if number < last and excluded[place]:
+            tally.add(excluded[place], corpus.passages[place].passage_id)
+    return kept
 
 
 @dataclass(frozen=True)
@@ -132,10 +130,10 @@ class Guard:
         far = self._below(answer, places, scores)
         room = dict.fromkeys(self.corpus.languages, wanted)
         found: list[Candidate] = []
-        for start in range(0, len(far), 2 * wanted):
+        for start in range(0, len(far), wanted):
             if not any(room.values()):
                 break
-            some = far[start : start + 2 * wanted]
+            some = far[start : start + wanted]
             alike = self.likeness(answer, places[some])
             for place, score, near in zip(places[some].tolist(), scores[some].tolist(), alike, strict=True):
                 lang = self.corpus.passages[place].lang

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from driftwatch.errors import RetrainError
 from driftwatch.retrain._asked import Question
 from driftwatch.retrain._bm25 import Words
-from driftwatch.retrain._candidates import Source, Vectors, nearest
+from driftwatch.retrain._candidates import Neighbours, Source, Vectors, nearest
 from driftwatch.retrain._choose import Candidate, Choice, chosen, drawn
 from driftwatch.retrain._guards import ANSWERS, CLICKED, KNOWN, SAME_DOCUMENT, Answer, Corpus, Guard, outside
 from driftwatch.retrain._judge import Judge
@@ -27,6 +27,10 @@ _SPARE = 64
 """Places of the ranking beyond the window, for what is excluded by its id."""
 _MANY = 4
 """Drawn at random for each that is wanted."""
+
+
+_Ranking = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Places, best first, and their cosines with the question."""
 
 
 class Queries:
@@ -77,6 +81,7 @@ class Miner:
     guard: Guard
     judge: Judge | None
     device: str
+    neighbours: Neighbours | None
     most_uses: int
     uses: Counter[int] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
@@ -98,11 +103,19 @@ class Miner:
     def _drafts(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> Iterator[Draft]:
         excluded = [self._excluded(each) for each in questions]
         count = min(len(self.corpus), self.settings.ranks[1] + min(_SPARE, max(map(len, excluded), default=0)))
-        _, near = nearest(queries, self.corpus.vectors, count, self.device)
+        near, scores = self._nearest(queries, count)
         alike = self.words.best([each.text for each in questions], count) if self.words else near[:, :0]
         for row, question in enumerate(questions):
-            rankings: dict[Band, NDArray[np.int64]] = {"dense": near[row], "bm25": alike[row]}
+            by_words = alike[row][alike[row] >= 0]
+            rankings: dict[Band, _Ranking] = {"dense": (near[row], scores[row])}
+            if self.words:
+                rankings["bm25"] = (by_words, self._scores(by_words, queries[row]))
             yield from self._of_question(question, queries[row], rankings, excluded[row])
+
+    def _nearest(self, queries: NDArray[np.float32], count: int) -> _Ranking:
+        if self.neighbours is not None:
+            return self.neighbours(queries, self.corpus.vectors.whole(), count)
+        return nearest(queries, self.corpus.vectors, count, self.device)
 
     def _excluded(self, question: Question) -> dict[int, str]:
         """Places of passages that are no candidates, by their documents."""
@@ -114,22 +127,22 @@ class Miner:
         self,
         question: Question,
         query: NDArray[np.float32],
-        rankings: Mapping[Band, NDArray[np.int64]],
+        rankings: Mapping[Band, _Ranking],
         excluded: dict[int, str],
     ) -> Iterator[Draft]:
         answers = [self.corpus.nearest_part(doc_id, query) for doc_id in question.answers]
         wrong = np.array([self.corpus.nearest_part(doc_id, query) for doc_id in question.wrong], np.int64)
         excluded |= dict.fromkeys(wrong.tolist(), "") | dict.fromkeys(answers, KNOWN)
-        found = {
-            band: outside(excluded, places, self.settings.ranks, self.corpus, self.guard.tally)
-            for band, places in rankings.items()
-        }
+        found: dict[Band, _Ranking] = {}
+        for band, (places, scores) in rankings.items():
+            kept = outside(excluded, places, self.settings.ranks, self.corpus, self.guard.tally)
+            found[band] = places[kept], scores[kept]
         if self.settings.random:
-            found["random"] = self._at_random(question.name, excluded)
-        scores = {band: self._scores(places, query) for band, places in found.items()}
+            drawn_places = self._at_random(question.name, excluded)
+            found["random"] = drawn_places, self._scores(drawn_places, query)
         for place in answers:
             answer = Answer(place, float(self._scores(np.array([place]), query)[0]))
-            lists = {band: self.guard.first(answer, found[band], scores[band], band, self._wanted) for band in found}
+            lists = {band: self.guard.first(answer, *found[band], band, self._wanted) for band in found}
             yield Draft(question, query, answer, excluded, self._said(answer, wrong, query), lists)
 
     @property

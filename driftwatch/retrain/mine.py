@@ -13,7 +13,7 @@ from typing import Any
 
 from driftwatch.errors import TooLittle
 from driftwatch.retrain._asked import Question, documents_named, questions_of
-from driftwatch.retrain._candidates import Source
+from driftwatch.retrain._candidates import Neighbours, Source
 from driftwatch.retrain._guards import Corpus, Guard, Tally
 from driftwatch.retrain._judge import Judge
 from driftwatch.retrain._miner import ASKED, FILLED, SAID, Miner, Queries
@@ -49,14 +49,16 @@ def mine(
     clicked: Mapping[str, Collection[str]] | None = None,
     judge: Judge | None = None,
     device: str = "cpu",
+    neighbours: Neighbours | None = None,
     most_uses: int | None = None,
 ) -> Mined:
     """A row for each question and each of its answers, with up to ``settings.negatives`` passages that are none.
 
     ``encode_queries`` and ``encode_documents``: functions of texts, or vectors that are there already, one for each
     pair and one for each passage. ``clicked``: question -> doc_ids. ``judge``: asked about the candidates that are
-    left. ``device``: ``cpu`` compares with FAISS, any other with torch. ``most_uses``: how many questions a passage is
-    a negative of at most; without it, ten times what it would be if all passages were used alike, and at least ten.
+    left. ``device``: ``cpu`` compares with FAISS, any other with torch; where there are ``neighbours``, they compare.
+    ``most_uses``: how many questions a passage is a negative of at most; without it, ten times what it would be if all
+    passages were used alike, and at least ten.
 
     The seed decides every draw; the order of ``pairs`` decides nothing. Memory: the vectors, the words that questions
     have, and what ``QUESTIONS`` of them need.
@@ -74,7 +76,7 @@ def mine(
     questions = questions_of(pairs, clicked, corpus.parts.keys(), settings.seed, taken)
     uses = most_uses or _even_uses(questions, len(passages), settings)
     guard = Guard(corpus, settings.margin, settings.near_duplicate, tally)
-    miner = Miner(corpus, settings, guard, judge, device, uses)
+    miner = Miner(corpus, settings, guard, judge, device, neighbours, uses)
     rows = list(miner.rows(questions, Queries(encode_queries, len(pairs))))
     for row in rows:
         if not row.negatives:
