@@ -66,7 +66,7 @@ class Connection(SocketModeClient):
         )
         self._envelope = envelope
         self._renew = renew
-        self._error: Exception | None = None
+        self._reason = "what answers is none"
         self._opened = 0.0
         self.socket_mode_request_listeners.append(self._take)
 
@@ -80,8 +80,7 @@ class Connection(SocketModeClient):
         self._opened = time.monotonic()
         self.connect()
         if not self.is_connected():
-            reason = f": {clean(str(self._error), 200)}" if self._error else ""
-            raise DeliveryError(f"Slack's socket could not be reached{reason}.")
+            raise DeliveryError(f"Slack's socket could not be reached: {self._reason}.")
 
     def connect_to_new_endpoint(self, force: bool = False) -> None:  # noqa: ARG002 - the client decides what it passes
         """Slack refreshes the connection, and the client would like to connect again."""
@@ -121,7 +120,7 @@ class Connection(SocketModeClient):
             log.exception("a message of Slack's socket could not be dealt with or acknowledged")
 
     def _note(self, error: Exception) -> None:
-        self._error = error
+        self._reason = clean(str(error), 200)  # the error itself would keep the client's socket open
 
 
 def ask_for_address(web: SlackWeb, *, encrypted: bool) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from driftwatch.approval import Question, State, moment
+from driftwatch.errors import DeliveryError
 from driftwatch.notify._blocks import Block, fallback
 from driftwatch.notify._slack_web import SlackWeb
 from driftwatch.notify._text import clean, cut, inert, units, unlinked
@@ -56,32 +57,40 @@ class AskInSlack:
         self._store = store
         self._web = SlackWeb(asking.token, asking.base_url, asking.timeout)
 
-    def tell_one(self, now: datetime) -> bool:
-        """Bring one message up to date; False when all of them are.
+    def tell(self, now: datetime) -> int:
+        """Bring every message up to date that is not; returns how many were.
 
-        Where Slack will not have a message changed (its channel is archived, the bot was removed), nothing is tried any
-        more a week after the decision.
+        One that Slack does not take holds up no other. Where Slack will never have it (the channel is archived, the bot
+        was removed), nothing is tried any more a week after the decision.
 
         Raises:
-            DeliveryError: Slack did not take it. It stays to be told.
+            DeliveryError: Slack did not take one of them, the first of which this is. They stay to be told.
             StoreError: what was told could not be noted, and will be told again.
         """
-        untold = next((each for each in self._store.approvals.unfinished() if each.shown != each.state), None)
-        if untold is None:
-            return False
-        if untold.decided_at is not None and now - untold.decided_at > GIVEN_UP:
-            self._store.approvals.shown_nowhere(untold)
-        elif untold.ts:
-            self._update(untold, untold.channel, untold.ts)
-        elif untold.state == "open":
-            self._post(untold)
-        else:
-            self._end_unseen(untold)
-        return True
+        untold = [each for each in self._store.approvals.unfinished() if each.shown != each.state]
+        failures: list[DeliveryError] = []
+        for question in untold:
+            try:
+                self._tell(question, now)
+            except DeliveryError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return len(untold)
 
     def whisper(self, channel: str, user: str, sentence: str) -> None:
         """Answer somebody whose click changed nothing, so that nobody else sees it."""
         self._web.whisper(channel, user, inert(clean(sentence, 600)))
+
+    def _tell(self, question: Question, now: datetime) -> None:
+        if question.decided_at is not None and now - question.decided_at > GIVEN_UP:
+            self._store.approvals.shown_nowhere(question)
+        elif question.ts:
+            self._update(question, question.channel, question.ts)
+        elif question.state == "open":
+            self._post(question)
+        else:
+            self._end_unseen(question)
 
     def _post(self, question: Question) -> None:
         place = self._find(question)

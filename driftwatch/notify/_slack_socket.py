@@ -87,6 +87,7 @@ class Listener:
         if self._thread is not None and self._thread.is_alive():
             return
         self._stop.clear()
+        self._calling, self._telling = Patience(), Patience()
         self._thread = threading.Thread(target=self._run, name="slack-questions", daemon=True)
         self._thread.start()
 
@@ -167,8 +168,7 @@ class Listener:
         """Expire, ask, show what was decided and answer those whose click changed nothing."""
         for question in self._store.approvals.expire_open(self._now()):
             log.info("nobody answered the question about job %s in time", question.job_id)
-        while not self._stop.is_set() and ask.tell_one(self._now()):
-            pass
+        ask.tell(self._now())
         while self._replies and not self._stop.is_set():
             self._reply(ask, *self._replies.popleft())
         return LOOK

@@ -72,7 +72,7 @@ class FakeSlackSocket(FakeSlack):
                 self._waiting.append(envelope)
         return envelope
 
-    def has_ack(self, envelope: dict[str, Any], seconds: float = 5.0) -> bool:
+    def has_ack(self, envelope: dict[str, Any], seconds: float = 15.0) -> bool:
         """Wait for the receipt of an envelope."""
         with self._changed:
             return self._changed.wait_for(lambda: envelope["envelope_id"] in self.acked, seconds)

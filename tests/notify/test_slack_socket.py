@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import gc
+import hashlib
 import logging
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,11 +23,11 @@ import pytest
 
 from driftwatch.approval import Question, new_question
 from driftwatch.errors import DeliveryError
-from driftwatch.notify._slack_connection import checked_address
+from driftwatch.notify._slack_connection import Connection, checked_address
 from driftwatch.notify._slack_question import APPROVE, REJECT, Asking
 from driftwatch.notify._slack_socket import Listener, click_of
 from driftwatch.store import Store
-from tests.fakes.slack import CHANNEL_NAME, TOKEN, Posted, rate_limited, reply_lost, says
+from tests.fakes.slack import CHANNEL_NAME, TOKEN, Posted, hangs, rate_limited, reply_lost, says
 from tests.fakes.slack_socket import APP_TOKEN, FakeSlackSocket, again, interactive
 
 pytestmark = pytest.mark.process
@@ -146,12 +153,13 @@ def test_somebody_who_may_not_decide_is_told_and_nothing_changes(
 ) -> None:
     ask(sqlite_store)
     message = asked(slack, listener)
+    until(lambda: (found := sqlite_store.approvals.of("job-1")) and found.shown)
     before = sqlite_store.approvals.of("job-1")
     assert slack.has_ack(slack.press(APPROVE, EVE, name="<!channel> ana"))
     until(lambda: slack.whispers)
     assert slack.whispers[0]["user"] == EVE
     assert "not among those who may decide" in slack.whispers[0]["text"]
-    until(lambda: sqlite_store.approvals.of("job-1") == before)
+    assert sqlite_store.approvals.of("job-1") == before
     assert buttons(message)
     assert outcomes(sqlite_store) == [(EVE, "approve", "not allowed")]
     assert slack.has_ack(slack.press(APPROVE, ANA))
@@ -321,6 +329,42 @@ def test_killed_between_decision_and_update_the_next_start_updates_the_message(
     assert len(slack.messages) == 1
 
 
+LISTENING = """
+import sys, time
+from datetime import timedelta
+from driftwatch.notify._slack_question import Asking
+from driftwatch.notify._slack_socket import Listener
+from driftwatch.store import Store
+database, base_url, channel, user, token, app_token = sys.argv[1:]
+Listener(Asking(channel, (user,), token, app_token, base_url, timedelta(seconds=20)), Store.open(database)).start()
+time.sleep(60)
+"""
+
+
+def test_killed_with_the_update_on_its_way_another_process_finishes_it(
+    slack: FakeSlackSocket, sqlite_store: Store, listener: Listener
+) -> None:
+    slack.script("chat.update", hangs())
+    ask(sqlite_store)
+    arguments = (str(sqlite_store.database.url), slack.base_url, f"#{CHANNEL_NAME}", ANA, TOKEN, APP_TOKEN)
+    with subprocess.Popen([sys.executable, "-c", LISTENING, *arguments]) as doomed:
+        try:
+            assert slack.has_opened(1, 30)
+            until(lambda: slack.heads())
+            (message,) = slack.heads()
+            assert slack.has_ack(slack.press(APPROVE, ANA))
+            until(lambda: slack.called("chat.update"))
+        finally:
+            doomed.kill()
+    assert state(sqlite_store) == "approved"
+    assert buttons(message)
+    listener.start()
+    until(lambda: not buttons(message))
+    until(lambda: not sqlite_store.approvals.unfinished())
+    assert len(slack.messages) == 1
+    assert outcomes(sqlite_store) == [(ANA, "approve", "approved")]
+
+
 def test_a_lost_reply_does_not_ask_twice(slack: FakeSlackSocket, sqlite_store: Store, listener: Listener) -> None:
     slack.script("chat.postMessage", reply_lost())
     ask(sqlite_store)
@@ -391,6 +435,66 @@ def test_a_server_that_is_no_socket_is_said_and_left(slack: FakeSlackSocket, sql
     until(lambda: "could not be reached" in listener.beat.problem)
     assert "secret-ticket" not in listener.beat.problem
     listener.stop()
+
+
+@contextmanager
+def answering(answer: Callable[[str], str]) -> Iterator[str]:
+    """The address of a server that answers a handshake with this, of its key, and then says no more."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held = []
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connected, _ = server.accept()
+                    held.append(connected)
+                    asked = connected.recv(4096).decode()
+                    key = next(
+                        line.split(": ")[1] for line in asked.splitlines() if line.startswith("Sec-WebSocket-Key")
+                    )
+                    connected.sendall(answer(key).encode())
+
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        yield f"ws://127.0.0.1:{server.getsockname()[1]}/link/?ticket=secret-ticket"
+        server.shutdown(socket.SHUT_RDWR)
+        serving.join(5)
+        for each in held:
+            each.close()
+
+
+def greeting(key: str) -> str:
+    proof = base64.b64encode(hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()).decode()
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    return f"{head}Sec-WebSocket-Accept: {proof}\r\n\r\n"
+
+
+def a_connection() -> Connection:
+    return Connection(heard=lambda: None, envelope=lambda _request: False, renew=lambda: None)
+
+
+def test_a_connection_that_never_answers_is_dead_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("driftwatch.notify._slack_connection.SILENT_FOR", 0.3)
+    with answering(greeting) as address:
+        connection = a_connection()
+        connection.open(address)
+        assert connection.is_alive()
+        until(lambda: not connection.is_alive(), 2)
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "answer", ["HTTP/1.1 403 Forbidden\r\n\r\n", "HTTP/1.1 101 OK\r\nSec-WebSocket-Accept: forged\r\n\r\n", "rubbish"]
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the client leaves its socket to Python
+def test_what_is_no_socket_mode_is_not_taken_for_it(answer: str) -> None:
+    with answering(lambda _key: answer) as address:
+        connection = a_connection()
+        with pytest.raises(DeliveryError, match="could not be reached") as refused:
+            connection.open(address)
+        assert "secret-ticket" not in str(refused.value)
+        connection.close()
+        gc.collect()
 
 
 @pytest.mark.parametrize(
