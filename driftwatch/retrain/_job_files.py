@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from driftwatch.errors import RetrainError
+
 Outcome = Literal["done", "failed", "refused"]
 """`refused`: the trainer would not, such as with too few rows."""
 
@@ -30,6 +32,10 @@ def _is_id(text: str) -> str:
 JobId = Annotated[str, AfterValidator(_is_id)]
 Line = Annotated[str, AfterValidator(one_line)]
 Name = Annotated[str, Field(max_length=200)]
+
+
+class DiskTrouble(RetrainError):
+    """The disk gives or takes no file now. That says nothing of the job: it is looked at again."""
 
 
 class Written(BaseModel):

@@ -20,9 +20,8 @@ from typing import Literal
 
 from pydantic import AwareDatetime
 
-from driftwatch.errors import RetrainError
 from driftwatch.privacy import redact
-from driftwatch.retrain._job_files import Line, Name, State, Written
+from driftwatch.retrain._job_files import DiskTrouble, Line, Name, State, Written
 from driftwatch.retrain._keeper import LOG
 from driftwatch.retrain.jobs import JobFolder, open_plain
 from driftwatch.schedule import show_duration
@@ -93,7 +92,10 @@ def is_running(job: JobFolder) -> bool:
 
 
 def _open_lock(job: JobFolder) -> int:
-    return os.open(job.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    try:
+        return os.open(job.path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise DiskTrouble(f"{job.path / _LOCK}: {error.strerror}.") from None
 
 
 def _flock(descriptor: int, how: int) -> bool:
@@ -118,7 +120,7 @@ def launch(
     """Start ``program``, unless it runs, has ended, or is not to be started again.
 
     Raises:
-        RetrainError: this machine starts no process.
+        DiskTrouble: there is no lock to be had, or this machine starts no process now.
     """
     with locked(job) as lock:
         before = started(job)
@@ -157,7 +159,7 @@ def _spawn(job: JobFolder, lock: int, arguments: Sequence[str], env: Mapping[str
                 check=False,
             )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise RetrainError(f"the trainer of {job.job_id} could not be started: {error}.") from None
+        raise DiskTrouble(f"the trainer of {job.job_id} could not be started: {error}.") from None
 
 
 def poll(job: JobFolder, timeout: timedelta, now: datetime) -> State:

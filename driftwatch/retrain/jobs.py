@@ -18,6 +18,7 @@ What the trainer writes is foreign: it is read with limits, and a candidate outs
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,19 @@ import orjson
 from pydantic import ValidationError
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain._job_files import ID, Decided, Job, Outcome, Progress, Result, State, Stop, Written, one_line
+from driftwatch.retrain._job_files import (
+    ID,
+    Decided,
+    DiskTrouble,
+    Job,
+    Outcome,
+    Progress,
+    Result,
+    State,
+    Stop,
+    Written,
+    one_line,
+)
 from driftwatch.retrain.dataset import write_json
 
 __all__ = ["Job", "JobFolder", "Progress", "Result", "State", "job_folder", "list_jobs", "new_job_id", "write_job"]
@@ -38,6 +51,8 @@ __all__ = ["Job", "JobFolder", "Progress", "Result", "State", "job_folder", "lis
 JOBS = "jobs"
 MOST_BYTES = 1 << 20
 _NEW_JOB = "Start a new job."
+_FOR_GOOD = frozenset({errno.ELOOP, errno.ENXIO, errno.EACCES, errno.ENOTDIR, errno.ENAMETOOLONG})
+"""What opening a file does not get over by itself: a link, a pipe, somebody else's."""
 
 W = TypeVar("W", bound=Written)
 
@@ -92,8 +107,15 @@ class JobFolder:
 
     @property
     def outcome(self) -> Decided | None:
-        """What has become of it; None as long as that is open."""
-        return self.read("outcome.json", Decided)
+        """What has become of it; None as long as that is open.
+
+        Raises:
+            RetrainError: somebody else wrote there.
+        """
+        decided = self.read("outcome.json", Decided)
+        if decided is not None and decided.outcome == "done":
+            self.inside(Path(decided.candidate or "."), "candidate")
+        return decided
 
     @property
     def stopping(self) -> Stop | None:
@@ -164,8 +186,11 @@ class JobFolder:
         file = open_plain(path)
         if file is None:
             return None
-        with file:
-            content = file.read(MOST_BYTES + 1)
+        try:
+            with file:
+                content = file.read(MOST_BYTES + 1)
+        except OSError as error:
+            raise DiskTrouble(f"{path}: {error.strerror}.") from None
         if len(content) > MOST_BYTES:
             raise RetrainError(f"{path}: is larger than {MOST_BYTES} bytes.", remedy=_NEW_JOB)
         try:
@@ -179,22 +204,30 @@ class JobFolder:
         return read
 
     def write(self, name: str, written: Written) -> None:
-        """One file, whole or not at all."""
-        write_json(self.path / name, written.model_dump(mode="json"))
+        """One file, whole or not at all.
+
+        Raises:
+            DiskTrouble: the disk is full, or the like.
+        """
+        try:
+            write_json(self.path / name, written.model_dump(mode="json"))
+        except OSError as error:
+            raise DiskTrouble(f"{self.path / name}: {error.strerror}.") from None
 
 
 def open_plain(path: Path) -> BinaryIO | None:
     """A file that is no link, pipe or device; None where there is none.
 
     Raises:
-        RetrainError: it is another thing, or may not be read.
+        RetrainError: it is another thing, or may not be read (``DiskTrouble``: or only not now).
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise RetrainError(f"{path}: {error.strerror}.", remedy=_NEW_JOB) from None
+        trouble = RetrainError if error.errno in _FOR_GOOD else DiskTrouble
+        raise trouble(f"{path}: {error.strerror}.", remedy=_NEW_JOB if trouble is RetrainError else "") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise RetrainError(f"{path}: is not a file.", remedy=_NEW_JOB)

@@ -1,8 +1,8 @@
 """Jobs to be run by the fake trainer, and daemons that die at a given moment.
 
 ``Daemons`` is a program of its own, ``python tests/fakes/jobs.py``: for each line on its input it forks daemons that
-take one step of a job and are gone. One that is given a moment kills itself with SIGKILL just before it touches a file of
-the job, locks, starts a program or connects, the so-manyth time; with the moment 0 it takes its step undisturbed.
+take one step of a job and are gone. One that is given a moment kills itself with SIGKILL just before it touches a file
+of the job, locks, starts a program or connects, the so-manyth time; with the moment 0 it takes its step undisturbed.
 """
 
 from __future__ import annotations

@@ -228,3 +228,10 @@ def test_a_job_that_is_over_is_not_stopped(job: JobFolder):
     job.decide("failed", "it took too long", NOW)
     job.stop("never mind", NOW)
     assert job.stopping is None
+
+
+def test_an_outcome_that_names_what_lies_outside_is_none(job: JobFolder):
+    forged = {"version": 1, "job_id": job.job_id, "outcome": "done", "reason": "", "at": "2026-11-21T09:00:00Z"}
+    (job.path / "outcome.json").write_text(json.dumps(forged | {"candidate": "/etc"}))
+    with pytest.raises(RetrainError, match="not inside the folder"):
+        _ = job.outcome

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import timedelta
@@ -17,6 +19,7 @@ import psutil
 import pytest
 from pydantic import ValidationError
 
+from driftwatch.errors import RetrainError
 from driftwatch.retrain import _keeper, _process
 from driftwatch.retrain.jobs import JobFolder
 from driftwatch.retrain.trainer_settings import COMMAND_PLACES, Command
@@ -306,6 +309,42 @@ def test_a_program_whose_keeper_was_killed_may_still_be_done(job: JobFolder):
     killed(pid_of_keeper(job))
     assert driven(job, trainer).name == "done"
     assert len(runs(job)) == 1
+
+
+@pytest.mark.parametrize("milliseconds", [0, 10, 30, 60, 100, 200])
+def test_a_keeper_that_is_killed_at_any_moment_leaves_one_program_at_a_time(job: JobFolder, milliseconds: int):
+    trainer = fake_command("steps=5", "wait=0.02")
+    step(job, trainer, NOW)
+    keeper = pid_of_keeper(job)
+    time.sleep(milliseconds / 1000)
+    with suppress(ProcessLookupError):
+        os.kill(keeper, signal.SIGKILL)
+    assert driven(job, trainer).name == "done"
+    assert "TWICE" not in runs(job)
+    assert len(runs(job)) <= 2
+
+
+def test_when_all_is_killed_at_once_it_goes_on_where_it_was(job: JobFolder):
+    trainer = fake_command("steps=60", "wait=0.02")
+    step(job, trainer, NOW)
+    until(lambda: job.progress and job.progress.step > 2)
+    _process.end_all(job)
+    assert driven(job, trainer).name == "done"
+    assert [line.split()[4] == "0" for line in runs(job)] == [True, False]
+
+
+def test_a_disk_that_gives_nothing_says_nothing_of_the_job(job: JobFolder):
+    """Every file descriptor is in use: that is an error for a person, and no failure of the trainer."""
+    step(job, fake_command("hang"), NOW)
+    pid_of_trainer(job)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(RetrainError, match="Too many open files"):
+            poll(job, fake_command("hang"), NOW)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert poll(job, fake_command("hang"), NOW).name == "running"
 
 
 def test_a_number_that_is_somebody_elses_by_now_fools_nobody(job: JobFolder):

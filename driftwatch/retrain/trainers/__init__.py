@@ -10,6 +10,7 @@ from typing import Literal
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process
+from driftwatch.retrain._job_files import DiskTrouble
 from driftwatch.retrain.jobs import JobFolder, State
 from driftwatch.retrain.trainer_settings import Command, Webhook
 from driftwatch.retrain.trainers import command, local, webhook
@@ -40,15 +41,12 @@ def start(job: JobFolder, trainer: Trainer, now: datetime) -> None:
         raise RetrainError(f"{job.path}: there is no job.", remedy="Start a new one.")
     if _another(job, trainer) or not _is_sound(job, now):
         return
-    try:
-        if isinstance(trainer, Webhook):
-            webhook.start(job, trainer, now)
-        elif isinstance(trainer, Command):
-            command.start(job, trainer, now)
-        else:
-            local.start(job, now)
-    except OSError as error:
-        raise RetrainError(f"{job.path}: {error.strerror}.") from None
+    if isinstance(trainer, Webhook):
+        webhook.start(job, trainer, now)
+    elif isinstance(trainer, Command):
+        command.start(job, trainer, now)
+    else:
+        local.start(job, now)
 
 
 def poll(job: JobFolder, trainer: Trainer, now: datetime) -> State:
@@ -61,10 +59,10 @@ def poll(job: JobFolder, trainer: Trainer, now: datetime) -> State:
         return job.decide(decided.outcome, decided.reason, now)
     try:
         return _polled(job, trainer, now)
+    except DiskTrouble:
+        raise
     except RetrainError as error:
         return job.decide("failed", str(error), now)
-    except OSError as error:
-        raise RetrainError(f"{job.path}: {error.strerror}.") from None
 
 
 def stop(job: JobFolder, reason: str, now: datetime) -> None:
@@ -97,6 +95,8 @@ def _is_sound(job: JobFolder, now: datetime) -> bool:
     """Whether there is a job that could be started; one that cannot be read has failed."""
     try:
         return bool(job.job)
+    except DiskTrouble:
+        raise
     except RetrainError as error:
         return job.decide("failed", str(error), now).name == "done"
 

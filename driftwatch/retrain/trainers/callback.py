@@ -12,9 +12,8 @@ import orjson
 from pydantic import ValidationError
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain._job_files import Result, one_line
+from driftwatch.retrain._job_files import DiskTrouble, Result, one_line
 from driftwatch.retrain._process import started
-from driftwatch.retrain.dataset import write_json
 from driftwatch.retrain.jobs import JobFolder, wrong
 from driftwatch.retrain.trainer_settings import Webhook
 
@@ -42,6 +41,8 @@ def accept_result(job: JobFolder, trainer: Webhook, body: bytes, token: str, now
         return Reply(413, f"a result has {MOST_BYTES} bytes at most.")
     try:
         return _taken(job, _checked(job, body), trainer, now)
+    except DiskTrouble as trouble:
+        return Reply(503, trouble.problem)
     except RetrainError as error:
         return Reply(422, error.problem)
 
@@ -80,12 +81,14 @@ def _checked(job: JobFolder, body: bytes) -> Result:
 
 def _kept(job: JobFolder, result: Result) -> bool:
     """Write it, unless there is one: of two that arrive at once, one is the first."""
-    draft = job.path / f".callback.{os.getpid()}.{threading.get_ident()}"
-    write_json(draft, result.model_dump(mode="json"))
+    draft = f".callback.{os.getpid()}.{threading.get_ident()}"
+    job.write(draft, result)
     try:
-        os.link(draft, job.path / "result.json")
+        os.link(job.path / draft, job.path / "result.json")
     except FileExistsError:
         return job.read("result.json", Result) == result
+    except OSError as error:
+        raise DiskTrouble(f"{job.path}: {error.strerror}.") from None
     finally:
-        draft.unlink(missing_ok=True)
+        (job.path / draft).unlink(missing_ok=True)
     return True

@@ -16,7 +16,7 @@ import orjson
 from pydantic import AwareDatetime
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain._job_files import Line, Result, State, Written, one_line
+from driftwatch.retrain._job_files import DiskTrouble, Line, Result, State, Written, one_line
 from driftwatch.retrain._process import Started, locked, started
 from driftwatch.retrain.jobs import JobFolder
 from driftwatch.retrain.trainer_settings import Webhook
@@ -102,6 +102,8 @@ def _result(job: JobFolder, now: datetime) -> Result | None:
     """The result; one that cannot be read may be in the middle of being written, as long as it is new."""
     try:
         return job.result
+    except DiskTrouble:
+        raise
     except RetrainError:
         with suppress(OSError):
             if now.timestamp() < (job.path / "result.json").stat().st_mtime + _WRITTEN_WITHIN:
