@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -58,7 +58,7 @@ class Endpoint:
         self._key = settings.key.get_secret_value().strip() if settings.key else ""
         if not self._key.isascii() or not self._key.isprintable() or " " in self._key:
             raise RetrainError("'generate: key' holds signs that no key has.", remedy="Copy it again, on one line.")
-        self.name = urlsplit(settings.url).netloc
+        self.name = settings.url.partition("//")[2].partition("/")[0]
         """What messages call it."""
 
     def __enter__(self) -> Endpoint:
@@ -98,6 +98,8 @@ class Endpoint:
             return Reply("busy", why=f"{self.name} could not be reached: {self._plain(str(error))}.", free=True)
         except (httpx.TimeoutException, TimeoutError):
             return Reply("busy", why=f"{self.name} did not answer within {show_duration(self._settings.timeout)}.")
+        except httpx.InvalidURL as error:
+            raise RetrainError(f"{self._settings.url}: {error}.", remedy="Check 'url' of 'generate'.") from None
         except (httpx.HTTPError, OSError) as error:
             return Reply("busy", why=f"{self.name} broke off: {self._plain(str(error))}.")
 
@@ -151,10 +153,7 @@ class Endpoint:
         raise RetrainError(f"{why}: {said}", remedy="Check 'url', 'api' and 'model' of 'generate'.")
 
     def _answer(self, content: bytes) -> Reply:
-        try:
-            given = orjson.loads(content)
-        except ValueError:
-            given = None
+        given = _parsed(content)
         names = ("prompt_tokens", "completion_tokens")
         if self._settings.api == "anthropic":
             names = ("input_tokens", "output_tokens")
@@ -190,13 +189,23 @@ def _content(response: httpx.Response, deadline: float) -> bytes:
     return body
 
 
+def _parsed(content: bytes) -> Any:
+    """The JSON of a body; None where it is none."""
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        pass
+    try:  # some write halves of surrogate pairs, which the quick parser refuses
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _joined(content: Any) -> str:
-    """The text of a message, which may come in parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else []
+    """The text of a message, which may come in parts, as characters that can be stored."""
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
     texts = [_at(part, "text") for part in parts if _at(part, "type") == "text"]
-    return "".join(text for text in texts if isinstance(text, str))
+    return "".join(text for text in texts if isinstance(text, str)).encode("utf-8", "replace").decode("utf-8")
 
 
 def _at(value: Any, *path: str | int) -> Any:
@@ -211,10 +220,7 @@ def _at(value: Any, *path: str | int) -> Any:
 
 def _message(content: bytes) -> str:
     """What an error says: its ``message``, or the beginning of the body."""
-    try:
-        given = orjson.loads(content)
-    except ValueError:
-        return content[:2000].decode("utf-8", "replace")
+    given = _parsed(content)
     said = _at(given, "error", "message") or _at(given, "message") or _at(given, "error")
     return said if isinstance(said, str) else content[:2000].decode("utf-8", "replace")
 

@@ -40,6 +40,8 @@ FIRST = 10
 """Among so many documents a question must find its own, with the model in use, to be kept."""
 ATTEMPTS = 5
 """Times that one document is asked for while the endpoint is busy."""
+IN_A_ROW = 2
+"""Documents that stay without an answer one after the other: then it is not the documents, and the work stops."""
 LONGEST_WAIT = 120.0
 """Seconds; an endpoint that wants a longer rest ends the work for now."""
 REFUSALS = 3
@@ -164,7 +166,7 @@ class _Writer:
         self._endpoint = endpoint
         self._wait = wait
         self._out = out
-        self._refused = 0
+        self._refused = self._unanswered = 0
 
     def questions(self, document: Document) -> list[str]:
         """What was or is written for it; nothing where the work has stopped."""
@@ -204,8 +206,12 @@ class _Writer:
             self.ledger.settle(self._cost(reply, worst))
             if reply.state != "busy":
                 return self._heard(reply, doc_id)
-            if not self._comes_again(reply, attempt):
+            if self._rests_too_long(reply, attempt):
                 return None
+        self._unanswered += 1
+        self._out.add("documents that the language model did not answer", doc_id)
+        if self._unanswered == IN_A_ROW:
+            self.stopped = f"{reply.why} So it was for {IN_A_ROW} documents in a row, {ATTEMPTS} times each."
         return None
 
     def _cost(self, reply: Reply, worst: float) -> float:
@@ -215,6 +221,7 @@ class _Writer:
         return 0.0 if reply.free else worst
 
     def _heard(self, reply: Reply, doc_id: str) -> str | None:
+        self._unanswered = 0
         if reply.state == "answered":
             self.asked += 1
             return reply.text
@@ -224,16 +231,14 @@ class _Writer:
             raise RetrainError(reply.why, remedy="It refuses every document: check 'model' of 'generate'.")
         return None
 
-    def _comes_again(self, reply: Reply, attempt: int) -> bool:
-        """Wait, or stop where that makes no sense any more."""
+    def _rests_too_long(self, reply: Reply, attempt: int) -> bool:
+        """Wait before the next attempt, or stop where the endpoint wants a longer rest than that is worth."""
         rest = 2.0**attempt if reply.wait is None else reply.wait
         if rest > LONGEST_WAIT:
             self.stopped = f"{reply.why} It asks to come again in {rest:.0f} seconds."
-        elif attempt + 1 == ATTEMPTS:
-            self.stopped = f"{reply.why} So it was {ATTEMPTS} times in a row."
-        else:
+        elif attempt + 1 < ATTEMPTS:
             self._wait(rest)
-        return not self.stopped
+        return bool(self.stopped)
 
     def _too_dear(self, worst: float) -> str:
         spent, cap = self.ledger.spent, self._settings.spend
