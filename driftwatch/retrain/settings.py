@@ -149,8 +149,8 @@ class Gate(Settings):
     """The most that any language may lose."""
     forgets: float = Field(default=0.02, ge=0, le=1)
     """The most that the forgetting set may lose."""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Of every interval."""
+    confidence: float = Field(default=0.98, gt=0.5, lt=1)
+    """Of every interval; a model that is no better gets through at most half as often as what this leaves of 1."""
     least: int = Field(default=50, ge=10)
     """Questions that neither model has seen, at least."""
     least_in_language: int = Field(default=20, ge=5)

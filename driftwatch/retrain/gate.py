@@ -1,0 +1,228 @@
+"""Is the new model better, and for nobody worse? Old against new on questions that neither has seen. Pure.
+
+The gate says yes only where every reason passed. Each of them refuses a model that is no better, or that is worse
+than is allowed, except by a chance of half of what `confidence` leaves; so whichever of them a model should be refused
+for, it gets through at most so often, however many there are (Berger 1982, "Multiparameter hypothesis testing and
+acceptance sampling", *Technometrics* 24: the intersection-union test). That is why nothing is corrected for the number
+of languages, and why no language borrows from another: what draws it towards the others hides that it alone got worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+
+from driftwatch.retrain._differences import UNSEEN, Paired
+from driftwatch.retrain.compatible import cannot_load, unsaid
+from driftwatch.retrain.settings import Gate
+from driftwatch.retrained import Asked, Difference, Judgement, Reason, Served
+from driftwatch.show import safe
+from driftwatch.stats.ir import Measure
+from driftwatch.types import POOLED, UNDETERMINED
+
+TOGETHER = "unseen"
+"""The name of canaries and held-out pairs together."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def judge(
+    asked: Sequence[Asked], old: Served, new: Served, settings: Gate, serving: Mapping[str, str] = NOTHING
+) -> Judgement:
+    """Whether ``new`` may take the place of ``old``, with every reason, for and against.
+
+    Args:
+        asked: questions with known answers: canaries, held-out pairs, and what must not be forgotten.
+        old: what the model in use gave for them.
+        new: what the candidate gave.
+        settings: what it must show.
+        serving: library -> the version that the service runs.
+    """
+    case = _Case(Paired.of(asked, old, new, measures(settings.measure)), settings)
+    reasons = (
+        _enough(case),
+        _gains(case, "gain", TOGETHER, UNSEEN),
+        _gains(case, "gain beyond the canaries", "held-out", ("held-out",)),
+        _no_language_loses(case),
+        _not_forgotten(case),
+        _no_measure_falls(case),
+        _ratio("memory", old.memory_bytes / 1e6, new.memory_bytes / 1e6, "MB", settings.memory),
+        _ratio("latency", old.query_ms, new.query_ms, "ms", settings.latency),
+        _serving(new, serving),
+    )
+    passed = all(reason.passed for reason in reasons)
+    return Judgement(passed, reasons, tuple(case.differences()), tuple(_notes(case, old, new, serving)))
+
+
+def measures(configured: str) -> tuple[Measure, ...]:
+    """The configured measure, and the usual three at its cutoff; each once."""
+    own = Measure.parse(configured)
+    cutoff = own.cutoff or 10
+    return tuple(dict.fromkeys((own, Measure("nDCG", 10), Measure("R", cutoff), Measure("RR", cutoff))))
+
+
+@dataclass(frozen=True)
+class _Case:
+    """The questions with what is asked of them."""
+
+    paired: Paired
+    settings: Gate
+    known: dict[tuple[str, str, str], Difference | None] = field(default_factory=dict)
+    """(measure, group, language) -> what was found already."""
+
+    @property
+    def measure(self) -> str:
+        return self.settings.measure
+
+    @cached_property
+    def languages(self) -> tuple[str, ...]:
+        """Those of questions that neither model has seen, and whose language is known."""
+        found = set(self.paired.lang[self.paired.rows(UNSEEN)].tolist())
+        return tuple(sorted(found - {UNDETERMINED, POOLED, ""}))
+
+    @property
+    def remembered(self) -> tuple[str, ...]:
+        """The group that must not be forgotten: the canaries, where there is none of its own."""
+        return ("forgetting",) if self.paired.rows(("forgetting",)).any() else ("canary",)
+
+    def units(self, groups: Sequence[str], lang: str = POOLED) -> int:
+        """How many pieces of evidence there are."""
+        return self.paired.units_of(self.paired.rows(groups, lang))
+
+    def found(self, name: str, groups: Sequence[str], lang: str = POOLED, measure: str = "") -> Difference | None:
+        """The difference over some questions; None where there are none."""
+        key = (measure or self.measure, name, lang)
+        if key not in self.known:
+            rows, level = self.paired.rows(groups, lang), self.settings.confidence
+            self.known[key] = self.paired.difference(key[0], name, rows, level, lang) if rows.any() else None
+        return self.known[key]
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that is shown: each measure together, by group and by language."""
+        groups = ((TOGETHER, UNSEEN), ("held-out", ("held-out",)), ("canary", ("canary",)))
+        for measure in self.paired.old:
+            for name, rows in (*groups, ("forgetting", ("forgetting",))):
+                if (found := self.found(name, rows, measure=measure)) is not None:
+                    yield found
+            for lang in self.languages:
+                if (found := self.found(TOGETHER, UNSEEN, lang, measure)) is not None:
+                    yield found
+
+
+# --- what it must show ------------------------------------------------------------------------------------------------
+
+
+def _enough(case: _Case) -> Reason:
+    units, least = case.units(UNSEEN), case.settings.least
+    questions = int(case.paired.rows(UNSEEN).sum())
+    said = (
+        f"{_questions(questions)} that neither model has seen, {units:,} of them different, and {least:,} are needed."
+    )
+    return Reason("enough evidence", units >= least, said)
+
+
+def _gains(case: _Case, name: str, group: str, groups: Sequence[str]) -> Reason:
+    """At least `gain`, and certainly more than nothing."""
+    found = case.found(group, groups)
+    if found is None:
+        return Reason(name, False, f"There are no {group} questions, so a gain cannot be seen.")
+    wanted = f"; wanted: {case.settings.gain:+.3f} or more, and certainly above 0"
+    return Reason(name, found.gain >= case.settings.gain and found.low > 0, f"{_said(found, case)}{wanted}.")
+
+
+def _no_language_loses(case: _Case) -> Reason:
+    """Each language by its own questions alone."""
+    name, most = "no language loses", case.settings.no_language_loses
+    refused: list[str] = []
+    lowest: Difference | None = None
+    for lang in case.languages:
+        found = case.found(TOGETHER, UNSEEN, lang)
+        if found is None:
+            continue
+        if case.units(UNSEEN, lang) < case.settings.least_in_language:
+            if case.paired.rows(("canary",), lang).any():
+                refused.append(f"{safe(lang)} has {_few(case, lang)}, and has canaries")
+            continue
+        if found.low < -most:
+            refused.append(f"{safe(lang)} may lose more ({_numbers(found)} over {_questions(found.n)})")
+        if lowest is None or found.low < lowest.low:
+            lowest = found
+    wanted = f"no language may lose more than {most:.3f} {case.measure}"
+    if refused:
+        return Reason(name, False, f"{'; '.join(refused)}: {wanted}.")
+    if lowest is None:
+        return Reason(name, True, f"No language has questions enough to be judged by itself: {wanted}.")
+    return Reason(name, True, f"The lowest is {safe(lowest.lang)}, {_numbers(lowest)}: {wanted}.")
+
+
+def _not_forgotten(case: _Case) -> Reason:
+    found = case.found(case.remembered[0], case.remembered)
+    if found is None:
+        return Reason("nothing forgotten", False, "There are no canaries, so what it forgets cannot be seen.")
+    wanted = f"; it may lose {case.settings.forgets:.3f} at most"
+    return Reason("nothing forgotten", found.low >= -case.settings.forgets, f"{_said(found, case)}{wanted}.")
+
+
+def _no_measure_falls(case: _Case) -> Reason:
+    """What is bought with another measure is no gain."""
+    found = [case.found(TOGETHER, UNSEEN, measure=measure) for measure in case.paired.old if measure != case.measure]
+    known = [each for each in found if each is not None]
+    worse = [each for each in known if each.high < 0]
+    said = ", ".join(f"{each.measure} {_numbers(each)}" for each in (worse or known))
+    if worse:
+        return Reason("no measure falls", False, f"Certainly lower: {said}.")
+    return Reason("no measure falls", bool(known), f"{said}." if said else "There are no questions to see it by.")
+
+
+def _ratio(name: str, old: float, new: float, unit: str, most: float) -> Reason:
+    if not (old > 0 and new > 0):
+        return Reason(name, False, f"The {name} of one of the models was not measured.")
+    said = f"{new:,.3g} {unit} against {old:,.3g} {unit}, {new / old:.2f} times; {most:g} times are allowed."
+    return Reason(name, new <= most * old, said)
+
+
+def _serving(new: Served, serving: Mapping[str, str]) -> Reason:
+    refused = cannot_load(new.libraries, serving)
+    if refused:
+        return Reason("serving", False, " ".join(refused))
+    return Reason("serving", True, " ".join(unsaid(new.libraries, serving)) or "What the service runs can load it.")
+
+
+# --- in words ---------------------------------------------------------------------------------------------------------
+
+
+def _notes(case: _Case, old: Served, new: Served, serving: Mapping[str, str]) -> Iterator[str]:
+    yield from case.paired.left_out
+    for lang in case.languages:
+        if case.units(UNSEEN, lang) < case.settings.least_in_language:
+            yield f"{safe(lang)} has {_few(case, lang)}: whether it loses cannot be seen."
+    unknown = int((case.paired.rows(UNSEEN) & (case.paired.lang == UNDETERMINED)).sum())
+    if unknown:
+        yield f"{_questions(unknown)} of no known language count only together."
+    if case.remembered == ("canary",):
+        yield "There is no set of the old distribution: the canaries stand in for it."
+    if old.dimension and new.dimension and old.dimension != new.dimension:
+        yield f"Vectors have {new.dimension} numbers instead of {old.dimension}: the index changes its size with them."
+    yield from unsaid(new.libraries, serving)
+
+
+def _few(case: _Case, lang: str) -> str:
+    units, least = case.units(UNSEEN, lang), case.settings.least_in_language
+    return f"{units:,} different {'question' if units == 1 else 'questions'} of the {least:,} that are needed"
+
+
+def _said(found: Difference, case: _Case) -> str:
+    """``nDCG@10 .684 to .712 over 240 questions: +0.028 (+0.009 to +0.047 at 98 %)``."""
+    return (
+        f"{found.measure} {found.old:.3f} to {found.new:.3f} over {_questions(found.n)}: {_numbers(found)[:-1]} "
+        f"at {100 * case.settings.confidence:g} %)"
+    )
+
+
+def _numbers(found: Difference) -> str:
+    return f"{found.gain:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
+
+
+def _questions(number: int) -> str:
+    return "1 question" if number == 1 else f"{number:,} questions"
