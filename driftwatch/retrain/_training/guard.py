@@ -88,17 +88,21 @@ class Guard:
     def left_out(self, batch: NDArray[np.int64]) -> NDArray[np.bool_]:
         """shape (b, b * columns): what is no negative, for rows ``batch``; columns as the loss has them, answers first.
 
-        Left out are gaps, every part of a document that is known to answer the question, and what the guide doubts;
-        but never the row's own answer, and of its own negatives, which were looked for, only known answers.
+        Left out are gaps, every part of a document that is known to answer the question, what stands in the batch
+        twice (it counts once), and what the guide doubts; but never the row's own answer, and of its own negatives,
+        which were looked for, only known answers.
         """
         queries, documents = self.rows.queries[batch], self.rows.documents[batch].T.reshape(-1)
         size = len(batch)
         gaps = documents == NOTHING
         parents = np.where(gaps, NOTHING, self.parents[documents])
-        out = np.stack([np.isin(parents, list(self.known[int(query)])) for query in queries])
+        own = np.tile(np.eye(size, dtype=bool), len(documents) // size)
+        again = np.ones(len(documents), bool)
+        again[np.unique(documents, return_index=True)[1]] = False
+        out = np.broadcast_to(again, own.shape) & ~own
         if self.guide is not None:
-            own = np.tile(np.eye(size, dtype=bool), len(documents) // size)
             out |= self.guide.doubts(queries, documents) & ~own
+        out |= np.stack([np.isin(parents, list(self.known[int(query)])) for query in queries])
         out |= gaps
         out[np.arange(size), np.arange(size)] = False
         return out

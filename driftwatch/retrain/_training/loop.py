@@ -98,6 +98,14 @@ class JobTrainer(SentenceTransformerTrainer):  # type: ignore[misc]
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """None: a model card shows rows of the training set, which are people's questions."""
 
+    def get_batch_sampler(self, dataset: Any, **settings: Any) -> Any:
+        """No question and no answer twice in a batch. A negative may be one of several rows: the guard counts it once.
+
+        Were negatives looked at too, a batch of a small corpus would hold a dozen rows and not sixty-four, and, as an
+        epoch has as many steps as full batches would need, most rows would never train.
+        """
+        return super().get_batch_sampler(dataset.select_columns(["anchor", "positive"]), **settings)
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
         folder = Path(output_dir or self.args.output_dir)
@@ -219,16 +227,10 @@ def _collator(tuned: Tuned, texts: Texts, rows: Rows) -> Any:
 
 
 def _dataset(rows: Rows) -> Any:
-    """Names of texts instead of texts: each is in memory once, and what is no duplicate is decided by id.
-
-    A negative that a row does not have is a name of its own, so that the sampler never takes two of them for one.
-    """
+    """Names of texts instead of texts: each is in memory once, and what is a duplicate is decided by id."""
     columns: dict[str, Sequence[Any]] = {"anchor": [f"q{number}" for number in rows.queries]}
     for place, name in enumerate(_columns(rows.documents.shape[1])):
-        columns[name] = [
-            f"p{each}" if each != NOTHING else f"none-{row}-{place}"
-            for row, each in enumerate(rows.documents[:, place].tolist())
-        ]
+        columns[name] = ["" if each == NOTHING else f"p{each}" for each in rows.documents[:, place].tolist()]
     return Dataset.from_dict({**columns, "label": list(range(len(rows)))})
 
 
