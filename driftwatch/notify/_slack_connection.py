@@ -77,8 +77,8 @@ class Connection(SocketModeClient):
             DeliveryError: nobody answers there as Slack would.
         """
         self.wss_uri = address
-        self._opened = time.monotonic()
         self.connect()
+        self._opened = time.monotonic()
         if not self.is_connected():
             raise DeliveryError(f"Slack's socket could not be reached: {self._reason}.")
 
