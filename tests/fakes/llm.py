@@ -232,6 +232,7 @@ class FakeLLM:
     def _write(self, message: str, most: int) -> tuple[str, int]:
         marked = _MARKED.fullmatch(message)
         assert marked, "the document does not stand between its marks"
+        assert marked[1] not in marked[2], "the document holds its own mark"
         self.documents.append(marked[2])
         text = (self.writes or questions_of)(marked[2])
         return text, min(_tokens(text), most)
