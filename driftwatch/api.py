@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import re
 import socket
 import threading
 from collections.abc import Awaitable, Callable
@@ -30,8 +31,10 @@ from driftwatch.sources import Source
 if TYPE_CHECKING:
     from driftwatch.daemon import Daemon
 
-OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/v1/queries"})
-"""Reached without the API token; /v1/queries has the token of its source."""
+OPEN_PATHS = re.compile(r"/(healthz|readyz|metrics|v1/queries|v1/jobs/[0-9A-Za-z-]{1,64}/result)")
+"""Reached without the API token; /v1/queries has the token of its source, and a result that of the trainer."""
+MOST_OF_A_RESULT = 1 << 16
+"""Bytes."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
@@ -49,6 +52,7 @@ def create_app(daemon: Daemon, settings: Api) -> FastAPI:
     _add_health(app, daemon)
     _add_views(app, daemon)
     _add_push(app, daemon)
+    _add_trainer(app, daemon)
     return app
 
 
@@ -57,7 +61,7 @@ def _guard(settings: Api) -> Callable[[Request, Callable[[Request], Awaitable[Re
         if is_loopback(settings.host) and _host_name(request) not in LOCAL_NAMES:
             # A web page can make a browser call 127.0.0.1 under a name of its own (DNS rebinding).
             return problem(421, "this server answers to localhost only")
-        if request.url.path not in OPEN_PATHS and not bearer_is(request, settings.token):
+        if not OPEN_PATHS.fullmatch(request.url.path) and not bearer_is(request, settings.token):
             return problem(401, "send the API token as 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"})
         response = await call_next(request)
         response.headers.update(HEADERS)
@@ -160,6 +164,19 @@ def _add_push(app: FastAPI, daemon: Daemon) -> None:
             return await _store(daemon, target, request)
         finally:
             waiting[target.name] -= 1
+
+
+def _add_trainer(app: FastAPI, daemon: Daemon) -> None:
+    @app.post("/v1/jobs/{job_id}/result")
+    async def result(request: Request, job_id: str) -> Response:
+        if daemon.retraining is None:
+            return problem(404, "no retraining is configured")
+        body = await _body(request, MOST_OF_A_RESULT)
+        if body is None:
+            return problem(413, f"a result has {MOST_OF_A_RESULT} bytes at most")
+        token = request.headers.get("authorization", "").removeprefix("Bearer ")
+        status, said = await run_in_threadpool(daemon.retraining.told, job_id, body, token, datetime.now(UTC))
+        return _json({"said": said}) if status == 200 else problem(status, said)
 
 
 async def _store(daemon: Daemon, target: Any, request: Request) -> Response:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwatch.agenda import Agenda, Job
-from driftwatch.config import Watch
+from driftwatch.config import Watch, load_watch
 from driftwatch.delivery import DeliveryContext, deliver_one
 from driftwatch.engine import Engine
 from driftwatch.evidence import texts_of
@@ -24,6 +24,10 @@ from driftwatch.notify import Notifier
 from driftwatch.schedule import Schedule
 from driftwatch.store import Store
 from driftwatch.types import Embedder
+
+if TYPE_CHECKING:
+    from driftwatch.retraining.asking import Ears
+    from driftwatch.retraining.steward import Steward
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +79,9 @@ class Daemon:
         self.store = store
         self.embedder = embedder
         self.stop = threading.Event()
+        self.released = threading.Event()
+        """Set when another model was switched on, which the configuration follows when it is read again."""
+        self.ears: Ears | None = None
         self.pulse = Pulse()
         self.reload_error = ""
         self.address = ""
@@ -96,12 +103,22 @@ class Daemon:
         self.watch = watch
         self.notifiers = watch.notify if self._given_notifiers is None else self._given_notifiers
         self.engine = Engine(watch, self.store, embedder=self.embedder, stopping=self.stop.is_set)
+        self.close()
+        self.retraining, self.ears = self._retraining(watch)
         self.agenda = Agenda(self.engine, self.store, self._care())
+
+    def close(self) -> None:
+        """Stop what was started beside the jobs."""
+        if self.ears is not None:
+            self.ears.close()
 
     def run_due(self, now: datetime) -> list[str]:
         """Do everything that is due at ``now``, then tell everybody; the names of the jobs that ran."""
         ran = self.agenda.run_due(now)
         self.deliver(now)
+        if self.released.is_set():
+            self.released.clear()
+            self.use(load_watch(self.watch.path))
         return ran
 
     def deliver(self, now: datetime) -> int:
@@ -123,7 +140,25 @@ class Daemon:
         ]
         if self.watch.heartbeat is not None:
             jobs.append(Job("heartbeat", self.watch.heartbeat.every, lambda _due, _now: self._send_heartbeat()))
+        if self.retraining is not None:
+            jobs.append(Job("retrain", Schedule.parse("1m"), lambda _due, now: self._retrain(now)))
         return tuple(jobs)
+
+    def _retraining(self, watch: Watch) -> tuple[Steward | None, Ears | None]:
+        """Who looks after retraining, and who hears what people say of it; imported only where it is configured."""
+        if watch.retrain is None:
+            return None, None
+        from driftwatch.retraining.asking import Ears
+        from driftwatch.retraining.steward import Steward
+
+        return Steward(watch, self.store, self.released.set), Ears(watch, self.store)
+
+    def _retrain(self, now: datetime) -> None:
+        assert self.retraining is not None
+        assert self.ears is not None
+        stand = self.retraining.step(now)
+        self.ears.prick()
+        log.log(logging.INFO if stand.job else logging.DEBUG, "retraining %s: %s. %s", *astuple(stand))
 
     @staticmethod
     def _ignore(_result: object) -> None:

@@ -91,6 +91,8 @@ class Served:
     model: str
     rankings: Mapping[str, tuple[str, ...]]
     """query_id -> doc_ids, best first."""
+    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """query_id -> the scores of these, where they are known."""
     memory_bytes: int = 0
     """Of its weights."""
     query_ms: float = 0.0

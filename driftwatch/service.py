@@ -66,8 +66,9 @@ class Service:
         signal.signal(signal.SIGHUP, lambda *_: self.reload_wanted.set())
         self.start()
         while not self.daemon.stop.wait(0.25):
-            if self.reload_wanted.is_set():
+            if self.reload_wanted.is_set() or self.daemon.released.is_set():
                 self.reload_wanted.clear()
+                self.daemon.released.clear()
                 self.reload()
             if self.coming is not None:
                 self.switch(self.coming)
@@ -213,6 +214,7 @@ class Service:
         """Let the step in hand end, for at most five seconds; then nothing is lost either."""
         log.info("stopping")
         self.scheduler.shutdown(wait=False)
+        self.daemon.close()
         deadline = time.monotonic() + GRACE - 1
         finished = True
         for lock in self.in_hand.values():

@@ -33,7 +33,7 @@ def pairs(config: Config = HERE, json: AsJson = False) -> None:
     """Collect questions with known answers for a new job: feedback in the log, labelled files, written ones."""
     from driftwatch.commands import retrain
 
-    retrain.pairs(config, json=json)
+    raise typer.Exit(retrain.pairs(config, json=json))
 
 
 @retrain_app.command()
@@ -41,7 +41,7 @@ def mine(config: Config = HERE, job: Job = "", json: AsJson = False) -> None:
     """Find what must not be taken for the answers, and seal the dataset."""
     from driftwatch.commands import retrain
 
-    retrain.mine(config, job, json=json)
+    raise typer.Exit(retrain.step(config, job, "mine", json=json))
 
 
 @retrain_app.command()
@@ -49,7 +49,7 @@ def train(config: Config = HERE, job: Job = "", json: AsJson = False) -> None:
     """Train, here or where `trainer:` says; goes on where it was when it was killed."""
     from driftwatch.commands import retrain
 
-    raise typer.Exit(retrain.train(config, job, json=json))
+    raise typer.Exit(retrain.step(config, job, "train", json=json))
 
 
 @retrain_app.command()
@@ -65,7 +65,7 @@ def run(config: Config = HERE, job: Job = "", json: AsJson = False) -> None:
     """Every step that is left of a job, up to the question whether its model is switched on."""
     from driftwatch.commands import retrain
 
-    raise typer.Exit(retrain.run(config, job, json=json))
+    raise typer.Exit(retrain.step(config, job, "", json=json))
 
 
 @retrain_app.command()
@@ -78,7 +78,7 @@ def promote(
     """Approve a model: embed every document anew into an index beside the old one, then switch both at once."""
     from driftwatch.commands import retrain
 
-    retrain.promote(config, job, by, json=json)
+    raise typer.Exit(retrain.promote(config, job, by, json=json))
 
 
 @retrain_app.command()
@@ -91,7 +91,7 @@ def reject(
     """End a job: its model is not switched on, and the cool-down begins."""
     from driftwatch.commands import retrain
 
-    retrain.reject(config, job, by, json=json)
+    raise typer.Exit(retrain.reject(config, job, by, json=json))
 
 
 @retrain_app.command()
@@ -103,4 +103,4 @@ def rollback(
     """Model, index and cut-off as they were before the last switch, in one step."""
     from driftwatch.commands import retrain
 
-    retrain.rollback(config, by, json=json)
+    raise typer.Exit(retrain.rollback(config, by, json=json))

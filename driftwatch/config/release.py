@@ -7,10 +7,9 @@ from typing import Any
 
 from driftwatch.config.watch import Watch
 from driftwatch.errors import ConfigError, ConfigErrors, RetrainError
-from driftwatch.plugins import find_kind
+from driftwatch.retrain.manifests import index_of
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrained import Manifest
-from driftwatch.retrievers import Retriever
 
 
 def registry_of(watch: Watch) -> Registry:
@@ -43,22 +42,14 @@ def following(watch: Watch) -> Watch:
         if release is None or release.replaces != watch.embedder.model:
             return watch
         embedder = watch.embedder.model_copy(update={"model": registry.model(release), "revision": None})
+        found = _index(watch, release, registry.place(release.release))
     except RetrainError as error:
         raise ConfigErrors([ConfigError(str(error))]) from None
-    return watch.model_copy(update={"embedder": embedder, **_index(watch, release)})
+    return watch.model_copy(update={"embedder": embedder, **found})
 
 
-def _index(watch: Watch, release: Manifest) -> dict[str, Any]:
+def _index(watch: Watch, release: Manifest, place: Path) -> dict[str, Any]:
     """The setting that reaches the index, with what the release says of it; the service's own address stays."""
     if watch.probed is None or not release.index:
         return {}
-    name = "index" if watch.index is not None else "retriever"
-    return {name: _built(watch.probed, release, watch.base)}
-
-
-def _built(before: Retriever, release: Manifest, base: Path) -> Retriever:
-    kind = str(release.index.get("kind", before.kind))
-    kept = {each: getattr(before, each) for each in before.model_fields_set} if kind == before.kind else {}
-    built = find_kind("retrievers", kind).model_validate({**kept, **release.index}, context={"base": base})
-    assert isinstance(built, Retriever)
-    return built
+    return {"index" if watch.index is not None else "retriever": index_of(release, place, watch.probed)}

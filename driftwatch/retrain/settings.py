@@ -235,6 +235,8 @@ class Retrain(Settings):
     approve: Approve | None = None
     """Slack's buttons; without it, `driftwatch retrain promote`."""
     promote: Promote = Promote()
+    threshold: float | None = None
+    """The score cut-off that the service uses with the model in use; a new model comes with one of its own."""
     scale: Literal["local", "ray"] = "local"
     """`ray` runs embedding, mining and training on a Ray cluster."""
     ray: str = "auto"

@@ -98,8 +98,8 @@ def in_use(releases: Path | None) -> Release:
     return Release(
         folder.name,
         model if model.is_dir() else None,
-        Path(index["index"]) if index else None,
-        Path(index["ids"]) if index else None,
+        folder / index["index"] if index else None,
+        folder / index["ids"] if index else None,
         THRESHOLD if manifest["threshold"] is None else manifest["threshold"],
     )
 

@@ -42,7 +42,7 @@ def _promote(watch: Watch, replaces: str = "acme/small") -> str:
         "20261121T120000Z-aaaaaaaa",
         datetime(2026, 11, 21, 12, tzinfo=UTC),
         "model",
-        index={"kind": "faiss", "index": "new.faiss", "ids": "new.txt"},
+        index={"kind": "faiss", "index": "index/new.faiss", "ids": "index/new.txt", "ef_search": 40},
         replaces=replaces,
     )
     registry.add(candidate, manifest)
@@ -55,14 +55,14 @@ def test_before_anything_was_promoted_the_configuration_counts(watch: Watch) -> 
     assert watch.embedder.model == "acme/small"
 
 
-def test_model_and_index_of_the_release_count_and_their_other_settings_stay(watch: Watch) -> None:
+def test_model_and_index_of_the_release_count_and_other_settings_stay(watch: Watch) -> None:
     model = _promote(watch)
     after = load_watch(watch.path)
     assert after.embedder is not None
     assert (after.embedder.model, after.embedder.revision) == (model, None)
     assert after.embedder.query_prompt == "query: "
     assert after.index is not None
-    assert after.index.model_dump()["index"] == watch.base / "new.faiss"
+    assert after.index.model_dump()["index"] == Path(model).parent / "index" / "new.faiss"
     assert after.index.model_dump()["ef_search"] == 40
     assert after.retriever is not None
     assert watch.retriever is not None

@@ -1,0 +1,143 @@
+"""The step after training: old model against new, on what neither has seen; the cut-off anew; both side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from datetime import timedelta
+from typing import Any
+
+from driftwatch.compare import Answers, compare
+from driftwatch.compared import Comparison
+from driftwatch.embed import EmbedderSettings
+from driftwatch.errors import DriftwatchError, TooLittle
+from driftwatch.retrain.dataset import read_json, read_nouns, write_json
+from driftwatch.retrain.evaluate import served
+from driftwatch.retrain.folders import folder_hash
+from driftwatch.retrain.gate import judge
+from driftwatch.retrain.passages import offsets_of, passages_of
+from driftwatch.retrained import Asked, Served
+from driftwatch.retraining.course import JUDGEMENT
+from driftwatch.retraining.material import corpus_of, documents_of, retrain_of
+from driftwatch.retraining.preparing import DATASET
+from driftwatch.retraining.work import Work
+from driftwatch.threshold import Material, Recalibrated, Wanted, recalibrate
+from driftwatch.types import Observation, Query, Reply, ScoredDoc
+
+LIVE = "live"
+"""The group of sampled queries, of which nobody knows the answer: they are compared, and judge nothing."""
+MOST_LIVE = 200
+DEPTH = 10
+
+
+class Refused(TooLittle):
+    """The gate says no."""
+
+
+def judge_candidate(work: Work) -> str:
+    """Judge the candidate, and write down why; what a person is told of it.
+
+    Raises:
+        Refused: it is not better, or worse for somebody, with every reason.
+        DriftwatchError: something cannot be read.
+    """
+    path = work.course.path / JUDGEMENT
+    if not path.exists():
+        write_json(path, _judged(work))
+    known = read_json(path)
+    against = [str(each["sentence"]) for each in known["reasons"] if not each["passed"]]
+    if not known["passed"]:
+        raise Refused(f"the gate says no: {' '.join(against)}")
+    return "the gate says yes: " + " ".join(str(each["sentence"]) for each in known["reasons"])
+
+
+def _judged(work: Work) -> Mapping[str, Any]:
+    settings = retrain_of(work.watch)
+    candidate = work.course.path / "candidate"
+    asked = tuple(read_nouns(work.course.path / DATASET, Asked))
+    live = _live(work)
+    work.say("asking both models", 0, len(asked))
+    old = _served(work, work.model, (*asked, *live))
+    new = _served(work, candidate_model(work), (*asked, *live))
+    judgement = judge(asked, old, new, settings.gate, settings.serving)
+    return {
+        "version": 1,
+        "job_id": work.course.job_id,
+        "candidate": folder_hash(candidate),
+        **asdict(judgement),
+        "threshold": _threshold(work, asked, old, new),
+        "comparison": asdict(side_by_side(work, asked, live, old, new)),
+    }
+
+
+def candidate_model(work: Work) -> EmbedderSettings:
+    """The model in use with the candidate in its place: asked and embedded in the same way."""
+    return work.model.model_copy(update={"model": str(work.course.path / "candidate"), "revision": None})
+
+
+def _served(work: Work, model: EmbedderSettings, asked: Sequence[Asked]) -> Served:
+    offsets = offsets_of(work.model.model, work.model.revision)
+    passages = passages_of(documents_of(corpus_of(work.watch)), retrain_of(work.watch).pairs, offsets)
+    return served(model, asked, tuple(passages), cache=work.watch.state)
+
+
+def _live(work: Work) -> tuple[Asked, ...]:
+    """Some of the newest sampled queries whose text is kept."""
+    found: dict[str, Asked] = {}
+    for name, source in work.watch.sources.items():
+        if source.gives == "traffic":
+            since = work.now - timedelta(days=retrain_of(work.watch).pairs.days)
+            for seen in work.store.traffic.recent_queries(name, since, work.now, 5 * MOST_LIVE):
+                if seen.text:
+                    found.setdefault(seen.text, Asked(f"{LIVE}:{seen.query_id}", seen.text, seen.lang, {}, LIVE))
+    return tuple(found.values())[:MOST_LIVE]
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+def side_by_side(work: Work, asked: Sequence[Asked], live: Sequence[Asked], old: Served, new: Served) -> Comparison:
+    """Both models over the same questions, as `driftwatch compare` shows two retrievers."""
+    known, queries = [_query(each) for each in asked], [_query(each) for each in live]
+    before, after = (Answers(side.model, _replies(side, asked), _replies(side, live)) for side in (old, new))
+    show = work.watch.privacy.show_queries
+    return compare(before, after, known, queries, work.now, k=DEPTH, show_queries=show)
+
+
+def _query(asked: Asked) -> Query:
+    return Query(asked.query_id, asked.text, asked.lang, asked.relevant)
+
+
+def _replies(side: Served, asked: Sequence[Asked]) -> list[Reply]:
+    return [Reply(_hits(side, each.query_id)) for each in asked]
+
+
+def _hits(side: Served, query_id: str) -> tuple[ScoredDoc, ...] | None:
+    ranking = side.rankings.get(query_id)
+    if ranking is None:
+        return None
+    scores = side.scores.get(query_id) or (None,) * len(ranking)
+    return tuple(map(ScoredDoc, ranking, scores))
+
+
+# --- the cut-off ------------------------------------------------------------------------------------------------------
+
+
+def _threshold(work: Work, asked: Sequence[Asked], old: Served, new: Served) -> Mapping[str, Any]:
+    """The cut-off that fits the new model, and how it was found; or why there is none."""
+    wanted = Wanted(current=retrain_of(work.watch).threshold)
+    after, before = (_observed(work, asked, side) for side in (new, old))
+    try:
+        found: Recalibrated = recalibrate(Material(canaries=after, canaries_before=before), wanted)
+    except DriftwatchError as error:
+        return {"value": None, "why": str(error)}
+    return {"value": found.value, "interval": found.interval, "method": found.method, "warnings": found.warnings}
+
+
+def _observed(work: Work, asked: Sequence[Asked], side: Served) -> tuple[Observation, ...]:
+    seen = Observation(work.now, side.model, "")
+    return tuple(
+        replace(seen, query_id=each.query_id, text=each.text, lang=each.lang, relevant=each.relevant, hits=hits)
+        for each in asked
+        if (hits := _hits(side, each.query_id)) is not None
+    )

@@ -1,0 +1,140 @@
+"""The first steps of a job: pairs, what may train of them, what must not be taken for the answers; a sealed dataset."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from driftwatch.documents import Corpus
+from driftwatch.errors import TooLittle
+from driftwatch.retrain.dataset import MANIFEST, name_of, read_nouns, seal, sealed, write_json, write_nouns
+from driftwatch.retrain.jobs import write_job
+from driftwatch.retrain.leaks import guarded
+from driftwatch.retrain.mine import Mined, mine
+from driftwatch.retrain.pairs import Collected, from_files, from_log, joined
+from driftwatch.retrain.passages import offsets_of, passages_of
+from driftwatch.retrain.settings import Retrain
+from driftwatch.retrain.split import Split, split
+from driftwatch.retrain.strategy import Strategy, refuse_unlabelled, strategy_of
+from driftwatch.retrained import Asked, Pair, Passage, Removed, Row
+from driftwatch.retraining.material import canaries, corpus_of, documents_of, questions, remembered, retrain_of, said
+from driftwatch.retraining.work import Work
+
+DATASET = "dataset"
+
+
+def collect(work: Work) -> str:
+    """Write the pairs that may train and the questions that the gate asks; what was left out is in the report.
+
+    Raises:
+        TooLittle: fewer pairs than are wanted.
+        DriftwatchError: something cannot be read.
+    """
+    dataset = work.course.path / DATASET
+    if (dataset / name_of(Pair)).exists():
+        return "the pairs were collected."
+    settings, corpus = retrain_of(work.watch), corpus_of(work.watch)
+    work.say("collecting pairs")
+    collected = collected_of(work, settings, corpus)
+    divided = split(collected.pairs, settings.leaks, settings.mine.seed)
+    judged = (*canaries(work.watch), *remembered(work.watch), *questions(divided.held_out))
+    work.say("keeping the gate's questions out")
+    texts: dict[str, list[str]] = defaultdict(list)
+    for passage in _passages(work, settings, corpus):
+        texts[passage.parent].append(passage.text)
+    kept = guarded(divided.train, judged, texts, work.embedder().encode_queries, settings.leaks)
+    write_nouns(dataset, judged, Asked)
+    write_json(work.made / "report.json", _report(collected, divided, kept.removed, judged))
+    write_nouns(dataset, kept.pairs, Pair)  # last: with it, the step is done
+    return f"{len(kept.pairs)} pairs to train on, {len(judged)} questions to judge by."
+
+
+def collected_of(work: Work, settings: Retrain, corpus: Corpus) -> Collected:
+    """Every pair there is.
+
+    Raises:
+        TooLittle: fewer of them say what answers a question than are wanted.
+    """
+    collected = joined(
+        from_log(said(work.watch, work.store, work.now), settings.pairs, corpus),
+        from_files(settings.pairs.files, work.watch.base, corpus),
+    )
+    found = sum(pair.relevant for pair in collected.pairs)
+    if not found:
+        raise TooLittle(str(refuse_unlabelled()))
+    if found < settings.least_pairs:
+        raise TooLittle(f"there are {found} pairs, and {settings.least_pairs} are wanted (`retrain: least_pairs`).")
+    return collected
+
+
+def mine_rows(work: Work) -> str:
+    """Write the rows and seal the dataset; then the job is ready to be trained.
+
+    Raises:
+        TooLittle: too few rows are left, or the strategy says no.
+        DriftwatchError: something cannot be read.
+    """
+    dataset = work.course.path / DATASET
+    if (work.course.path / "job.json").exists():
+        return "the rows were mined."
+    settings = retrain_of(work.watch)
+    pairs = tuple(read_nouns(dataset, Pair))
+    passages = tuple(_passages(work, settings, corpus_of(work.watch)))
+    work.say("mining", 0, len(pairs))
+    embedder = work.embedder()
+    mined = mine(pairs, passages, embedder.encode_queries, embedder.encode_documents, settings.mine)
+    strategy = strategy_of(len(mined.rows), settings.train)
+    if not strategy.allowed:
+        raise TooLittle(strategy.why)
+    report = {"mined": mined.report, "removed": [asdict(each) for each in mined.removed]}
+    write_json(work.made / "report.json", report)
+    _seal(work, settings, mined, passages, strategy)
+    return f"{len(mined.rows)} rows: {strategy.sentence}"
+
+
+def _seal(work: Work, settings: Retrain, mined: Mined, passages: Sequence[Passage], strategy: Strategy) -> None:
+    """Rows, the passages that they name, and what is wanted of the trainer."""
+    dataset = work.course.path / DATASET
+    named = {name for row in mined.rows for name in (row.positive, *row.negatives)}
+    write_nouns(dataset, (each for each in passages if each.passage_id in named), Passage)
+    write_nouns(dataset, mined.rows, Row)
+    if not (dataset / MANIFEST).exists():
+        seal(dataset, {"seed": settings.mine.seed})
+    write_job(work.course.path, _spec(work, settings, strategy, sealed(dataset)))
+
+
+def _spec(work: Work, settings: Retrain, strategy: Strategy, data: str) -> Mapping[str, object]:
+    model = work.model
+    base = ("model", "revision", "query_prompt", "document_prompt", "max_length", "dimension")
+    return {
+        "version": 1,
+        "job_id": work.course.job_id,
+        "service": work.watch.service,
+        "base": {name: getattr(model, name) for name in base},
+        "dataset": str(work.course.path / DATASET),
+        "output": str(work.course.path / "candidate"),
+        "data": data,
+        "train": settings.train.model_dump(mode="json"),
+        "strategy": asdict(strategy),
+        "callback": None,
+    }
+
+
+def _passages(work: Work, settings: Retrain, corpus: Corpus) -> Sequence[Passage]:
+    offsets = offsets_of(work.model.model, work.model.revision)
+    return tuple(passages_of(documents_of(corpus), settings.pairs, offsets))
+
+
+def _report(
+    collected: Collected, divided: Split, guards: Sequence[Removed], judged: Sequence[Asked]
+) -> Mapping[str, object]:
+    removed = (*collected.removed, *divided.removed, *guards)
+    groups = [each.group for each in judged]
+    return {
+        "pairs": dict(collected.counts),
+        "trained": len(divided.train),
+        "held_out": len(divided.held_out),
+        "judged": {group: groups.count(group) for group in sorted(set(groups))},
+        "removed": [asdict(each) for each in removed],
+    }

@@ -1,0 +1,308 @@
+"""What the daemon does for retraining, a light step at a time: may a job begin, how far is it, who must be asked.
+
+Nothing here embeds, trains or imports what does. Every step reads the folder of the job and the store, so it does not
+matter which daemon takes it, or how often, or when the last one was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from driftwatch.approval import Question, evidence, new_question
+from driftwatch.config import Watch
+from driftwatch.config.release import folder_of, registry_of
+from driftwatch.retrain import _process, trainers
+from driftwatch.retrain import promote as promotion
+from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
+from driftwatch.retrain.promote import Promotion
+from driftwatch.retrain.registry import CURRENT
+from driftwatch.retrain.settings import Retrain
+from driftwatch.retrain.telling import teller
+from driftwatch.retrain.trainer_settings import Webhook
+from driftwatch.retrain.trainers.local import NICE, environment
+from driftwatch.retrain.trigger import Decision, Evidence, Firing, decide
+from driftwatch.retraining.course import STEPS, Course, Step, courses, open_course
+from driftwatch.retraining.material import corpus_of, retrain_of, said
+from driftwatch.store import Store
+from driftwatch.types import Alert, Finding
+
+MOST_FINDINGS = 20_000
+"""Of one alert: a look an hour for more than two years."""
+
+MOST_FAILURES = 5
+AGAIN = timedelta(minutes=10)
+"""After a first failure of the switch; twice as long after the second, and so on."""
+
+UNASKED = timedelta(days=30)
+"""How long an answer is waited for where nobody is asked in Slack."""
+
+LONGEST_STEP = timedelta(days=3)
+"""A step that takes longer has lost its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """How things stand after a step of the steward."""
+
+    job: str
+    """Empty: no job is under way."""
+    doing: str
+    """`nothing`, a step, `train`, `ask`, or how the job ended."""
+    sentence: str
+    """What is waited for; empty where a step is done and no other was begun."""
+
+
+class Steward:
+    """Drives the jobs of one watch."""
+
+    def __init__(self, watch: Watch, store: Store, released: Callable[[], None] = lambda: None) -> None:
+        self.watch = watch
+        self.store = store
+        self.released = released
+        """Called when another release is in use, whoever switched it on."""
+        self._in_use = self._linked()
+
+    @property
+    def settings(self) -> Retrain:
+        """The section of the configuration."""
+        return retrain_of(self.watch)
+
+    @property
+    def folder(self) -> Path:
+        """Where jobs and releases are."""
+        return folder_of(self.watch)
+
+    def step(self, now: datetime) -> Stand:
+        """Do what is due of the job that is under way; without one, see whether one may begin.
+
+        Raises:
+            DriftwatchError: a file of the job cannot be read or written; the next step tries again.
+        """
+        if (linked := self._linked()) != self._in_use:
+            self._in_use = linked
+            self.released()
+        course = open_course(self.folder)
+        if course is not None:
+            return self.go_on(course, now)
+        decision = self.decision(now)
+        if not decision.start:
+            against = " ".join(reason.sentence for reason in decision.reasons if not reason.passed)
+            return Stand("", "nothing", against)
+        return self.go_on(self.begin(now, [reason.sentence for reason in decision.reasons], self._incident()), now)
+
+    def _linked(self) -> str:
+        link = self.folder / CURRENT
+        return str(link.readlink()) if link.is_symlink() else ""
+
+    # --- may one begin? ---------------------------------------------------------------------------------------------
+
+    def decision(self, now: datetime, *, counting: bool = False) -> Decision:
+        """Whether a job may begin, with every reason; pairs are counted where nothing else speaks against one, or where
+        ``counting``.
+        """
+        firings, jobs = tuple(self._firings(now)), tuple(each.as_past() for each in courses(self.folder))
+        rest = decide(Evidence(firings, self.settings.least_pairs, jobs), self.settings, now)
+        if not (rest.start or counting):
+            return rest
+        return decide(Evidence(firings, self.pairs(now), jobs), self.settings, now)
+
+    def begin(self, now: datetime, reasons: list[str], incident: str = "") -> Course:
+        """Begin a job; the same incident on the same day is the same job."""
+        job_id = new_job_id(now, [self.watch.service, incident])
+        course = Course(job_folder(self.folder, job_id).path)
+        course.begin(now, incident, reasons)
+        return course
+
+    def pairs(self, now: datetime) -> int:
+        """How many pairs there are, before any guard has looked at them."""
+        from driftwatch.retrain.pairs import from_files, from_log, joined
+
+        corpus, settings = corpus_of(self.watch), self.settings.pairs
+        found = joined(
+            from_log(said(self.watch, self.store, now), settings, corpus),
+            from_files(settings.files, self.watch.base, corpus),
+        )
+        return sum(pair.relevant for pair in found.pairs)
+
+    def _firings(self, now: datetime) -> Iterator[Firing]:
+        checks = {check.name: check for check in self.watch.checks if check.name in self.settings.when}
+        for (name, _), alert in sorted(self.store.decisions.alerts().items()):
+            if name in checks and alert.fired_at is not None:
+                diagnoses = self.store.diagnoses.history(alert.incident)
+                firing = Firing.of(alert, self._findings(alert, now), checks[name], diagnoses)
+                if firing is not None:
+                    yield firing
+
+    def _findings(self, alert: Alert, now: datetime) -> list[Finding]:
+        assert alert.fired_at is not None
+        found = self.store.decisions.findings(alert.check, alert.segment, alert.fired_at, MOST_FINDINGS)
+        return [each for each in found if each.at <= now]
+
+    def _incident(self) -> str:
+        alerts = self.store.decisions.alerts()
+        firing = [each for (name, _), each in sorted(alerts.items()) if name in self.settings.when and each.fired_at]
+        return firing[0].incident if firing else ""
+
+    # --- how far is it? ---------------------------------------------------------------------------------------------
+
+    def go_on(self, course: Course, now: datetime, until: str = "") -> Stand:
+        """Do what is due of one job; ``until``: the last of its steps that is begun."""
+        for name, take in (
+            ("pairs", self._pairs),
+            ("mine", self._mine),
+            ("train", self._train),
+            ("judge", self._judge),
+            ("ask", self._ask),
+            ("promote", self._promote),
+        ):
+            waiting = "" if course.ended else take(course, now)
+            if (ended := course.ended) is not None:
+                return Stand(course.job_id, ended.how, ended.reason)
+            if waiting or name == until:
+                return Stand(course.job_id, name, waiting)
+        ended = course.end("promoted", "its model is in use.", now)
+        return Stand(course.job_id, ended.how, ended.reason)
+
+    def _pairs(self, course: Course, now: datetime) -> str:
+        return self._over(course, self._worked(course, "pairs", course.began, now), now)
+
+    def _mine(self, course: Course, now: datetime) -> str:
+        return self._over(course, self._worked(course, "mine", course.began, now), now)
+
+    def _train(self, course: Course, now: datetime) -> str:
+        return self._over(course, trainers.step(course.training, self.settings.trainer, now), now)
+
+    def _judge(self, course: Course, now: datetime) -> str:
+        return self._over(course, self._worked(course, "judge", now, now), now)
+
+    def _promote(self, course: Course, now: datetime) -> str:
+        """Go on with the switch where it is due; it may have to wait, and what fails is tried again."""
+        attempts = course.attempts
+        if attempts and not (state := self._polled(attempts[-1], now)).is_over:
+            self._launch(attempts[-1], now, now)
+            return _waits(state)
+        known = promotion.read(course.path)
+        if known is not None and known.stage in promotion.OVER:
+            if known.stage != "told":
+                course.end("refused" if known.stage == "refused" else "rolled back", known.waiting, now)
+            return ""
+        failures = [each.outcome for each in attempts if each.outcome and each.outcome.outcome != "done"]
+        if len(failures) >= MOST_FAILURES:
+            course.end("failed", failures[-1].reason, now)
+            return ""
+        due = self._due(known, failures[-1].at if failures else None, len(failures))
+        if due is None or due <= now:
+            self._launch(course.attempt(len(attempts) + 1), now, now)
+            return "it is being switched on."
+        return f"it goes on {due:%Y-%m-%d %H:%M} UTC: {known.waiting if known else 'it failed'}."
+
+    def _due(self, known: Promotion | None, failed: datetime | None, failures: int) -> datetime | None:
+        """When a promotion that waits may go on; None: at once."""
+        times = [] if failed is None else [failed + AGAIN * failures]
+        if known is not None and known.stage == "checked" and self.settings.promote.dual_run is not None:
+            times.append(datetime.fromisoformat(known.at["checked"]) + self.settings.promote.dual_run)
+        if known is not None and known.stage == "switched":
+            settings = self.settings.promote
+            told = teller(registry_of(self.watch), settings.run, settings.mlflow, self.watch.service)
+            times += [each.again_at for each in told.left() if each.again_at is not None]
+        return max(times, default=None)
+
+    def _worked(self, course: Course, name: Step, moment: datetime, now: datetime) -> State:
+        """How a step is doing, once it has been started where that is due."""
+        folder = course.step(name)
+        state = self._polled(folder, now)
+        if state.name not in ("waiting", "lost"):
+            return state
+        self._launch(folder, moment, now)
+        return self._polled(folder, now)
+
+    @staticmethod
+    def _polled(folder: JobFolder, now: datetime) -> State:
+        folder.path.mkdir(parents=True, exist_ok=True)
+        return _process.poll(folder, LONGEST_STEP, now)
+
+    def _launch(self, folder: JobFolder, moment: datetime, now: datetime) -> None:
+        """Start the worker of a step, unless it runs or has ended; ``moment``: what it takes for now."""
+        folder.path.mkdir(parents=True, exist_ok=True)
+        program = [sys.executable, "-P", "-m", "driftwatch.retraining.worker"]
+        arguments = [str(self.watch.path.absolute()), str(folder.path), moment.isoformat()]
+        _process.launch(
+            folder,
+            [*program, *arguments],
+            environment(os.environ),
+            trainer="local",
+            timeout=LONGEST_STEP,
+            now=now,
+            nice=NICE,
+        )
+
+    @staticmethod
+    def _over(course: Course, state: State, now: datetime) -> str:
+        """What is waited for; empty where a step is done. One that is not well ends the job."""
+        if not state.is_over:
+            return _waits(state)
+        if state.name == "failed":
+            course.end("refused" if _was_refused(course) else "failed", state.reason, now)
+        return ""
+
+    def stop(self, course: Course, why: str, now: datetime) -> None:
+        """End a job, and what runs of it."""
+        for folder in (*map(course.step, STEPS), course.training, *course.attempts):
+            if folder.path.is_dir():
+                folder.stop(why, now)
+        course.end("rejected", why, now)
+
+    def told(self, job_id: str, body: bytes, token: str, now: datetime) -> tuple[int, str]:
+        """What a trainer elsewhere says of its job: an HTTP status, and a sentence for it."""
+        from driftwatch.retrain.trainers.callback import accept_result
+
+        if not isinstance(trainer := self.settings.trainer, Webhook):
+            return 403, "results are taken where `retrain: trainer:` is a webhook."
+        reply = accept_result(Course(job_folder(self.folder, job_id).path).training, trainer, body, token, now)
+        return reply.status, reply.sentence
+
+    # --- a person ---------------------------------------------------------------------------------------------------
+
+    def _ask(self, course: Course, now: datetime) -> str:
+        """Ask once; what is waited for, or empty where somebody said yes. A no ends the job."""
+        asked = self.store.approvals.of(course.job_id) or self._asked(course, now)
+        self.store.approvals.expire_open(now)
+        question = self.store.approvals.of(course.job_id) or asked
+        if question.state == "approved":
+            return ""
+        if question.state == "open":
+            return f"somebody must say yes or no until {question.expires_at:%Y-%m-%d %H:%M} UTC."
+        said = f"by {question.decided_by}" if question.decided_by else "since nobody answered"
+        course.end("rejected" if question.state == "rejected" else "expired", f"it was {question.state} {said}.", now)
+        return ""
+
+    def _asked(self, course: Course, now: datetime) -> Question:
+        title = f"{self.watch.service}: switch on the model of {course.job_id}?"
+        approve = self.settings.approve
+        return self.store.approvals.ask(
+            new_question(
+                course.job_id,
+                title,
+                evidence(course.judgement),
+                documents=len(corpus_of(self.watch)),
+                now=now,
+                expires=approve.expires if approve else UNASKED,
+            )
+        )
+
+
+def _waits(state: State) -> str:
+    progress = state.progress
+    far = f": {progress.stage}, {progress.step} of {progress.steps}" if progress else ""
+    return f"{state.name}{far}. {state.reason}".strip()
+
+
+def _was_refused(course: Course) -> bool:
+    """Whether a step, or the trainer, said that it would not."""
+    folders = (course.step("pairs"), course.step("mine"), course.training, course.step("judge"))
+    return any(each.outcome is not None and each.outcome.outcome == "refused" for each in folders)
