@@ -36,7 +36,7 @@ def spec(folder: Path, **changed: Any) -> dict[str, Any]:
         "output": str(folder / "candidate"),
         "data": "9f86d0",
         "train": {"epochs": 1},
-        "strategy": {"name": "few-shot"},
+        "strategy": {},
         "callback": None,
         **changed,
     }

@@ -371,6 +371,7 @@ def _process_wrote_and_died(job: JobFolder, pid: int) -> None:
 # --- who starts it -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(400)  # some thirty daemons, one after the other
 def test_a_daemon_that_is_killed_at_any_moment_of_starting_leaves_one_job(tmp_path: Path, daemons: Daemons):
     trainer = fake_command("wait=0.02")
     for moment in range(1, 100):

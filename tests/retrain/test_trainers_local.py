@@ -113,6 +113,15 @@ def test_a_trainer_that_cannot_begin_says_why(job: JobFolder, words: Path):
     assert "out of patience" in state.reason
 
 
+def test_what_is_started_is_our_own_trainer_and_its_reason_is_told(job: JobFolder):
+    """The real one, which reads a job that has no dataset."""
+    state = driven(job, "local")
+    assert state.name == "failed"
+    assert f"{job.path}/dataset/manifest.json" in state.reason
+    assert job.result is not None
+    assert job.result.outcome == "failed"
+
+
 # --- what is not loaded while nothing trains -----------------------------------------------------------------------
 
 HEAVY = ("torch", "transformers", "sentence_transformers", "datasets", "bm25s", "faiss", "peft", "ray", "mlflow")

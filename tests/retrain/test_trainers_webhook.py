@@ -184,6 +184,7 @@ def test_a_refusal_is_not_repeated(job: JobFolder, server: JobServer, status: in
     assert len(server.posts) == 1
 
 
+@pytest.mark.timeout(400)  # some thirty daemons, one after the other
 def test_a_daemon_that_is_killed_at_any_moment_of_asking_begins_one_job(
     tmp_path: Path, server: JobServer, daemons: Daemons
 ):
