@@ -16,6 +16,8 @@ Judge = Callable[[Sequence[tuple[str, str]]], NDArray[np.float32]]
 """(question, passage) -> a score each, higher where it answers better."""
 
 _BATCH = 16
+_UNLOADABLE = (OSError, ValueError, RuntimeError, KeyError, ImportError, AttributeError, TypeError)
+"""What the libraries raise for files that are no model, or another one than they say."""
 
 
 def load_judge(model: str, device: str = "cpu", max_length: int | None = None) -> Judge:
@@ -46,6 +48,7 @@ def _load(model: str, device: str, max_length: int | None) -> Any:
     folder = find_weights(model, None)
     try:
         import torch
+        from safetensors import SafetensorError
         from sentence_transformers import CrossEncoder
     except ImportError as error:
         raise MissingExtra(error.name or "sentence-transformers", "retrain", "A judge of negatives") from None
@@ -59,7 +62,7 @@ def _load(model: str, device: str, max_length: int | None) -> Any:
             model_kwargs={"use_safetensors": True},
             activation_fn=torch.nn.Sigmoid(),  # what the model's files name is not imported
         )
-    except (OSError, ValueError, RuntimeError, KeyError, ImportError, AttributeError, TypeError) as error:
+    except (*_UNLOADABLE, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RetrainError(
             f"the cross-encoder '{model}' cannot be loaded: {reason[:300]}", remedy="Check 'mine: cross_encoder'."

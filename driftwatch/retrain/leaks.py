@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
-from driftwatch.privacy import redact
 from driftwatch.retrain._alike import alike, containing, key
+from driftwatch.retrain._removed import TakenOut
 from driftwatch.retrain.settings import Leaks
 from driftwatch.retrained import Asked, Pair, Removed
 
@@ -31,8 +31,6 @@ IS_ONE = "an answer that is itself a question of the gate"
 GUARDS = (OF_THE_GATE, THE_SAME, HOLDS_ONE, SPELT_ALIKE, IS_ONE, MEANS_ALIKE)
 """In the order in which they look: what one has taken out, the next does not see."""
 
-EXAMPLES = 3
-_SHOWN = 80
 _TEXTS = 2048
 """Questions that are embedded in one go."""
 _SCORES = 1 << 22
@@ -74,7 +72,7 @@ def guarded(
     _mark(found, pairs, SPELT_ALIKE, lambda texts: alike(texts, asked, settings.words))
     found |= dict.fromkeys(_answers(pairs, asked, passages_by_doc or {}, found), IS_ONE)
     _mark(found, pairs, MEANS_ALIKE, lambda texts: _near(texts, asked, encode, settings.cosine))
-    return Guarded(tuple(pair for place, pair in enumerate(pairs) if place not in found), tuple(_removed(pairs, found)))
+    return Guarded(tuple(pair for place, pair in enumerate(pairs) if place not in found), _removed(pairs, found))
 
 
 def _mark(
@@ -142,10 +140,11 @@ def _unit_rows(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:
     return unit
 
 
-def _removed(pairs: Sequence[Pair], found: Mapping[int, str]) -> Iterator[Removed]:
-    """By guard, with a few of the questions as they may be shown."""
+def _removed(pairs: Sequence[Pair], found: Mapping[int, str]) -> tuple[Removed, ...]:
+    """By guard, in the order of ``GUARDS``."""
+    taken = TakenOut()
     for guard in GUARDS:
-        places = sorted(place for place, name in found.items() if name == guard)
-        if places:
-            texts = dict.fromkeys(redact(pairs[place].query)[:_SHOWN] for place in places)
-            yield Removed(guard, len(places), tuple(texts)[:EXAMPLES])
+        for place, pair in enumerate(pairs):
+            if found.get(place) == guard:
+                taken.add(guard, pair.query)
+    return taken.all()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 
-from driftwatch.privacy import redact
 from driftwatch.retrain._alike import alike_among, key
+from driftwatch.retrain._removed import TakenOut
 from driftwatch.retrain.settings import Leaks
 from driftwatch.retrained import Pair, Removed
 
@@ -19,7 +19,6 @@ FEW = 20
 """Pairs below which a language has no share of its own: it shares one with the other small ones."""
 WINDOW = 2
 """Of the newest pairs, so many times what is held out are drawn from."""
-_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +42,28 @@ def split(pairs: Sequence[Pair], settings: Leaks, seed: int) -> Split:
     questions between the two parts are left out of both. Pairs that are not ``relevant`` go with their question, and
     tie nothing together. The same pairs in another order give the same parts.
     """
-    said = [pair for pair in pairs if any(map(str.isalnum, key(pair.query)))]
+    taken = TakenOut()
+    said = [pair for pair in pairs if _says_something(pair, taken)]
     names = _one_name({pair.query for pair in said}, settings.words)
     answers = [(names[pair.query], pair) for pair in said if pair.relevant]
     groups = _cut(_groups(answers), settings.held_out, len(answers), seed)
     held = _held_out(groups, settings.held_out, seed)
     side = {name: group in held for group, each in enumerate(groups) for name in each.questions}
     between = {pair for group in groups for _, pair in group.between}
-    train = tuple(pair for pair in said if pair not in between and not side.get(names[pair.query], False))
-    kept = tuple(pair for pair in said if pair not in between and side.get(names[pair.query], False))
-    silent = [pair for pair in pairs if not any(map(str.isalnum, key(pair.query)))]
-    return Split(train, kept, tuple(_removed({SAYS_NOTHING: silent, BETWEEN: [p for p in said if p in between]})))
+    parts: dict[bool, list[Pair]] = {False: [], True: []}
+    for pair in said:
+        if pair in between:
+            taken.add(BETWEEN, pair.query)
+        else:
+            parts[side.get(names[pair.query], False)].append(pair)
+    return Split(tuple(parts[False]), tuple(parts[True]), taken.all())
+
+
+def _says_something(pair: Pair, taken: TakenOut) -> bool:
+    if any(map(str.isalnum, key(pair.query))):
+        return True
+    taken.add(SAYS_NOTHING, pair.query)
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +218,3 @@ def _by_language(groups: Sequence[_Group]) -> list[Counter[str]]:
 
 def _drawn(seed: int, name: str) -> bytes:
     return blake2b(f"{seed} {name}".encode("utf-8", "replace"), digest_size=8).digest()
-
-
-def _removed(found: dict[str, list[Pair]]) -> Iterator[Removed]:
-    for guard, pairs in found.items():
-        if pairs:
-            texts = dict.fromkeys(redact(pair.query)[:80] for pair in pairs)
-            yield Removed(guard, len(pairs), tuple(texts)[:_EXAMPLES])
