@@ -25,6 +25,12 @@ def folder_hash(folder: Path) -> str:
     return whole.hexdigest()
 
 
+def check_hash(folder: Path, judged: str, *, shown: Path) -> None:
+    """Raises RetrainError where ``folder`` is not what was ``judged``; empty: anything is right."""
+    if judged and folder_hash(folder) != judged:
+        raise RetrainError(f"{shown}: is not the model that was judged.", remedy="Let the gate judge it again.")
+
+
 def copy_plain(source: Path, target: Path) -> None:
     """The files of ``source``, on the disk when this returns.
 

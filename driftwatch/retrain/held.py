@@ -27,7 +27,7 @@ class Held:
     corpus: Corpus | None = None
 
     def __len__(self) -> int:
-        return self.index.facts().count
+        return self.index.facts().count or 0
 
     def __iter__(self) -> Iterator[Passage]:
         from_corpus: set[str] = set()

@@ -54,8 +54,13 @@ def check_name(release: str) -> str:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """``manifest.json`` in ``folder``, whole or as it was."""
+    write_json(folder / FILE, content_of(manifest))
+
+
+def content_of(manifest: Manifest) -> dict[str, Any]:
+    """What is written of it."""
     check_name(manifest.release)
-    write_json(folder / FILE, {"version": VERSION, **asdict(manifest)})
+    return {"version": VERSION, **asdict(manifest)}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -65,12 +70,21 @@ def read_manifest(folder: Path) -> Manifest:
         RetrainError: it is missing, damaged, of a newer version, or of another release; names file and value.
     """
     path = folder / FILE
-    content = read_json(path)
+    manifest = manifest_of(path, read_json(path))
+    if manifest.release != folder.name:
+        raise RetrainError(f"{path}: is of the release {manifest.release[:80]!r}.", remedy="Remove the folder.")
+    return manifest
+
+
+def manifest_of(path: Path, content: dict[str, Any]) -> Manifest:
+    """What ``content_of`` gave, read from ``path``.
+
+    Raises:
+        RetrainError: it is damaged or of a newer version; names file and value.
+    """
     if content.pop("version", None) != VERSION:
         raise RetrainError(f"{path}: is not a manifest of version {VERSION}.", remedy="Is this driftwatch too old?")
     manifest = _typed(path, content)
-    if manifest.release != folder.name:
-        raise RetrainError(f"{path}: is of the release {manifest.release[:80]!r}.", remedy="Remove the folder.")
     if manifest.created.tzinfo is None:
         raise RetrainError(f"{path}: 'created' names no time zone.", remedy="Remove the folder.")
     if manifest.index and manifest.index.get("kind") not in STORES:

@@ -129,9 +129,13 @@ def rebuild(
 
 
 def sample(documents: Passages, work: Path, embedder: Embedder, most: int) -> list[tuple[Passage, NDArray[np.float32]]]:
-    """Up to ``most`` passages with the vectors that were made of them, the same ones each time."""
+    """Up to ``most`` passages with the vectors that were made of them, the same ones each time; those whose text has
+    changed since are left out.
+    """
     kept = KeptVectors.opened(work, embedder.fingerprint)
     drawn = nsmallest(most, documents, key=lambda each: blake2b(each.passage_id.encode(), digest_size=8).digest())
+    known = kept.has(keys_of([each.text for each in drawn])).tolist()
+    drawn = [each for each, there in zip(drawn, known, strict=True) if there]
     return list(zip(drawn, kept.vectors(keys_of([each.text for each in drawn])), strict=True))
 
 
@@ -236,9 +240,9 @@ class _State:
     @classmethod
     def read(cls, path: Path, *what: Any) -> _State:
         known = read_json(path) if path.exists() else {}
-        if known.get("what") != [*what]:
-            return cls(path, what)
-        return cls(path, what, int(known["shards"]), known["index"])
+        written = known.get("what", [None] * 3)
+        same = written[:2] == [*what[:2]] and (written[2] == what[2] or known["index"] is not None)
+        return cls(path, what, int(known["shards"]), known["index"]) if same else cls(path, what)
 
     def moved(self, shards: int, index: Mapping[str, Any] | None = None) -> _State:
         """Said on disk, and returned."""

@@ -25,7 +25,7 @@ from typing import Any
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.dataset import read_json, write_json
-from driftwatch.retrain.folders import copy_plain, folder_hash, size_of, sync
+from driftwatch.retrain.folders import check_hash, copy_plain, size_of, sync
 from driftwatch.retrain.manifests import NAME, check_name, read_manifest, write_manifest
 from driftwatch.retrained import Manifest
 
@@ -51,13 +51,21 @@ class Registry:
         """The folder of a release."""
         return self.folder / _RELEASES / check_name(release)
 
+    def manifest(self, release: str) -> Manifest:
+        """What a release says of itself.
+
+        Raises:
+            RetrainError: there is no such release, or its manifest is damaged.
+        """
+        return read_manifest(self.place(release))
+
     def releases(self) -> tuple[Manifest, ...]:
         """Every release, the oldest first.
 
         Raises:
             RetrainError: a manifest is damaged.
         """
-        return tuple(read_manifest(self.place(name)) for name in self._names())
+        return tuple(map(self.manifest, self._names()))
 
     def current(self) -> Manifest | None:
         """The release in use; None while there is none.
@@ -66,12 +74,12 @@ class Registry:
             RetrainError: the link leads anywhere else, or the release is damaged.
         """
         name = self._linked()
-        return None if name is None else read_manifest(self.place(name))
+        return None if name is None else self.manifest(name)
 
     def previous(self) -> Manifest | None:
         """The release that a rollback leads back to; None: there is none."""
         name = self._before(self._linked())
-        return None if name is None else read_manifest(self.place(name))
+        return None if name is None else self.manifest(name)
 
     def model(self, manifest: Manifest) -> str:
         """What the model of a release is loaded by: its folder, or the name of a model that is not ours."""
@@ -129,7 +137,7 @@ class Registry:
             RetrainError: it is in use, and whoever serves it has read what it says.
         """
         with self._alone():
-            manifest = read_manifest(self.place(release))
+            manifest = self.manifest(release)
             changed = replace(manifest, **changes)
             if changed != manifest:
                 if self._linked() == release:
@@ -143,7 +151,7 @@ class Registry:
         Raises:
             RetrainError: there is no such release, or it has a model of its own and no index that was built with it.
         """
-        manifest = read_manifest(self.place(release))
+        manifest = self.manifest(release)
         if self.model(manifest) != manifest.model and not manifest.index:
             raise RetrainError(
                 f"the release {release} has no index that was built with its model.",
@@ -168,7 +176,7 @@ class Registry:
             name = self._before(left)
             if left is None or name is None:
                 raise RetrainError("there is no release to go back to.", remedy="See the releases in 'releases'.")
-            manifest = read_manifest(self.place(name))
+            manifest = self.manifest(name)
             history = self._history()
             history["rolled_back"][left] = {"at": now.isoformat(), "by": by, "reason": reason, "to": name}
             write_json(self.folder / HISTORY, history)
@@ -280,9 +288,3 @@ class Registry:
         with (self.folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def check_hash(folder: Path, judged: str, *, shown: Path) -> None:
-    """Raises RetrainError where ``folder`` is not what was ``judged``; empty: anything is right."""
-    if judged and folder_hash(folder) != judged:
-        raise RetrainError(f"{shown}: is not the model that was judged.", remedy="Let the gate judge it again.")

@@ -71,8 +71,9 @@ class Writing:
         if not self._file.exists():
             self._build()
         if self._parts.exists():
-            gone = self._parts.rename(self.place / f".gone-{self.release}")
-            shutil.rmtree(gone)
+            self._parts.rename(self.place / ".gone")
+        for left in self.place.glob(".*"):  # the parts, and what a killed process was writing
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         files = {"index": self._file} | ({} if self._ids is None else {"ids": self._ids})
         return settings_of(self.index) | {
             name: file.relative_to(self.place.parent).as_posix() for name, file in files.items()

@@ -1,0 +1,386 @@
+"""From a candidate that was judged and approved to the release in use, a step at a time.
+
+::
+
+    approved    somebody said yes to what the gate judged         nothing is changed yet
+    added       the model is copied into a release                releases/<release>/model
+    rebuilt     the corpus is embedded anew                       a new index beside the old one
+    checked     the new index holds everything and finds it       else: refused, and the new index goes
+    compared    the dual run is over, or none was wanted          else: refused
+    switched    model, index and threshold are in use together    current -> releases/<release>
+    told        the service and MLflow know                       old releases beyond `keep` go
+
+Each stage is in ``promotion.json`` before the next begins, and every step may be done twice: killed anywhere, it goes
+on, with no second index and no second switch. A rollback meanwhile wins.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from driftwatch.errors import DriftwatchError, RetrainError
+from driftwatch.retrain.checked import LOOKED_AT, check_index
+from driftwatch.retrain.dataset import read_json, write_json
+from driftwatch.retrain.folders import check_hash
+from driftwatch.retrain.manifests import content_of, index_of, manifest_of, settings_of
+from driftwatch.retrain.rebuild import Passages, Progress, rebuild, sample
+from driftwatch.retrain.registry import Registry
+from driftwatch.retrain.settings import Promote
+from driftwatch.retrain.telling import Teller
+from driftwatch.retrain.writers import Writer, writer_for
+from driftwatch.retrained import Judgement, Manifest, Reason
+from driftwatch.retrievers import Retriever
+from driftwatch.types import Embedder
+
+Stage = Literal["approved", "added", "rebuilt", "checked", "compared", "switched", "told", "refused", "rolled back"]
+OVER: frozenset[Stage] = frozenset({"told", "refused", "rolled back"})
+FILE = "promotion.json"
+_WORK = "rebuild"
+_CATCH_UPS = 2
+"""How often documents that changed meanwhile are caught up with; after that, the switch waits no longer."""
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """How far one is; what ``promotion.json`` holds."""
+
+    manifest: Manifest
+    """As the release is added; its index is said in the release itself."""
+    candidate: str
+    judged: str
+    """The candidate's ``folder_hash`` when the gate judged it."""
+    stage: Stage = "approved"
+    at: Mapping[str, str] = field(default_factory=dict)
+    """Stage -> when it was reached."""
+    count: int = 0
+    """Passages in the new index."""
+    corpus: str = ""
+    """Hash of them."""
+    dimension: int = 0
+    caught_up: int = 0
+    """How often the documents changed after the new index was built, and were caught up with."""
+    reasons: tuple[Reason, ...] = ()
+    """What the look at the new index said."""
+    waiting: str = ""
+    """Why the last step did nothing, or why it is over."""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def release(self) -> str:
+        return self.manifest.release
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a promotion is done with."""
+
+    registry: Registry
+    settings: Promote
+    index: Retriever
+    """As the configuration has it, with its secrets."""
+    documents: Callable[[Retriever], Passages]
+    """What the new index is to hold, given the index in use: ``held.Held``, or passages as they were cut."""
+    embedder: Callable[[Manifest, str], Embedder]
+    """The embedder with the model of a release, which is the folder that is given; as it will serve."""
+    teller: Teller
+    in_use: Callable[[], Manifest]
+    """What the configuration has, as a release: asked once, before the first of ours (``manifests.in_use``)."""
+    compare: Callable[[Manifest], str] = lambda _: ""
+    """After the dual run: why not to switch; empty: nothing speaks against it."""
+    stopping: Callable[[], bool] = lambda: False
+    progress: Callable[[Progress], None] = lambda _: None
+
+
+def begin(
+    folder: Path,
+    manifest: Manifest,
+    *,
+    candidate: Path,
+    judged: str,
+    judgement: Judgement,
+    registry: Registry,
+    now: datetime,
+) -> Promotion:
+    """Write down that a candidate is to be promoted; ``folder`` is its job's. Begun again, it is what it was.
+
+    Raises:
+        RetrainError: the gate said no, nobody approved, the candidate is not what was judged, or another promotion is
+            not over.
+    """
+    if (known := read(folder)) is not None:
+        if known.release != manifest.release or known.judged != judged:
+            raise RetrainError(f"{folder / FILE}: the job is promoted already, as {known.release}.")
+        return known
+    _check(manifest, judged, judgement)
+    check_hash(candidate, judged, shown=candidate)
+    for other in sorted(registry.folder.glob(f"jobs/*/{FILE}")):
+        if (there := read(other.parent)) is not None and there.stage not in OVER:
+            raise RetrainError(
+                f"the release {there.release} is being promoted ({there.stage}).", remedy="One after the other."
+            )
+    started = Promotion(manifest, str(candidate.absolute()), judged)
+    return _moved(folder, started, "approved", now)
+
+
+def read(folder: Path) -> Promotion | None:
+    """The promotion of a job; None: there is none.
+
+    Raises:
+        RetrainError: its file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    content = read_json(path)
+    try:
+        manifest = manifest_of(path, content.pop("manifest"))
+        content["reasons"] = tuple(Reason(**each) for each in content["reasons"])
+        content["notes"] = tuple(content["notes"])
+        del content["version"]
+        return Promotion(manifest, **content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RetrainError(f"{path}: is not a promotion: {error}.", remedy="Remove it, and promote again.") from None
+
+
+def advance(folder: Path, means: Means, now: datetime) -> bool:
+    """Do the next step of the promotion in ``folder``; whether there was one. Where none was, ``waiting`` says why.
+
+    Raises:
+        RetrainError: it is advanced elsewhere at the moment, or a step cannot be done; it can be tried again.
+    """
+    with _alone(folder):
+        known = read(folder)
+        if known is None or known.stage in OVER:
+            return False
+        step = _STEPS[known.stage]
+        after = step(known, folder, means, now)
+        if after.stage != known.stage:
+            _moved(folder, replace(after, waiting="" if after.stage not in OVER else after.waiting), after.stage, now)
+            return True
+        if after != known:
+            _write(folder, after)
+        return False
+
+
+def roll_back(
+    registry: Registry, teller: Teller, *, now: datetime, by: str, reason: str = ""
+) -> Manifest:
+    """Use the release before again: model, index and threshold in one step; then tell who must know. Who could not be
+    told is in ``teller.left()``, and is tried again by ``teller.step``.
+
+    Raises:
+        RetrainError: there is no release before, or nobody says who goes back.
+    """
+    if not by.strip():
+        raise RetrainError("nobody says who goes back.", remedy="Name somebody.")
+    manifest = registry.rollback(now=now, by=by, reason=reason)
+    while teller.step(now):
+        pass
+    return manifest
+
+
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def _add(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    del folder, now
+    if means.registry.current() is None:
+        means.registry.adopt(means.in_use())
+    means.registry.add(Path(known.candidate), known.manifest, known.judged)
+    return replace(known, stage="added")
+
+
+def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    del now
+    registry = means.registry
+    embedder = means.embedder(known.manifest, registry.model(known.manifest))
+    old = _index_in_use(means)
+    done = rebuild(
+        means.documents(old),
+        embedder,
+        _writer(known, means, old),
+        folder / _WORK,
+        shard=means.settings.shard,
+        rate=means.settings.rate,
+        stopping=means.stopping,
+        progress=means.progress,
+    )
+    if done is None:
+        return replace(known, waiting="it was told to stop, and goes on where it was")
+    registry.amend(known.release, index=done.index, fingerprint=embedder.fingerprint)
+    return replace(known, stage="rebuilt", count=done.count, corpus=done.corpus, dimension=done.dimension)
+
+
+def _check_it(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    del now
+    old, new = _index_in_use(means), _new_index(known, means)
+    embedder = means.embedder(known.manifest, means.registry.model(known.manifest))
+    sampled = sample(means.documents(old), folder / _WORK, embedder, LOOKED_AT)
+    old.close()
+    try:
+        checked = check_index(new, old, sampled, known.count, known.dimension)
+    finally:
+        new.close()
+    known = replace(known, reasons=checked.reasons, waiting=checked.waiting)
+    if checked.waiting:
+        return known
+    if checked.passed:
+        return replace(known, stage="checked")
+    failed = "; ".join(reason.sentence for reason in checked.reasons if not reason.passed)
+    return _refused(known, means, f"the new index must not be used: {failed}")
+
+
+def _compare(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    del folder
+    lasts = means.settings.dual_run
+    if lasts is None or "compared" in known.at:  # a second time, after documents were caught up with
+        return replace(known, stage="compared")
+    until = datetime.fromisoformat(known.at["checked"]) + lasts
+    if now < until:
+        return replace(known, waiting=f"old and new are both asked until {until.isoformat(timespec='minutes')}")
+    if against := means.compare(means.registry.manifest(known.release)):
+        return _refused(known, means, against)
+    return replace(known, stage="compared")
+
+
+def _switch(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    registry = means.registry
+    if registry.rolled_back(known.release):
+        return _gone_back(known, means)
+    current = registry.current()
+    if current is None or current.release != known.release:
+        caught = _caught_up(known, folder, means, now)
+        if caught.stage != known.stage or caught.waiting:
+            return caught
+        known = caught
+        registry.switch(known.release)
+    return replace(known, stage="switched")
+
+
+def _tell(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    current = means.registry.current()
+    if current is None or current.release != known.release:
+        return _gone_back(known, means)
+    while means.teller.step(now):
+        pass
+    if left := means.teller.left():
+        return replace(known, waiting="; ".join(each.said for each in left))
+    if (folder / _WORK).exists():
+        shutil.rmtree(folder / _WORK)
+    return replace(known, stage="told", notes=(*known.notes, *_pruned(means, folder.name)))
+
+
+_STEPS: Mapping[str, Callable[[Promotion, Path, Means, datetime], Promotion]] = {
+    "approved": _add,
+    "added": _rebuild,
+    "rebuilt": _check_it,
+    "checked": _compare,
+    "compared": _switch,
+    "switched": _tell,
+}
+
+
+# --- how -------------------------------------------------------------------------------------------------------------
+
+
+def _check(manifest: Manifest, judged: str, judgement: Judgement) -> None:
+    if not judgement.passed or not judgement.reasons:
+        why = "; ".join(reason.sentence for reason in judgement.reasons if not reason.passed)
+        raise RetrainError(
+            f"the gate said no{': ' + why if why else ''}.", remedy="A candidate that it refused is never promoted."
+        )
+    if not manifest.approved_by.strip():
+        raise RetrainError("nobody approved it.", remedy="Name who did.")
+    if not judged.strip():
+        raise RetrainError("nobody knows which files were judged.", remedy="Let the gate judge the candidate again.")
+
+
+def _caught_up(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
+    """Back to `rebuilt` where documents have changed since, with the new index made of what they are now."""
+    if known.caught_up >= _CATCH_UPS:
+        note = "documents may have changed since the new index was built: they changed each time that it was"
+        return replace(known, waiting="", notes=(*known.notes, note))
+    after = _rebuild(known, folder, means, now)
+    if after.waiting or after.corpus == known.corpus:
+        return replace(after, stage=known.stage)
+    return replace(after, caught_up=known.caught_up + 1)
+
+
+def _index_in_use(means: Means) -> Retriever:
+    """The index of the release in use; the configured one where there is none of ours."""
+    current = means.registry.current()
+    if current is None or not current.index:
+        return means.index
+    found = index_of(current, means.registry.place(current.release), means.index)
+    return means.index if settings_of(found) == settings_of(means.index) else found
+
+
+def _new_index(known: Promotion, means: Means) -> Retriever:
+    place = means.registry.place(known.release)
+    return index_of(means.registry.manifest(known.release), place, means.index)
+
+
+def _writer(known: Promotion, means: Means, old: Retriever) -> Writer:
+    return writer_for(old, known.release, means.registry.place(known.release) / "index")
+
+
+def _refused(known: Promotion, means: Means, why: str) -> Promotion:
+    _writer(known, means, _index_in_use(means)).discard()
+    return replace(known, stage="refused", waiting=why)
+
+
+def _gone_back(known: Promotion, means: Means) -> Promotion:
+    who = means.registry.rolled_back(known.release) or {}
+    reason = f": {who['reason']}" if who.get("reason") else ""
+    return replace(known, stage="rolled back", waiting=f"{who.get('by') or 'somebody'} went back{reason}")
+
+
+def _pruned(means: Means, job: str) -> list[str]:
+    """Old releases go, with their indexes; what cannot be removed is said, and is no reason to stop."""
+
+    def let_go(manifest: Manifest) -> None:
+        if manifest.index:
+            place = means.registry.place(manifest.release)
+            index = index_of(manifest, place, means.index)
+            writer_for(index, manifest.release, place / "index").discard()
+            index.close()
+
+    try:
+        return [f"the release {name} was removed" for name in means.registry.prune({job}, let_go)]
+    except (DriftwatchError, OSError) as error:
+        return [f"old releases could not be removed: {error}"]
+
+
+def _moved(folder: Path, promotion: Promotion, stage: Stage, now: datetime) -> Promotion:
+    moved = replace(promotion, stage=stage, at={**promotion.at, stage: now.isoformat()})
+    _write(folder, moved)
+    return moved
+
+
+def _write(folder: Path, promotion: Promotion) -> None:
+    content: dict[str, Any] = asdict(promotion)
+    write_json(folder / FILE, {"version": 1, **content, "manifest": content_of(promotion.manifest)})
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One process at a time promotes; a killed one lets go by itself.
+
+    Raises:
+        RetrainError: another one does.
+    """
+    if not folder.is_dir():
+        raise RetrainError(f"{folder}: there is no such job.", remedy="See the folders in 'jobs'.")
+    with (folder / ".promoting").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RetrainError("another process promotes this job at the moment.", remedy="Wait for it.") from None
+        yield
