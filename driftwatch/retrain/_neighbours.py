@@ -8,15 +8,19 @@ document from being a candidate, more are taken.
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from driftwatch.retrievers._exact import BLOCK_BYTES, search_by_faiss, search_by_torch
+from driftwatch.retrievers._exact import search_by_faiss, search_by_torch
 
+Block = tuple[int, NDArray[np.float32]]
+"""Place of its first document among all, and its vectors, shape (documents, dimension)."""
+
+BLOCK_BYTES = 16 << 20
+"""Vectors that are compared in one go."""
 _MORE = 32
 """Candidates beyond those that are wanted, so that one look is nearly always enough."""
 _ROUNDING = 2.0**-24
@@ -37,33 +41,36 @@ class Neighbours:
         return _best(np.hstack([self.ids, other.ids]), np.hstack([self.scores, other.scores]), k)
 
 
-def nearest(queries: NDArray[np.float32], documents: NDArray[np.float32], k: int, first: int = 0) -> Neighbours:
+def nearest(queries: NDArray[np.float32], blocks: Iterable[Block], k: int, device: str = "cpu") -> Neighbours:
     """The ``k`` documents (or all, where there are fewer) with the largest inner product with each question.
 
-    ``documents`` may be a map of a file: it is read a block at a time. ``first``: the place of its first row.
+    FAISS finds the candidates on the processor, torch on any other ``device``; what is found does not depend on it.
 
     Raises:
         MissingExtra: faiss is not installed.
     """
     asked = np.ascontiguousarray(queries, np.float32)
     found = Neighbours(np.empty((len(asked), 0), np.int64), np.empty((len(asked), 0), np.float32))
-    if not len(asked) or k < 1:
-        return found
-    rows = max(1, BLOCK_BYTES // max(1, 4 * documents.shape[1]))
-    for start in range(0, len(documents), rows):
-        block = np.ascontiguousarray(documents[start : start + rows], np.float32)
-        found = found.and_of(_of_block(asked, block, k, first + start), k)
+    for first, block in blocks if len(asked) and k > 0 else ():
+        found = found.and_of(_of_block(asked, np.ascontiguousarray(block, np.float32), k, first, device), k)
     return found
 
 
-def _of_block(queries: NDArray[np.float32], block: NDArray[np.float32], k: int, first: int) -> Neighbours:
+def blocks_of(documents: NDArray[np.float32], first: int = 0) -> Iterator[Block]:
+    """``documents``, also of a file (memmap), a few megabytes at a time; ``first``: the place of the first of them."""
+    rows = max(1, BLOCK_BYTES // max(1, 4 * documents.shape[1]))
+    for start in range(0, len(documents), rows):
+        yield first + start, documents[start : start + rows]
+
+
+def _of_block(queries: NDArray[np.float32], block: NDArray[np.float32], k: int, first: int, device: str) -> Neighbours:
     k = min(k, len(block))
     ids, scores = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
     error = _error(queries, block)
     waiting, count = np.arange(len(queries)), k + _MORE
     while len(waiting):
         count = min(count, len(block))
-        roughly, rows = _candidates(queries[waiting], block, count)
+        roughly, rows = _candidates(queries[waiting], block, count, device)
         found = _best(rows + first, _scores(queries[waiting], block, rows), k)
         ids[waiting], scores[waiting] = found.ids, found.scores
         sure = (count == len(block)) | (found.scores[:, -1] > roughly[:, -1] + error[waiting])
@@ -72,13 +79,12 @@ def _of_block(queries: NDArray[np.float32], block: NDArray[np.float32], k: int, 
 
 
 def _candidates(
-    queries: NDArray[np.float32], block: NDArray[np.float32], count: int
+    queries: NDArray[np.float32], block: NDArray[np.float32], count: int, device: str
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Rough scores and rows; on a GPU only where torch runs on one already."""
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        return search_by_torch(queries, block, count, squared=False, device="cuda")
-    return search_by_faiss(queries, block, count, "dot")
+    """Rough scores, best first, and rows."""
+    if device == "cpu":
+        return search_by_faiss(queries, block, count, "dot")
+    return search_by_torch(queries, block, count, squared=False, device=device)
 
 
 def _error(queries: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[np.float64]:

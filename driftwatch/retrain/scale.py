@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
-from driftwatch.retrain._neighbours import nearest
+from driftwatch.retrain._neighbours import blocks_of, nearest
 from driftwatch.retrain.jobs import JobFolder
 from driftwatch.retrain.settings import Retrain
 from driftwatch.retrain.trainers import local
@@ -91,7 +92,7 @@ class Local(Closing):
         self, queries: NDArray[np.float32], documents: NDArray[np.float32], k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """As ``Scale``."""
-        found = nearest(queries, documents, k)
+        found = nearest(queries, blocks_of(documents), k, _gpu())
         return found.ids, found.scores
 
     def train(self, folder: Path) -> int:
@@ -117,6 +118,19 @@ def scale_of(retrain: Retrain, embedder: EmbedderSettings, cache: Path | None = 
     from driftwatch.retrain._ray import Ray
 
     return Ray(retrain.ray, embedder)
+
+
+def training_program(retrain: Retrain, job: JobFolder) -> list[str]:
+    """The program that trains ``job`` where the settings say, for who starts and keeps processes."""
+    if retrain.scale == "local":
+        return local.program(job)
+    return [sys.executable, "-P", "-m", "driftwatch.retrain._ray_train", retrain.ray, str(job.path)]
+
+
+def _gpu() -> str:
+    """A GPU only where torch is loaded already: it is not loaded for a search alone."""
+    torch: Any = sys.modules.get("torch")
+    return "cuda" if torch is not None and torch.cuda.is_available() else "cpu"
 
 
 def in_shards(texts: Iterable[str]) -> Iterator[Sequence[str]]:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from driftwatch.retrain import _neighbours
-from driftwatch.retrain._neighbours import Neighbours, nearest
+from driftwatch.retrain._neighbours import Neighbours, blocks_of, nearest
 
 Vectors = NDArray[np.float32]
 
@@ -25,6 +25,10 @@ def by_hand(queries: Vectors, documents: Vectors, k: int) -> Neighbours:
     return Neighbours(order, np.take_along_axis(rounded, order, axis=1))
 
 
+def found(queries: Vectors, documents: Vectors, k: int, first: int = 0) -> Neighbours:
+    return nearest(queries, blocks_of(documents, first), k)
+
+
 def same(one: Neighbours, other: Neighbours) -> bool:
     return bool(np.array_equal(one.ids, other.ids) and np.array_equal(one.scores, other.scores))
 
@@ -32,11 +36,11 @@ def same(one: Neighbours, other: Neighbours) -> bool:
 def test_it_finds_what_every_product_by_hand_finds() -> None:
     rng = np.random.default_rng(0)
     queries, documents = unit(rng, 40), unit(rng, 3000)
-    found = nearest(queries, documents, 25)
-    assert found.ids.shape == found.scores.shape == (40, 25)
-    assert found.ids.dtype == np.int64
-    assert found.scores.dtype == np.float32
-    assert same(found, by_hand(queries, documents, 25))
+    near = found(queries, documents, 25)
+    assert near.ids.shape == near.scores.shape == (40, 25)
+    assert near.ids.dtype == np.int64
+    assert near.scores.dtype == np.float32
+    assert same(near, by_hand(queries, documents, 25))
 
 
 def test_copies_of_a_document_stand_in_the_order_of_the_documents() -> None:
@@ -44,9 +48,9 @@ def test_copies_of_a_document_stand_in_the_order_of_the_documents() -> None:
     different = unit(rng, 7)
     documents = different[rng.integers(0, 7, 2000)]
     queries = unit(rng, 30)
-    found = nearest(queries, documents, 400)
-    assert same(found, by_hand(queries, documents, 400))
-    first = found.ids[found.scores == found.scores[:, :1]]
+    near = found(queries, documents, 400)
+    assert same(near, by_hand(queries, documents, 400))
+    first = near.ids[near.scores == near.scores[:, :1]]
     assert len(first) > 30 * 200, "the copies of the best document alone were to fill half of a row"
 
 
@@ -55,7 +59,7 @@ def test_documents_closer_together_than_float32_can_tell_are_still_told_apart() 
     one = unit(rng, 1)
     documents = (one + rng.standard_normal((3000, 48)) * 2e-8).astype(np.float32)
     queries = unit(rng, 20)
-    assert same(nearest(queries, documents, 10), by_hand(queries, documents, 10))
+    assert same(found(queries, documents, 10), by_hand(queries, documents, 10))
 
 
 def test_more_candidates_are_taken_where_the_rough_scores_cannot_exclude_a_document(
@@ -64,16 +68,16 @@ def test_more_candidates_are_taken_where_the_rough_scores_cannot_exclude_a_docum
     asked: list[int] = []
     real = _neighbours._candidates
 
-    def counted(queries: Vectors, block: Vectors, count: int) -> tuple[Vectors, NDArray[np.int64]]:
+    def counted(queries: Vectors, block: Vectors, count: int, device: str) -> tuple[Vectors, NDArray[np.int64]]:
         asked.append(count)
-        return real(queries, block, count)
+        return real(queries, block, count, device)
 
     monkeypatch.setattr(_neighbours, "_candidates", counted)
     rng = np.random.default_rng(3)
-    nearest(unit(rng, 5), unit(rng, 1000), 10)
+    found(unit(rng, 5), unit(rng, 1000), 10)
     assert asked == [10 + _neighbours._MORE]
     asked.clear()
-    nearest(unit(rng, 5), np.repeat(unit(rng, 1), 1000, axis=0), 10)
+    found(unit(rng, 5), np.repeat(unit(rng, 1), 1000, axis=0), 10)
     assert asked == [42, 168, 672, 1000]
 
 
@@ -82,35 +86,35 @@ def test_shards_and_blocks_do_not_change_a_bit(seed: int, monkeypatch: pytest.Mo
     rng = np.random.default_rng(seed)
     documents = np.concatenate([unit(rng, 900), np.repeat(unit(rng, 3), 40, axis=0)])[rng.permutation(1020)]
     queries = np.concatenate([unit(rng, 20), documents[:20]])
-    whole = nearest(queries, documents, 60)
+    whole = found(queries, documents, 60)
     cuts = sorted(int(each) for each in rng.integers(1, 1019, 6))
     sharded = Neighbours(np.empty((40, 0), np.int64), np.empty((40, 0), np.float32))
     for start, end in zip([0, *cuts], [*cuts, 1020], strict=True):
-        sharded = sharded.and_of(nearest(queries, documents[start:end], 60, start), 60)
+        sharded = sharded.and_of(found(queries, documents[start:end], 60, start), 60)
     assert same(whole, sharded)
     monkeypatch.setattr(_neighbours, "BLOCK_BYTES", 4 * 48 * 77)
-    assert same(whole, nearest(queries, documents, 60))
+    assert same(whole, found(queries, documents, 60))
 
 
 def test_each_question_is_answered_by_itself() -> None:
     rng = np.random.default_rng(6)
     queries, documents = unit(rng, 33), unit(rng, 500)
-    together = nearest(queries, documents, 5)
+    together = found(queries, documents, 5)
     for place in range(33):
-        alone = nearest(queries[place : place + 1], documents, 5)
+        alone = found(queries[place : place + 1], documents, 5)
         assert same(alone, Neighbours(together.ids[place : place + 1], together.scores[place : place + 1]))
 
 
 def test_where_there_are_fewer_documents_all_of_them_are_given() -> None:
     rng = np.random.default_rng(7)
     queries, documents = unit(rng, 3), unit(rng, 4)
-    found = nearest(queries, documents, 10)
-    assert same(found, by_hand(queries, documents, 10))
-    assert found.ids.shape == (3, 4)
+    near = found(queries, documents, 10)
+    assert same(near, by_hand(queries, documents, 10))
+    assert near.ids.shape == (3, 4)
 
 
 def test_nothing_is_near_where_there_is_nothing() -> None:
     rng = np.random.default_rng(8)
-    assert nearest(unit(rng, 3), unit(rng, 0), 10).ids.shape == (3, 0)
-    assert nearest(unit(rng, 0), unit(rng, 3), 10).ids.shape == (0, 0)
-    assert nearest(unit(rng, 3), unit(rng, 3), 0).ids.shape == (3, 0)
+    assert found(unit(rng, 3), unit(rng, 0), 10).ids.shape == (3, 0)
+    assert found(unit(rng, 0), unit(rng, 3), 10).ids.shape == (0, 0)
+    assert found(unit(rng, 3), unit(rng, 3), 0).ids.shape == (3, 0)

@@ -11,7 +11,8 @@ import pytest
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import MissingExtra, RetrainError
-from driftwatch.retrain.scale import SHARD, Local, in_shards, scale_of
+from driftwatch.retrain.jobs import JobFolder
+from driftwatch.retrain.scale import SHARD, Local, in_shards, scale_of, training_program
 from driftwatch.retrain.settings import Retrain
 from tests.fakes.tiny_model import THINGS, tiny_model
 
@@ -94,6 +95,13 @@ def test_shards_are_of_one_size_but_for_the_last() -> None:
 
 def test_this_machine_does_the_work_unless_something_else_is_named(model: EmbedderSettings) -> None:
     assert isinstance(scale_of(Retrain(when=("canary recall",)), model), Local)
+
+
+def test_the_same_setting_says_which_program_trains(tmp_path: Path) -> None:
+    here = training_program(Retrain(when=("canary recall",)), JobFolder(tmp_path))
+    assert here[1:] == ["-P", "-m", "driftwatch.retrain.train", str(tmp_path)]
+    there = training_program(Retrain(when=("canary recall",), scale="ray", ray="head:6379"), JobFolder(tmp_path))
+    assert there[1:] == ["-P", "-m", "driftwatch.retrain._ray_train", "head:6379", str(tmp_path)]
 
 
 def test_without_ray_it_is_said_what_to_install(model: EmbedderSettings, monkeypatch: pytest.MonkeyPatch) -> None:
