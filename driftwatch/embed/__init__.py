@@ -126,6 +126,13 @@ class TextEmbedder:
         except (OSError, ValueError, KeyError, TypeError):
             return False
 
+    def weight_bytes(self) -> int:
+        """Memory of the model's weights where it runs; it is loaded for that."""
+        with self._model_lock:
+            if self._loaded is None:
+                self._loaded = load(self._settings, self._weights, *self._place)
+            return sum(each.numel() * each.element_size() for each in self._loaded.model.parameters())
+
     def close(self) -> None:
         """Let go of the model and the cache; both come back when they are needed."""
         with self._model_lock:

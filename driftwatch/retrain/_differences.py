@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,9 @@ SAME_ANSWERS = 0.5
 SAME_WORDS = 0.8
 """And those that share so much of their three-letter pieces."""
 UNSEEN = ("canary", "held-out")
-"""Groups that no pair of which ever trained."""
+"""Groups of questions that neither model has seen."""
+JUDGED = (*UNSEEN, "forgetting")
+"""Those that judge; questions of any other group are not looked at."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +50,7 @@ class Paired:
     @classmethod
     def of(cls, asked: Iterable[Asked], old: Served, new: Served, measures: Sequence[Measure]) -> Paired:
         """Pair what two models gave for ``asked``; a question counts once in each group."""
-        each_once = list({(each.group, each.query_id): each for each in asked}.values())
+        each_once = list({(each.group, each.query_id): each for each in asked if each.group in JUDGED}.values())
         judged = [each for each in each_once if any(relevance > 0 for relevance in each.relevant.values())]
         both = [each for each in judged if each.query_id in old.rankings and each.query_id in new.rankings]
 
@@ -94,8 +97,9 @@ def units(asked: Sequence[Asked]) -> NDArray[np.int64]:
             parent[place] = place = parent[parent[place]]
         return place
 
-    texts = [each.text for each in asked]
-    for one, other in [*_same_answers(asked), *alike_among(texts, SAME_WORDS)]:
+    told = [place for place, each in enumerate(asked) if each.text]
+    alike = alike_among([asked[place].text for place in told], SAME_WORDS)
+    for one, other in chain(_same_answers(asked), ((told[one], told[other]) for one, other in alike)):
         first, second = sorted((root(one), root(other)))
         parent[second] = first
     return np.array([root(place) for place in range(len(asked))], dtype=np.int64)

@@ -309,6 +309,13 @@ def test_a_question_without_a_known_answer_counts_for_neither():
     assert "1 question without a known answer counts for neither model." in found.notes
 
 
+def test_questions_of_other_groups_judge_nothing():
+    asked, old, new = good()
+    live = replace(ask("live"), group="live")
+    old, new = (replace(side, rankings=side.rankings | {"live": ()}) for side in (old, new))
+    assert judge([*asked, live], old, new, Gate()) == judge(asked, old, new, Gate())
+
+
 def test_a_question_that_was_asked_and_found_nothing_counts():
     asked, old, new = good()
     name = asked[-1].query_id
