@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
 
-from driftwatch.retrain._differences import UNSEEN, Paired
+from driftwatch.retrain._differences import JUDGED, UNSEEN, Paired
 from driftwatch.retrain.compatible import cannot_load, unsaid
 from driftwatch.retrain.settings import Gate
 from driftwatch.retrained import Asked, Difference, Judgement, Reason, Served
@@ -24,6 +24,7 @@ from driftwatch.types import POOLED, UNDETERMINED
 
 TOGETHER = "unseen"
 """The name of canaries and held-out pairs together."""
+HELD_OUT = ("held-out",)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -43,7 +44,7 @@ def judge(
     reasons = (
         _enough(case),
         _gains(case, "gain", TOGETHER, UNSEEN),
-        _gains(case, "gain beyond the canaries", "held-out", ("held-out",)),
+        _gains(case, "gain beyond the canaries", "held-out", HELD_OUT),
         _no_language_loses(case),
         _not_forgotten(case),
         _no_measure_falls(case),
@@ -77,9 +78,17 @@ class _Case:
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
-        """Those of questions that neither model has seen, and whose language is known."""
-        found = set(self.paired.lang[self.paired.rows(UNSEEN)].tolist())
-        return tuple(sorted(found - {UNDETERMINED, POOLED, ""}))
+        """Those that are known."""
+        return tuple(sorted(set(self.paired.lang.tolist()) - {UNDETERMINED, POOLED, ""}))
+
+    def judging(self, lang: str) -> tuple[str, tuple[str, ...]]:
+        """The questions that a language is judged by: of the old distribution only where it has no others."""
+        unseen = self.paired.rows(UNSEEN, lang).any()
+        return (TOGETHER, UNSEEN) if unseen else ("forgetting", ("forgetting",))
+
+    def few(self, lang: str) -> bool:
+        """Whether a language has too few questions to be judged by itself."""
+        return self.units(self.judging(lang)[1], lang) < self.settings.least_in_language
 
     @property
     def remembered(self) -> tuple[str, ...]:
@@ -100,13 +109,13 @@ class _Case:
 
     def differences(self) -> Iterator[Difference]:
         """Everything that is shown: each measure together, by group and by language."""
-        groups = ((TOGETHER, UNSEEN), ("held-out", ("held-out",)), ("canary", ("canary",)))
+        groups = ((TOGETHER, UNSEEN), *((each, (each,)) for each in JUDGED[::-1]))
         for measure in self.paired.old:
-            for name, rows in (*groups, ("forgetting", ("forgetting",))):
+            for name, rows in groups:
                 if (found := self.found(name, rows, measure=measure)) is not None:
                     yield found
             for lang in self.languages:
-                if (found := self.found(TOGETHER, UNSEEN, lang, measure)) is not None:
+                if (found := self.found(*self.judging(lang), lang, measure)) is not None:
                     yield found
 
 
@@ -133,27 +142,32 @@ def _gains(case: _Case, name: str, group: str, groups: Sequence[str]) -> Reason:
 
 def _no_language_loses(case: _Case) -> Reason:
     """Each language by its own questions alone."""
-    name, most = "no language loses", case.settings.no_language_loses
-    refused: list[str] = []
-    lowest: Difference | None = None
-    for lang in case.languages:
-        found = case.found(TOGETHER, UNSEEN, lang)
-        if found is None:
-            continue
-        if case.units(UNSEEN, lang) < case.settings.least_in_language:
-            if case.paired.rows(("canary",), lang).any():
-                refused.append(f"{safe(lang)} has {_few(case, lang)}, and has canaries")
-            continue
-        if found.low < -most:
-            refused.append(f"{safe(lang)} may lose more ({_numbers(found)} over {_questions(found.n)})")
-        if lowest is None or found.low < lowest.low:
-            lowest = found
-    wanted = f"no language may lose more than {most:.3f} {case.measure}"
+    wanted = f"no language may lose more than {case.settings.no_language_loses:.3f} {case.measure}"
+    refused = [why for lang in case.languages for why in _loses(case, lang)]
     if refused:
-        return Reason(name, False, f"{'; '.join(refused)}: {wanted}.")
+        return Reason("no language loses", False, f"{'; '.join(refused)}: {wanted}.")
+    known = [case.found(*case.judging(lang), lang) for lang in case.languages if not case.few(lang)]
+    lowest = min((each for each in known if each is not None), key=lambda each: each.low, default=None)
     if lowest is None:
-        return Reason(name, True, f"No language has questions enough to be judged by itself: {wanted}.")
-    return Reason(name, True, f"The lowest is {safe(lowest.lang)}, {_numbers(lowest)}: {wanted}.")
+        return Reason("no language loses", True, f"No language has questions enough to be judged by itself: {wanted}.")
+    return Reason("no language loses", True, f"The lowest is {safe(lowest.lang)}, {_numbers(lowest)}: {wanted}.")
+
+
+def _loses(case: _Case, lang: str) -> Iterator[str]:
+    """Why a language is not shown not to lose."""
+    most = case.settings.no_language_loses
+    if case.few(lang):
+        if case.paired.rows(("canary",), lang).any():
+            yield f"{safe(lang)} has {_few(case, lang)}, and has canaries"
+        return
+    found = case.found(*case.judging(lang), lang)
+    if found is not None and found.low < -most:
+        yield f"{safe(lang)} may lose more ({_numbers(found)} over {_questions(found.n)})"
+        return
+    # What was learnt of the canaries' topics must not make up for what its other questions lose.
+    alone = case.found("held-out", HELD_OUT, lang)
+    if alone is not None and alone.gain < -most and case.units(HELD_OUT, lang) >= case.settings.least_in_language:
+        yield f"{safe(lang)} loses more on its held-out pairs ({_numbers(alone)} over {_questions(alone.n)})"
 
 
 def _not_forgotten(case: _Case) -> Reason:
@@ -195,7 +209,7 @@ def _serving(new: Served, serving: Mapping[str, str]) -> Reason:
 def _notes(case: _Case, old: Served, new: Served, serving: Mapping[str, str]) -> Iterator[str]:
     yield from case.paired.left_out
     for lang in case.languages:
-        if case.units(UNSEEN, lang) < case.settings.least_in_language:
+        if case.few(lang):
             yield f"{safe(lang)} has {_few(case, lang)}: whether it loses cannot be seen."
     unknown = int((case.paired.rows(UNSEEN) & (case.paired.lang == UNDETERMINED)).sum())
     if unknown:
@@ -208,7 +222,7 @@ def _notes(case: _Case, old: Served, new: Served, serving: Mapping[str, str]) ->
 
 
 def _few(case: _Case, lang: str) -> str:
-    units, least = case.units(UNSEEN, lang), case.settings.least_in_language
+    units, least = case.units(case.judging(lang)[1], lang), case.settings.least_in_language
     return f"{units:,} different {'question' if units == 1 else 'questions'} of the {least:,} that are needed"
 
 

@@ -193,6 +193,21 @@ def test_a_language_that_may_have_lost_too_much_is_refused_though_nothing_was_se
     assert judge(*case(better(800), steady(200, "held-out", "de"), steady(250)), Gate()).passed
 
 
+def test_what_a_language_gains_on_the_canaries_does_not_make_up_for_its_other_questions():
+    german = worse(60, lang="de", share=0.05), better(400, "canary", "de", share=0.5)
+    found = judge(*case(better(800), steady(250), *german), Gate())
+    assert against(found).keys() == {"no language loses"}
+    assert "de loses more on its held-out pairs (-0.036" in against(found)["no language loses"]
+
+
+def test_a_language_of_the_old_distribution_alone_is_judged_too():
+    found = judge(*case(better(300), steady(250), steady(900, "forgetting"), worse(60, "forgetting", "fr")), Gate())
+    assert "fr may lose more" in against(found)["no language loses"]
+    few = judge(*case(better(300), steady(250), steady(900, "forgetting"), steady(5, "forgetting", "fr")), Gate())
+    assert few.passed
+    assert "fr has 5 different questions of the 20 that are needed: whether it loses cannot be seen." in few.notes
+
+
 def test_a_language_with_few_questions_is_said():
     found = judge(*case(better(300), steady(8, "held-out", "fr"), steady(250)), Gate())
     assert found.passed
