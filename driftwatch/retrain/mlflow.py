@@ -53,7 +53,7 @@ class Aliases:
                 client.set_registered_model_alias(self.name, BEFORE, self._version(client, previous))
             client.set_registered_model_alias(self.name, IN_USE, self._version(client, current))
         except (MlflowException, OSError) as error:
-            said = " ".join(str(error).split())[:_MOST].rstrip(".")
+            said = _without_password(" ".join(str(error).split()))[:_MOST].rstrip(".")
             raise DriftwatchError(f"MLflow at {_without_password(self.uri)}: {said}.", remedy=_REMEDY) from None
 
     def _registered(self, client: Any) -> None:
@@ -105,5 +105,5 @@ def _tags(manifest: Manifest) -> dict[str, str]:
     return {re.sub(r"[^\w. -]", "_", name): value[:_MOST] for name, value in known.items() if value}
 
 
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@\s]*@", "//***@", uri)
+def _without_password(text: str) -> str:
+    return re.sub(r"//[^/@\s]*@", "//***@", text)
