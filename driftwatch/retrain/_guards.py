@@ -85,11 +85,15 @@ class Corpus:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """One question with one of its answers."""
+    """One of the answers of a question."""
 
     place: int
     score: float
     """Its cosine with the question."""
+    parts: NDArray[np.int64]
+    """Places of all answers of the question, and of the other parts of their documents."""
+    vectors: NDArray[np.float32]
+    """Theirs."""
 
     def limit(self, margin: float) -> float:
         """The highest score of a negative. The margin is a share of the answer's score, whatever its sign."""
@@ -134,26 +138,25 @@ class Guard:
             if not any(room.values()):
                 break
             some = far[start : start + wanted]
-            alike = self.likeness(answer, places[some])
-            for place, score, near in zip(places[some].tolist(), scores[some].tolist(), alike, strict=True):
+            nearest = self.likeness(answer, places[some])
+            for place, score, near in zip(places[some].tolist(), scores[some].tolist(), nearest, strict=True):
                 lang = self.corpus.passages[place].lang
-                if room[lang] and not self.is_copy(place, answer, near):
+                if room[lang] and not self.is_copy(place, *near):
                     room[lang] -= 1
                     found.append(Candidate(place, score, lang, band))
         return found
 
-    def likeness(self, answer: Answer, places: NDArray[np.int64]) -> list[float]:
-        """Cosine of each with the answer."""
-        likeness: list[float] = (
-            self.corpus.vectors.rows(places) @ self.corpus.vectors.rows([answer.place])[0]
-        ).tolist()
-        return likeness
+    def likeness(self, answer: Answer, places: NDArray[np.int64]) -> list[tuple[int, float]]:
+        """Of each, the part of an answer that it is nearest to, and their cosine."""
+        cosines = self.corpus.vectors.rows(places) @ answer.vectors.T
+        nearest = cosines.argmax(axis=1)
+        return list(zip(answer.parts[nearest].tolist(), cosines.max(axis=1).tolist(), strict=True))
 
-    def is_copy(self, place: int, answer: Answer, likeness: float) -> bool:
-        """Whether a passage says what the answer says; counted, where it does."""
-        if likeness >= self.near_duplicate - _SLACK:
+    def is_copy(self, place: int, of: int, cosine: float) -> bool:
+        """Whether a passage says what part ``of`` an answer says; counted, where it does."""
+        if cosine >= self.near_duplicate - _SLACK:
             guard = COPY
-        elif likeness >= WORTH_READING and self._same_words(place, answer.place):
+        elif cosine >= WORTH_READING and self._same_words(place, of):
             guard = SAME_WORDS
         else:
             return False

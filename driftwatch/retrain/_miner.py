@@ -25,9 +25,10 @@ SAID, FILLED, ASKED = "said to be wrong", "filled at random", "judged"
 """What is counted."""
 _SPARE = 64
 """Places of the ranking beyond the window, for what is excluded by its id."""
+_PARTS = 128
+"""Parts of a question's answers that candidates are compared with."""
 _MANY = 4
 """Drawn at random for each that is wanted."""
-
 
 _Ranking = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Places, best first, and their cosines with the question."""
@@ -140,8 +141,11 @@ class Miner:
         if self.settings.random:
             drawn_places = self._at_random(question.name, excluded)
             found["random"] = drawn_places, self._scores(drawn_places, query)
-        for place in answers:
-            answer = Answer(place, float(self._scores(np.array([place]), query)[0]))
+        parts = [*answers, *(place for place, guard in excluded.items() if guard == SAME_DOCUMENT)]
+        some = np.array(parts[: max(_PARTS, len(answers))], np.int64)
+        vectors = self.corpus.vectors.rows(some)
+        for place, score in zip(answers, (vectors @ query).tolist(), strict=False):
+            answer = Answer(place, score, some, vectors)
             lists = {band: self.guard.first(answer, *found[band], band, self._wanted) for band in found}
             yield Draft(question, query, answer, excluded, self._said(answer, wrong, query), lists)
 
@@ -157,11 +161,11 @@ class Miner:
         """Passages that somebody said do not answer the question, the hardest first; no margin holds for them."""
         if not len(wrong):
             return []
-        scores, alike = self._scores(wrong, query).tolist(), self.guard.likeness(answer, wrong)
+        scores, nearest = self._scores(wrong, query).tolist(), self.guard.likeness(answer, wrong)
         found = [
             Candidate(place, score, self.corpus.passages[place].lang, "dense")
-            for place, score, near in zip(wrong.tolist(), scores, alike, strict=True)
-            if not self.guard.is_copy(place, answer, near)
+            for place, score, near in zip(wrong.tolist(), scores, nearest, strict=True)
+            if not self.guard.is_copy(place, *near)
         ]
         return sorted(found, key=lambda each: -each.score)
 

@@ -103,7 +103,8 @@ def _too_little(rows: int, pairs: int, taken: Sequence[Removed], settings: Mine)
 def _report(
     rows: Sequence[Row], questions: int, corpus: Corpus, miner: Miner, removed: Sequence[Removed]
 ) -> dict[str, Any]:
-    languages = {each.passage_id: each.lang for each in corpus.passages}
+    used = {name for row in rows for name in row.negatives}
+    languages = {each.passage_id: each.lang for each in corpus.passages if each.passage_id in used}
     return {
         "questions": questions,
         "passages": len(corpus),

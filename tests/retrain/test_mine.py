@@ -160,6 +160,20 @@ def test_a_near_duplicate_of_the_answer_is_never_a_negative() -> None:
     assert removed(mined, _guards.COPY) >= 1
 
 
+def test_a_copy_of_any_answer_or_of_another_part_of_its_document_is_no_negative_of_the_question() -> None:
+    world = World()
+    other = world.ranking(0)[2]
+    world.ask(Pair(world.pairs[0].query, other), like=0)
+    world.passages[0] = Passage("d0#1", "d0", words_of(0), "en")
+    aside = world.documents[0] + 0.9 * np.eye(1, DIMENSION, 3, dtype=np.float32)[0]
+    world.add(Passage("d0#2", "d0", words_of(5000), "en"), aside)
+    world.add(Passage("copy-of-a-part", "copy", words_of(5001), "en"), aside + 0.01)
+    world.add(Passage("copy-of-the-other", "another", words_of(5002), "en"), world.documents[world.place[other]])
+    rows = [row for row in world.mine(margin=0.0, negatives=20).rows if row.query == world.pairs[0].query]
+    assert {row.positive for row in rows} == {"d0#1", other}
+    assert all(not {"copy-of-a-part", "copy-of-the-other"} & set(row.negatives) for row in rows)
+
+
 def test_a_passage_with_the_answers_words_is_never_a_negative() -> None:
     world = World()
     rng = np.random.default_rng(1)
@@ -485,7 +499,8 @@ def test_whatever_the_corpus_no_guard_is_passed_by(seed: int) -> None:
         limit = 0.98 * world.score(asked[row.query], row.positive)
         for name in row.negatives:
             assert not said.get((row.query, name), False)
-            assert world.documents[place[name]] @ world.documents[place[row.positive]] < 0.97 + 1e-5
+            for answer in {pair.doc_id for pair in world.pairs if pair.relevant and pair.query == row.query}:
+                assert world.documents[place[name]] @ world.documents[place[answer]] < 0.97 + 1e-5
             assert world.passages[place[name]].text != world.passages[place[row.positive]].text or (
                 world.documents[place[name]] @ world.documents[place[row.positive]] < 0.8
             )
