@@ -348,3 +348,23 @@ def test_killed_at_any_write_there_is_a_release_in_use_and_one_before_it(tmp_pat
             each.release for each in registry.releases()
         }
     assert len(folders) > 3
+
+
+# --- how a service reads it ----------------------------------------------------------------------------------------
+
+
+def test_the_example_for_services_reads_one_release(registry, candidate):
+    page = (Path(__file__).parents[2] / "docs/retrain/promotion.md").read_text("utf-8")
+    names: dict[str, object] = {}
+    exec(page.partition("```python\n")[2].partition("```")[0], names)
+    first, one = filled(registry, candidate, 1)
+    place = registry.place(one.release)
+    served = names["in_use"](registry.folder)
+    assert served == {
+        "release": one.release,
+        "model": str(place / "model"),
+        "index": {"kind": "faiss", "index": str(place / "index/docs.faiss"), "ids": str(place / "index/ids.txt")},
+        "threshold": 0.4,
+    }
+    registry.rollback(now=NOW, by="U1")
+    assert names["in_use"](registry.folder)["model"] == first.model
