@@ -137,6 +137,8 @@ def _mined_rows(task: Task, budget: Budget, kept: Path) -> dict[str, list[str]]:
             use_faiss=True,
             verbose=False,
         )
+        if not len(found):
+            sys.exit("the library's miner finds no row with negatives enough: its margin leaves none.")
         write_json(file, {name: list(found[name]) for name in found.column_names})
     return read_json(file)
 
