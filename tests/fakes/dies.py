@@ -33,10 +33,29 @@ def write() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed(story: str, folder: Path, *, step: int = 1) -> list[Path]:
-    """The folders in which the story died, and, last, the one in which it came to its end."""
+class Dying:
+    """A part whose every call may be the last thing that happens."""
+
+    def __init__(self, part: Any) -> None:
+        self.part = part
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*given: Any) -> Any:
+            write()
+            done = getattr(self.part, name)(*given)
+            write()
+            return done
+
+        return call
+
+
+def killed(story: str, folder: Path, *imports: str, step: int = 1) -> list[Path]:
+    """The folders in which the story died, and, last, the one in which it came to its end.
+
+    ``imports`` are modules that are loaded once, and not in each process anew.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "tests.fakes.dies", story, str(folder), str(step)]
+    command = [sys.executable, "-m", "tests.fakes.dies", story, str(folder), str(step), *imports]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -56,7 +75,7 @@ def _ends(story: Story, folder: Path, writes: int) -> bool:
     """Whether it came to its end before the write at which it dies."""
     pid = os.fork()
     if pid == 0:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         play = story(folder)
         _left[0] = writes
         sys.addaudithook(_hook(str(folder)))
@@ -78,4 +97,6 @@ def _hook(folder: str) -> Callable[[str, tuple[Any, ...]], None]:
 
 
 if __name__ == "__main__":
+    for each in sys.argv[4:]:
+        importlib.import_module(each)
     _main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))

@@ -470,7 +470,7 @@ def story(folder: Path) -> Callable[[], object]:
 def test_killed_at_any_write_it_ends_with_one_index_and_one_switch(tmp_path):
     import faiss
 
-    folders = killed("tests.retrain.test_promote:story", tmp_path)
+    folders = killed("tests.retrain.test_promote:story", tmp_path, "faiss", "faiss.contrib.factory_tools")
     wanted = World(folders[-1]).registry.place(WANTED.release) / "index/docs.faiss"
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)

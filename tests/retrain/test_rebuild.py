@@ -16,7 +16,7 @@ from driftwatch.retrain.kept import KeptVectors, keys_of
 from driftwatch.retrain.rebuild import AT_ONCE, Progress, Rebuilt, rebuild, sample, shards
 from driftwatch.retrained import Passage
 from driftwatch.retrievers.faiss import Faiss
-from tests.fakes.dies import killed, write
+from tests.fakes.dies import Dying, killed
 from tests.fakes.rebuilt import WIDTH, Model, corpus_file, faiss_index, passages
 
 RELEASE = "20260504T120000Z-1aafbb77"
@@ -238,22 +238,6 @@ def test_a_document_with_several_entries_and_no_texts_is_an_error(tmp_path):
 # --- killed --------------------------------------------------------------------------------------------------------
 
 
-class Dying:
-    """A writer whose every call may be the last thing that happens."""
-
-    def __init__(self, writer):
-        self.writer = writer
-
-    def __getattr__(self, name):
-        def call(*given):
-            write()
-            done = getattr(self.writer, name)(*given)
-            write()
-            return done
-
-        return call
-
-
 def _again(folder: Path) -> Callable[[], Rebuilt | None]:
     from driftwatch.retrain.writers import writer_for
 
@@ -271,7 +255,7 @@ def story(folder: Path) -> Callable[[], Rebuilt | None]:
 def test_killed_at_any_write_it_ends_with_the_index_of_one_that_was_not(tmp_path, monkeypatch):
     import faiss
 
-    folders = killed("tests.retrain.test_rebuild:story", tmp_path)
+    folders = killed("tests.retrain.test_rebuild:story", tmp_path, "faiss", "faiss.contrib.factory_tools")
     wanted = (folders[-1] / "release/index/docs.faiss").read_bytes()
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)  # several threads link a graph in whatever order they come

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 from driftwatch.errors import DriftwatchError, RetrainError
 from driftwatch.retrain.held import Held
 from driftwatch.retrain.manifests import index_of
-from driftwatch.retrain.rebuild import rebuild
+from driftwatch.retrain.rebuild import Rebuilt, rebuild
 from driftwatch.retrain.writers import Old as OldEntry
 from driftwatch.retrain.writers import Writer, by_document, by_name, new_name, writer_for
 from driftwatch.retrained import Manifest, Passage
@@ -26,6 +27,7 @@ from driftwatch.retrievers.http import Http
 from driftwatch.retrievers.pgvector import Pgvector
 from driftwatch.retrievers.qdrant import Qdrant
 from tests.fakes.chroma import ChromaServer, chroma_folder, fill_collection
+from tests.fakes.dies import Dying, killed
 from tests.fakes.rebuilt import OLD_WIDTH, WIDTH, Model, faiss_index, passages
 from tests.fakes.vectors import seeded_entries
 from tests.retrain.test_registry import NOW
@@ -325,6 +327,32 @@ def test_a_key_that_may_only_read_is_refused_by_the_server_and_shown_without_the
         writer_for(index, RELEASE, tmp_path).begin(WIDTH)
     assert "geheim" not in str(raised.value)
     index.close()
+
+
+def killed_story(folder: Path) -> Callable[[], object]:
+    """Every run has a release of its own, so that all can use one server."""
+    folder.mkdir(exist_ok=True)
+    index = Qdrant(kind="qdrant", url=os.environ["QDRANT_OF_THE_TEST"], collection="docs", doc_key="meta.doc")
+    release = f"20260504T12{int(folder.name):04}Z-1aafbb77"
+    writer = Dying(writer_for(index, release, folder / "index"))
+    return lambda: rebuild(Held(index), Model(), writer, folder / "work", shard=30)
+
+
+@pytest.mark.process
+@pytest.mark.timeout(600)
+def test_killed_at_any_write_the_collection_is_that_of_a_run_without_a_kill(qdrant, tmp_path, monkeypatch):
+    monkeypatch.setenv("QDRANT_OF_THE_TEST", qdrant.url)
+    folders = killed("tests.retrain.test_writers:killed_story", tmp_path / "runs", "qdrant_client", step=2)
+    made = []
+    for folder in folders:
+        done = killed_story(folder)()
+        assert isinstance(done, Rebuilt)
+        found = points_of(qdrant, done.index["collection"])
+        made.append({name: (point.payload, point.vector) for name, point in found.items()})
+    assert len(made[-1]) == len(ENTRIES)
+    assert all(each == made[-1] for each in made)
+    assert len(qdrant.collections) == 1 + len(folders)
+    assert len(folders) > 10
 
 
 def test_a_collection_in_a_folder_is_made_anew(tmp_path):

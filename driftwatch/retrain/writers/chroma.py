@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from driftwatch.errors import RetrieverError
 from driftwatch.retrain.manifests import settings_of
 from driftwatch.retrain.writers import Old, Placed, by_document, by_name, new_name
 from driftwatch.retrained import Passage
@@ -160,9 +161,11 @@ class _OnServer:
         self.server.ask("POST", f"collections/{quote(known['id'], safe='')}/upsert", body)
 
     def remove(self, name: str) -> None:
-        there = self.server.ask("GET", "collections?limit=1000")
-        if name in {each["name"] for each in there}:
+        try:
             self.server.ask("DELETE", f"collections/{quote(name, safe='')}")
+        except RetrieverError as error:
+            if "status 404" not in str(error):
+                raise
 
 
 def _pieces(names: Sequence[str]) -> Iterator[list[str]]:

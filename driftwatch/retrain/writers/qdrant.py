@@ -48,7 +48,10 @@ class Writing:
             if client.collection_exists(self.name):
                 return
             info = client.get_collection(self.index.collection)
-            client.create_collection(self.name, **_parameters(info.config, self.index.using, dimension))
+            parameters = _parameters(info.config, self.index.using, dimension)
+            client.create_collection(
+                self.name, **{name: value for name, value in parameters.items() if value is not None}
+            )
             if self.index.path is None:  # the local mode has no such indexes, and says so as a warning
                 for field, kept in (info.payload_schema or {}).items():
                     client.create_payload_index(self.name, field, kept.params or kept.data_type, wait=True)
@@ -170,11 +173,16 @@ def _parameters(config: Any, using: str | None, dimension: int) -> dict[str, Any
         vectors = {**vectors, name: vectors[name].model_copy(update={"size": dimension})}
     else:
         vectors = vectors.model_copy(update={"size": dimension})
-    same = ("shard_number", "sharding_method", "replication_factor", "write_consistency_factor", "on_disk_payload")
+    if str(getattr(params.sharding_method, "value", "")) == "custom":
+        raise RetrainError(
+            "the collection has shards of its own keys, and nobody knows which point belongs to which.",
+            remedy="Build the new collection by your own means.",
+        )
+    same = ("shard_number", "replication_factor", "write_consistency_factor", "on_disk_payload")
     return {
         "vectors_config": vectors,
         "sparse_vectors_config": params.sparse_vectors,
-        **{name: value for name in same if (value := getattr(params, name, None)) is not None},
+        **{name: getattr(params, name, None) for name in same},
         "hnsw_config": _as(models.HnswConfigDiff, config.hnsw_config),
         "optimizers_config": _as(models.OptimizersConfigDiff, config.optimizer_config),
         "wal_config": _as(models.WalConfigDiff, config.wal_config),
