@@ -34,7 +34,7 @@ def release_name(now: datetime, whole: str) -> str:
     """`<UTC stamp>-<hash>` of what the release is made of.
 
     >>> release_name(datetime(2026, 5, 4, 12, 0, tzinfo=UTC), "the hash of a candidate")
-    '20260504T120000Z-1aafbb77'
+    '20260504T120000Z-a5ee3c1d'
     """
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{sha256(whole.encode()).hexdigest()[:8]}"
 

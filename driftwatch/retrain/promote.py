@@ -169,9 +169,7 @@ def advance(folder: Path, means: Means, now: datetime) -> bool:
         return False
 
 
-def roll_back(
-    registry: Registry, teller: Teller, *, now: datetime, by: str, reason: str = ""
-) -> Manifest:
+def roll_back(registry: Registry, teller: Teller, *, now: datetime, by: str, reason: str = "") -> Manifest:
     """Use the release before again: model, index and threshold in one step; then tell who must know. Who could not be
     told is in ``teller.left()``, and is tried again by ``teller.step``.
 
