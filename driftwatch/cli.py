@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from driftwatch import __version__
+from driftwatch import __version__, verbs_retrain
 from driftwatch.errors import DriftwatchError
 from driftwatch.verbs import HERE, AsJson, Config, add_to
 
@@ -30,6 +30,7 @@ app.add_typer(baseline_app, name="baseline")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(notify_app, name="notify")
 add_to(app)
+verbs_retrain.add_to(app)
 
 
 @app.callback()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
 from driftwatch.documents import Corpus
 from driftwatch.errors import TooLittle
-from driftwatch.retrain.dataset import MANIFEST, name_of, read_nouns, seal, sealed, write_json, write_nouns
+from driftwatch.retrain._judge import load_judge
+from driftwatch.retrain._neighbours import blocks_of, nearest
+from driftwatch.retrain.dataset import MANIFEST, name_of, read_json, read_nouns, seal, sealed, write_json, write_nouns
+from driftwatch.retrain.generated import generate
 from driftwatch.retrain.jobs import write_job
 from driftwatch.retrain.leaks import guarded
 from driftwatch.retrain.mine import Mined, mine
@@ -22,6 +25,9 @@ from driftwatch.retraining.material import canaries, corpus_of, documents_of, qu
 from driftwatch.retraining.work import Work
 
 DATASET = "dataset"
+CLICKED = "clicked.json"
+ASKED_FOR = 10
+"""Documents that are looked through for the one that a question was written for."""
 
 
 def collect(work: Work) -> str:
@@ -45,6 +51,7 @@ def collect(work: Work) -> str:
         texts[passage.parent].append(passage.text)
     kept = guarded(divided.train, judged, texts, work.embedder().encode_queries, settings.leaks)
     write_nouns(dataset, judged, Asked)
+    write_json(dataset / CLICKED, {query: sorted(docs) for query, docs in collected.clicked.items()})
     write_json(work.made / "report.json", _report(collected, divided, kept.removed, judged))
     write_nouns(dataset, kept.pairs, Pair)  # last: with it, the step is done
     return f"{len(kept.pairs)} pairs to train on, {len(judged)} questions to judge by."
@@ -59,6 +66,7 @@ def collected_of(work: Work, settings: Retrain, corpus: Corpus) -> Collected:
     collected = joined(
         from_log(said(work.watch, work.store, work.now), settings.pairs, corpus),
         from_files(settings.pairs.files, work.watch.base, corpus),
+        *_written(work, settings, corpus),
     )
     found = sum(pair.relevant for pair in collected.pairs)
     if not found:
@@ -66,6 +74,29 @@ def collected_of(work: Work, settings: Retrain, corpus: Corpus) -> Collected:
     if found < settings.least_pairs:
         raise TooLittle(f"there are {found} pairs, and {settings.least_pairs} are wanted (`retrain: least_pairs`).")
     return collected
+
+
+def _written(work: Work, settings: Retrain, corpus: Corpus) -> Iterator[Collected]:
+    """Questions that a language model writes, where one is named; each finds its document by the model in use."""
+    if settings.pairs.generate is None:
+        return
+    embedder, passages = work.embedder(), _passages(work, settings, corpus)
+    vectors = embedder.encode_documents([each.text for each in passages])
+
+    def retrieve(texts: Sequence[str]) -> list[tuple[str, ...]]:
+        found = nearest(embedder.encode_queries(texts), blocks_of(vectors), ASKED_FOR)
+        return [tuple(passages[row].parent for row in rows) for rows in found.ids.tolist()]
+
+    work.say("having questions written", 0, settings.pairs.generate.documents)
+    yield generate(
+        documents_of(corpus),
+        settings.pairs.generate,
+        work.course.path.parents[1] / "written",
+        retrieve,
+        languages=work.watch.languages,
+        seed=settings.mine.seed,
+        ledger=work.course.path / "spent.json",
+    ).collected
 
 
 def mine_rows(work: Work) -> str:
@@ -83,7 +114,15 @@ def mine_rows(work: Work) -> str:
     passages = tuple(_passages(work, settings, corpus_of(work.watch)))
     work.say("mining", 0, len(pairs))
     embedder = work.embedder()
-    mined = mine(pairs, passages, embedder.encode_queries, embedder.encode_documents, settings.mine)
+    mined = mine(
+        pairs,
+        passages,
+        embedder.encode_queries,
+        embedder.encode_documents,
+        settings.mine,
+        clicked=read_json(dataset / CLICKED),
+        judge=load_judge(settings.mine.cross_encoder) if settings.mine.cross_encoder else None,
+    )
     strategy = strategy_of(len(mined.rows), settings.train)
     if not strategy.allowed:
         raise TooLittle(strategy.why)

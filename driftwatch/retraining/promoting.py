@@ -107,7 +107,9 @@ def _documents(work: Work, index: Retriever) -> Passages:
     if {"ids", "facts"} <= index.capabilities:
         return Held(index, corpus_of(work.watch) if work.watch.documents is not None else None)
     corpus, model = corpus_of(work.watch), work.model
-    return tuple(passages_of(documents_of(corpus), retrain_of(work.watch).pairs, offsets_of(model.model)))
+    return tuple(
+        passages_of(documents_of(corpus), retrain_of(work.watch).pairs, offsets_of(model.model, model.revision))
+    )
 
 
 def _manifest(work: Work) -> Manifest:

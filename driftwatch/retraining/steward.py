@@ -255,6 +255,7 @@ class Steward:
         for folder in (*map(course.step, STEPS), course.training, *course.attempts):
             if folder.path.is_dir():
                 folder.stop(why, now)
+                _process.end_all(folder)
         course.end("rejected", why, now)
 
     def told(self, job_id: str, body: bytes, token: str, now: datetime) -> tuple[int, str]:

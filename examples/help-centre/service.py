@@ -88,19 +88,22 @@ class Release:
     threshold: float = THRESHOLD
 
 
-def in_use(releases: Path | None) -> Release:
-    """What the link `current` names. It is replaced in one step, so its manifest is the only thing that is read."""
+OWN = Release()
+
+
+def in_use(releases: Path | None, own: Release = OWN) -> Release:
+    """What the link `current` names, else our `own`. It is replaced in one step, so its manifest is all that counts."""
     if releases is None or not (releases / "current").exists():
-        return Release()
+        return own
     folder = (releases / "current").resolve()
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    model, index = folder / manifest["model"], manifest["index"]
+    ours, index = folder / manifest["model"], manifest["index"]
     return Release(
         folder.name,
-        model if model.is_dir() else None,
+        ours if ours.is_dir() else own.model,
         folder / index["index"] if index else None,
         folder / index["ids"] if index else None,
-        THRESHOLD if manifest["threshold"] is None else manifest["threshold"],
+        own.threshold if manifest["threshold"] is None else manifest["threshold"],
     )
 
 
@@ -119,7 +122,7 @@ class Embedder:
     @property
     def name(self) -> str:
         """What the log calls the model."""
-        return MODEL if self.release.model is None else f"{MODEL}-{self.release.name}"
+        return f"{MODEL}-{self.release.name}" if self.release.name else MODEL
 
     @cached_property
     def model(self) -> Any:
@@ -211,14 +214,13 @@ class Asked(BaseModel):
 class Desk:
     """Where users ask: search, answer, and a line in the log."""
 
-    def __init__(
-        self, cache: Path, log: Path, articles: Path, releases: Path | None = None, shelf: Path | None = None
-    ) -> None:
-        self.cache, self.releases, self.shelf = cache, releases, shelf
-        self.every_article = read_articles(articles)
-        self.log_file = log.open("a", encoding="utf-8")
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.cache, self.shelf, self.releases = given.cache, given.index, given.releases
+        self.own = Release(model=given.model, threshold=given.threshold)
+        self.every_article = read_articles(given.articles)
+        self.log_file = given.log.open("a", encoding="utf-8")
         self.lock = threading.Lock()
-        self.serve(in_use(releases))
+        self.serve(in_use(self.releases, self.own))
 
     def serve(self, release: Release) -> None:
         """Answer by this model and this index from now on."""
@@ -250,7 +252,7 @@ class Desk:
 
     def retrieve(self, queries: list[str], top_k: int, *, keep: bool = False) -> list[list[Hit]]:
         """The hits of each query, by what is in use now."""
-        if (release := in_use(self.releases)) != self.embedder.release:
+        if (release := in_use(self.releases, self.own)) != self.embedder.release:
             self.serve(release)
         embedder, index = self.serving  # both of one release, also while another is switched on
         return index.search(embedder.encode(queries, keep=keep), top_k)
@@ -372,11 +374,13 @@ def main() -> None:
     options.add_argument("--log", type=Path, default=Path("queries.jsonl"), help="the query log, JSON lines")
     options.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "help-centre", help="vectors on disk")
     options.add_argument("--articles", type=Path, default=HERE / "articles", help="folder of articles, JSON lines")
+    options.add_argument("--model", type=Path, help="folder of another model than the packaged one")
+    options.add_argument("--threshold", type=float, default=THRESHOLD, help="cosine below which nothing is found")
     options.add_argument("--index", type=Path, help="folder to write its own index to, for experiments")
     options.add_argument("--releases", type=Path, help="serve what driftwatch promoted: its `retrain: folder`")
     options.add_argument("--stop-with-stdin", action="store_true", help="end when standard input closes")
     given = options.parse_args()
-    desk = Desk(given.cache, given.log, given.articles, given.releases, given.index)
+    desk = Desk(given)
     listener = socket.create_server((given.host, given.port))
     if given.stop_with_stdin:
         threading.Thread(target=stop_with_stdin, daemon=True).start()

@@ -99,15 +99,16 @@ def write_job(
     train: Train,
     *,
     rows: Sequence[Row] | None = None,
+    passages: Sequence[Passage] | None = None,
     asked: Sequence[Asked] = (),
     strategy: Strategy | None = None,
     **base: Any,
 ) -> Path:
     """A job's folder with its sealed dataset, as the trigger writes it."""
-    known, passages = task()
+    known, said = task()
     dataset = folder / "dataset"
     write_nouns(dataset, rows if rows is not None else known, Row)
-    write_nouns(dataset, passages, Passage)
+    write_nouns(dataset, passages if passages is not None else said, Passage)
     write_nouns(dataset, asked, Asked)
     write_json(
         folder / "job.json",
