@@ -94,12 +94,31 @@ def manifest_of(path: Path, content: dict[str, Any]) -> Manifest:
 
 
 def in_use(
-    model: str, index: Retriever | None, now: datetime, *, revision: str = "", fingerprint: str = "", note: str = ""
+    model: str,
+    index: Retriever | None,
+    now: datetime,
+    *,
+    revision: str = "",
+    fingerprint: str = "",
+    threshold: float | None = None,
+    note: str = "",
 ) -> Manifest:
-    """What the configuration names, as the release that a rollback leads back to; it holds no files."""
+    """What the configuration names, as the release that a rollback leads back to; it holds no files.
+
+    ``threshold``: the cut-off that the service has now; None: it keeps its own.
+    """
     settings = {} if index is None else settings_of(index)
     name = release_name(now, f"{model}\0{revision}\0{sorted(settings.items())}")
-    return Manifest(name, now, model, revision=revision, fingerprint=fingerprint, index=settings, note=note)
+    return Manifest(
+        name,
+        now,
+        model,
+        revision=revision,
+        fingerprint=fingerprint,
+        index=settings,
+        threshold=threshold,
+        note=note,
+    )
 
 
 def settings_of(index: Retriever) -> dict[str, Any]:

@@ -237,6 +237,13 @@ def test_what_is_in_use_is_not_rewritten(registry, candidate):
         registry.amend(manifest(1).release, threshold=0.1)
 
 
+def test_what_was_in_use_has_its_own_cut_off_to_go_back_to(registry, candidate):
+    registry.adopt(in_use("acme/e5", None, NOW, threshold=0.7))
+    registry.add(candidate, manifest(1))
+    registry.switch(manifest(1).release)
+    assert registry.rollback(now=NOW, by="U1").threshold == 0.7
+
+
 def test_what_was_in_use_is_adopted_once(registry):
     registry.adopt(in_use("acme/e5", None, NOW))
     registry.adopt(in_use("acme/other", None, NOW))
