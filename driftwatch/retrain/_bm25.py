@@ -6,6 +6,7 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ class _Read:
         self._flat = array("i")
         self._ends = array("q", [0])
         for text in texts:
-            self._flat.extend([numbers.get(word, 0) for word in words(text)])
+            self._flat.extend(list(map(numbers.get, words(text), repeat(0))))
             self._ends.append(len(self._flat))
 
     @property

@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import floor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from driftwatch.retrained import Band
 
 Name = TypeVar("Name", bound=str)
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A passage that no guard minds."""
 
     place: int
@@ -65,22 +64,22 @@ def chosen(
     return list(found.values())
 
 
-def allotted(shares: Mapping[Name, float], slots: int, draw: float) -> Counter[Name]:
+def allotted(shares: Mapping[Name, float], slots: int, draw: float) -> dict[Name, int]:
     """How many of ``slots`` each has: its share of them rounded down or up, up as often as its fraction says.
 
-    >>> [dict(allotted({"dense": 0.75, "bm25": 0.25}, 2, draw)) for draw in (0.1, 0.6)]
+    >>> [allotted({"dense": 0.75, "bm25": 0.25}, 2, draw) for draw in (0.1, 0.6)]
     [{'dense': 1, 'bm25': 1}, {'dense': 2, 'bm25': 0}]
     """
-    whole = sum(shares.values())
-    found: Counter[Name] = Counter()
     if len(shares) == 1:
-        return Counter(dict.fromkeys(shares, slots))
-    before, sum_of_shares = 0, 0.0
+        return dict.fromkeys(shares, slots)
+    whole = sum(shares.values())
+    found: dict[Name, int] = {}
+    before, upto = 0, draw
     for number, (name, share) in enumerate(shares.items(), 1):
-        sum_of_shares += share
-        upto = slots if number == len(shares) else floor(slots * sum_of_shares / whole + draw) if whole else 0
-        found[name] = min(upto, slots) - before
-        before = min(upto, slots)
+        upto += slots * share / whole
+        end = slots if number == len(shares) else min(slots, floor(upto))
+        found[name] = end - before
+        before = end
     return found
 
 
@@ -92,6 +91,8 @@ def drawn(seed: int, *names: str) -> tuple[float, float]:
 
 def _language_shares(lists: Mapping[Band, Sequence[Candidate]], corpus: Mapping[str, float]) -> dict[str, float]:
     """Of the languages that the candidates have, in their order by name."""
+    if len(corpus) == 1:
+        return dict(corpus)
     here = Counter(each.lang for found in lists.values() for each in found)
     of_corpus = sum(corpus[lang] for lang in here)
     return {lang: here[lang] / here.total() + corpus[lang] / of_corpus for lang in sorted(here)}

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,8 @@ NEAR_WORDS = 0.8
 """Share of three-letter pieces (Jaccard) from which two passages are one."""
 _SLACK = 1e-6
 _EXAMPLES = 3
-_FEW = 16
-"""Up to so many are compared one by one: that is quicker than sorting."""
+_AT_ONCE = 512
+"""Passages that are compared with others in one go."""
 
 
 class Tally:
@@ -69,6 +70,9 @@ class Corpus:
         counts = Counter(each.lang for each in passages)
         self.languages: Mapping[str, float] = {lang: counts[lang] / len(passages) for lang in sorted(counts)}
         """Language -> its share of the passages."""
+        numbers = {lang: number for number, lang in enumerate(self.languages)}
+        self.spoken = np.fromiter((numbers[each.lang] for each in passages), np.int16, len(passages))
+        """Of each passage, its language's place among them."""
         self.words = lru_cache(maxsize=4096)(self._words)
 
     def __len__(self) -> int:
@@ -83,93 +87,135 @@ class Corpus:
         return plain(self.passages[place].text)
 
 
-@dataclass(frozen=True, eq=False)
-class Answer:
+class Answer(NamedTuple):
     """One of the answers of a question."""
 
     place: int
     score: float
     """Its cosine with the question."""
-    parts: NDArray[np.int64]
+    row: int
+    """Of the question in the rankings."""
+    parts: list[int]
     """Places of all answers of the question, and of the other parts of their documents."""
-    vectors: NDArray[np.float32]
-    """Theirs."""
-
-    def limit(self, margin: float) -> float:
-        """The highest score of a negative. The margin is a share of the answer's score, whatever its sign."""
-        return self.score - abs(self.score) * margin
 
 
-def outside(
-    excluded: Mapping[int, str], ranking: NDArray[np.int64], ranks: tuple[int, int], corpus: Corpus, tally: Tally
-) -> NDArray[np.int64]:
-    """Numbers of those of a ranking that are not ``excluded`` and are in the window; what is excluded takes no rank.
+class Ranking(NamedTuple):
+    """Passages in the order in which they were found, a row for each question."""
 
-    ``excluded``: place -> the guard that it is counted under; under none, where that is empty.
-    """
-    named = np.fromiter(excluded, np.int64, len(excluded))
-    out = (ranking[:, None] == named).any(axis=1) if len(named) <= _FEW else np.isin(ranking, named)
-    kept = np.flatnonzero(~out & (ranking >= 0))[ranks[0] - 1 : ranks[1]]
-    last = kept[-1] if len(kept) == ranks[1] - ranks[0] + 1 else len(ranking)
-    for number in np.flatnonzero(out):
-        place = int(ranking[number])
-        if number < last and excluded[place]:
-            tally.add(excluded[place], corpus.passages[place].passage_id)
-    return kept
+    places: NDArray[np.int64]
+    """shape (questions, k); -1 where there are no more."""
+    scores: NDArray[np.float32]
+    """Their cosines with the question."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Finds, for one answer after the other, the candidates that are no answers."""
+    """Finds the candidates that are no answers, for many questions at once."""
 
     corpus: Corpus
     margin: float
     near_duplicate: float
     tally: Tally
 
+    def window(
+        self, places: NDArray[np.int64], excluded: Sequence[Mapping[int, str]], ranks: tuple[int, int]
+    ) -> NDArray[np.bool_]:
+        """Which of a ranking are between the ``ranks``; what is excluded is not, and takes none.
+
+        ``excluded``: of each question, place -> the guard that it is counted under; under none, where that is empty.
+        """
+        kept = places >= 0
+        for row, guards in enumerate(excluded):
+            for place, guard in guards.items():
+                there = np.flatnonzero(places[row] == place)
+                kept[row, there] = False
+                if guard and len(there):
+                    self._count(guard, place)
+        rank = np.cumsum(kept, axis=1, dtype=np.int32)
+        return kept & (rank >= ranks[0]) & (rank <= ranks[1])
+
     def first(
-        self, answer: Answer, places: NDArray[np.int64], scores: NDArray[np.float32], band: Band, wanted: int
-    ) -> list[Candidate]:
-        """The first ``wanted`` candidates of each language that pass, in the order of ``places``."""
-        far = self._below(answer, places, scores)
-        room = dict.fromkeys(self.corpus.languages, wanted)
-        found: list[Candidate] = []
-        for start in range(0, len(far), wanted):
-            if not any(room.values()):
+        self, answers: Sequence[Answer], ranking: Ranking, window: NDArray[np.bool_], band: Band, wanted: int
+    ) -> list[list[Candidate]]:
+        """Of each answer: the first ``wanted`` candidates of each language that pass, in the order of the ranking."""
+        rows = [each.row for each in answers]
+        places, scores = ranking.places[rows], ranking.scores[rows]
+        passing = self._far(answers, places, scores, window[rows])
+        spoken = self.corpus.spoken[places]
+        seen = np.zeros_like(passing)
+        while True:
+            chosen = _first_of_each(passing, spoken, len(self.corpus.languages), wanted)
+            fresh = np.nonzero(chosen & ~seen)
+            if not len(fresh[0]):
                 break
-            some = far[start : start + wanted]
-            nearest = self.likeness(answer, places[some])
-            for place, score, near in zip(places[some].tolist(), scores[some].tolist(), nearest, strict=True):
-                lang = self.corpus.passages[place].lang
-                if room[lang] and not self.is_copy(place, *near):
-                    room[lang] -= 1
-                    found.append(Candidate(place, score, lang, band))
+            seen[fresh] = True
+            passing[fresh] = ~self.copies(places[fresh], [answers[number].parts for number in fresh[0].tolist()])
+        names = list(self.corpus.languages)
+        found: list[list[Candidate]] = [[] for _ in answers]
+        at = np.nonzero(chosen)
+        for number, place, score, lang in zip(
+            at[0].tolist(), places[at].tolist(), scores[at].tolist(), spoken[at].tolist(), strict=True
+        ):
+            found[number].append(Candidate(place, score, names[lang], band))
         return found
 
-    def likeness(self, answer: Answer, places: NDArray[np.int64]) -> list[tuple[int, float]]:
-        """Of each, the part of an answer that it is nearest to, and their cosine."""
-        cosines = self.corpus.vectors.rows(places) @ answer.vectors.T
-        nearest = cosines.argmax(axis=1)
-        return list(zip(answer.parts[nearest].tolist(), cosines.max(axis=1).tolist(), strict=True))
+    def copies(self, places: NDArray[np.int64], parts: Sequence[list[int]]) -> NDArray[np.bool_]:
+        """Which say what one of their ``parts`` says; they are counted."""
+        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+        others = np.fromiter((part for some in parts for part in some), np.int64, int(lengths.sum()))
+        cosines = self._cosines(np.repeat(places, lengths), others)
+        starts = np.cumsum(lengths) - lengths
+        found = np.zeros(len(places), bool)
+        for number in np.flatnonzero(np.maximum.reduceat(cosines, starts) >= WORTH_READING).tolist():
+            place, start = int(places[number]), int(starts[number])
+            near = dict(zip(parts[number], cosines[start : start + len(parts[number])].tolist(), strict=True))
+            if max(near.values()) >= self.near_duplicate - _SLACK:
+                self._count(COPY, place)
+            elif any(cosine >= WORTH_READING and self._same_words(place, part) for part, cosine in near.items()):
+                self._count(SAME_WORDS, place)
+            else:
+                continue
+            found[number] = True
+        return found
 
-    def is_copy(self, place: int, of: int, cosine: float) -> bool:
-        """Whether a passage says what part ``of`` an answer says; counted, where it does."""
-        if cosine >= self.near_duplicate - _SLACK:
-            guard = COPY
-        elif cosine >= WORTH_READING and self._same_words(place, of):
-            guard = SAME_WORDS
-        else:
-            return False
-        self.tally.add(guard, self.corpus.passages[place].passage_id)
-        return True
-
-    def _below(self, answer: Answer, places: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Numbers of those that are far enough from the question."""
-        near = scores > answer.limit(self.margin) + _SLACK
+    def _far(
+        self,
+        answers: Sequence[Answer],
+        places: NDArray[np.int64],
+        scores: NDArray[np.float32],
+        window: NDArray[np.bool_],
+    ) -> NDArray[np.bool_]:
+        """Which are far enough from the question. The margin is a share of the answer's score, whatever its sign."""
+        of_answers = np.array([each.score for each in answers], np.float32)
+        limits = of_answers - np.abs(of_answers) * np.float32(self.margin)
+        near = window & (scores > limits[:, None] + np.float32(_SLACK))
         if near.any():
-            self.tally.add(MARGIN, self.corpus.passages[int(places[near.argmax()])].passage_id, int(near.sum()))
-        return np.flatnonzero(~near)
+            self._count(MARGIN, int(places[near][0]), int(near.sum()))
+        return window & ~near
+
+    def _cosines(self, places: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of each with the one in the same position."""
+        cosines = np.empty(len(places), np.float32)
+        vectors = self.corpus.vectors
+        for start in range(0, len(places), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            cosines[some] = np.einsum("ij,ij->i", vectors.rows(places[some]), vectors.rows(others[some]))
+        return cosines
 
     def _same_words(self, place: int, other: int) -> bool:
         one, two = self.corpus.words(place), self.corpus.words(other)
         return one.replace(" ", "") == two.replace(" ", "") or overlap(one, two) >= NEAR_WORDS
+
+    def _count(self, guard: str, place: int, count: int = 1) -> None:
+        self.tally.add(guard, self.corpus.passages[place].passage_id, count)
+
+
+def _first_of_each(
+    passing: NDArray[np.bool_], spoken: NDArray[np.int16], languages: int, wanted: int
+) -> NDArray[np.bool_]:
+    """Of each row, the first ``wanted`` that pass in each language."""
+    chosen = np.zeros_like(passing)
+    for lang in range(languages):
+        here = passing & (spoken == lang) if languages > 1 else passing
+        chosen |= here & (np.cumsum(here, axis=1, dtype=np.int32) <= wanted)
+    return chosen

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from driftwatch.retrain._asked import Question
 from driftwatch.retrain._bm25 import Words
 from driftwatch.retrain._candidates import Neighbours, Source, Vectors, nearest
 from driftwatch.retrain._choose import Candidate, Choice, chosen, drawn
-from driftwatch.retrain._guards import ANSWERS, CLICKED, KNOWN, SAME_DOCUMENT, Answer, Corpus, Guard, outside
+from driftwatch.retrain._guards import ANSWERS, CLICKED, KNOWN, SAME_DOCUMENT, Answer, Corpus, Guard, Ranking
 from driftwatch.retrain._judge import Judge
 from driftwatch.retrain.settings import Mine
 from driftwatch.retrained import Band, Row
@@ -29,9 +31,6 @@ _PARTS = 128
 """Parts of a question's answers that candidates are compared with."""
 _MANY = 4
 """Drawn at random for each that is wanted."""
-
-_Ranking = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Places, best first, and their cosines with the question."""
 
 
 class Queries:
@@ -102,21 +101,32 @@ class Miner:
                 yield self._row(draft)
 
     def _drafts(self, questions: Sequence[Question], queries: NDArray[np.float32]) -> Iterator[Draft]:
-        excluded = [self._excluded(each) for each in questions]
-        count = min(len(self.corpus), self.settings.ranks[1] + min(_SPARE, max(map(len, excluded), default=0)))
-        near, scores = self._nearest(queries, count)
-        alike = self.words.best([each.text for each in questions], count) if self.words else near[:, :0]
+        answers, wrong, excluded = [], [], []
         for row, question in enumerate(questions):
-            by_words = alike[row][alike[row] >= 0]
-            rankings: dict[Band, _Ranking] = {"dense": (near[row], scores[row])}
-            if self.words:
-                rankings["bm25"] = (by_words, self._scores(by_words, queries[row]))
-            yield from self._of_question(question, queries[row], rankings, excluded[row])
+            here = self._answers(row, question, queries[row])
+            said = [self.corpus.nearest_part(doc_id, queries[row]) for doc_id in question.wrong]
+            answers.extend(here)
+            wrong.append(said)
+            known = {each.place: KNOWN for each in here}
+            excluded.append(self._excluded(question) | dict.fromkeys(said, "") | known)
+        lists = {
+            band: self.guard.first(
+                answers, ranking, self.guard.window(ranking.places, excluded, ranks), band, self._wanted
+            )
+            for band, ranking, ranks in self._rankings(questions, queries, excluded)
+        }
+        for number, answer in enumerate(answers):
+            row = answer.row
+            said_here = self._said(answer, wrong[row], queries[row])
+            found = {band: each[number] for band, each in lists.items()}
+            yield Draft(questions[row], queries[row], answer, excluded[row], said_here, found)
 
-    def _nearest(self, queries: NDArray[np.float32], count: int) -> _Ranking:
-        if self.neighbours is not None:
-            return self.neighbours(queries, self.corpus.vectors.whole(), count)
-        return nearest(queries, self.corpus.vectors, count, self.device)
+    def _answers(self, row: int, question: Question, query: NDArray[np.float32]) -> list[Answer]:
+        places = [self.corpus.nearest_part(doc_id, query) for doc_id in question.answers]
+        others = (place for doc_id in question.answers for place in self.corpus.parts[doc_id] if place not in places)
+        parts = [*places, *islice(others, _PARTS)]
+        scores = (self.corpus.vectors.rows(places) @ query).tolist()
+        return [Answer(place, score, row, parts) for place, score in zip(places, scores, strict=True)]
 
     def _excluded(self, question: Question) -> dict[int, str]:
         """Places of passages that are no candidates, by their documents."""
@@ -124,56 +134,59 @@ class Miner:
         parts = self.corpus.parts
         return {place: guard for guard, found in by_guard for doc_id in found for place in parts.get(doc_id, ())}
 
-    def _of_question(
-        self,
-        question: Question,
-        query: NDArray[np.float32],
-        rankings: Mapping[Band, _Ranking],
-        excluded: dict[int, str],
-    ) -> Iterator[Draft]:
-        answers = [self.corpus.nearest_part(doc_id, query) for doc_id in question.answers]
-        wrong = np.array([self.corpus.nearest_part(doc_id, query) for doc_id in question.wrong], np.int64)
-        excluded |= dict.fromkeys(wrong.tolist(), "") | dict.fromkeys(answers, KNOWN)
-        found: dict[Band, _Ranking] = {}
-        for band, (places, scores) in rankings.items():
-            kept = outside(excluded, places, self.settings.ranks, self.corpus, self.guard.tally)
-            found[band] = places[kept], scores[kept]
+    def _rankings(
+        self, questions: Sequence[Question], queries: NDArray[np.float32], excluded: Sequence[Mapping[int, str]]
+    ) -> Iterator[tuple[Band, Ranking, tuple[int, int]]]:
+        """The model's, that of BM25, and one at random, each with the ranks that count in it."""
+        ranks = self.settings.ranks
+        count = min(len(self.corpus), ranks[1] + min(_SPARE, max(map(len, excluded))))
+        yield "dense", self._nearest(queries, count), ranks
+        if self.words:
+            places = self.words.best([each.text for each in questions], count)
+            yield "bm25", self._scored(places, queries), ranks
         if self.settings.random:
-            drawn_places = self._at_random(question.name, excluded)
-            found["random"] = drawn_places, self._scores(drawn_places, query)
-        parts = [*answers, *(place for place, guard in excluded.items() if guard == SAME_DOCUMENT)]
-        some = np.array(parts[: max(_PARTS, len(answers))], np.int64)
-        vectors = self.corpus.vectors.rows(some)
-        for place, score in zip(answers, (vectors @ query).tolist(), strict=False):
-            answer = Answer(place, score, some, vectors)
-            lists = {band: self.guard.first(answer, *found[band], band, self._wanted) for band in found}
-            yield Draft(question, query, answer, excluded, self._said(answer, wrong, query), lists)
+            places = np.stack([self._at_random(each.name) for each in questions])
+            yield "random", self._scored(places, queries), (1, places.shape[1])
+
+    def _nearest(self, queries: NDArray[np.float32], count: int) -> Ranking:
+        if self.neighbours is not None:
+            return Ranking(*self.neighbours(queries, self.corpus.vectors.whole(), count))
+        return Ranking(*nearest(queries, self.corpus.vectors, count, self.device))
+
+    def _scored(self, places: NDArray[np.int64], queries: NDArray[np.float32]) -> Ranking:
+        """With the cosines, a question at a time."""
+        scores = np.full(places.shape, -np.inf, np.float32)
+        for row, query in enumerate(queries):
+            there = places[row] >= 0
+            scores[row, there] = self.corpus.vectors.rows(places[row, there]) @ query
+        return Ranking(places, scores)
 
     @property
     def _wanted(self) -> int:
         """Candidates of a kind and a language among which a row's negatives are chosen."""
         return 2 * self.settings.negatives + 2
 
-    def _scores(self, places: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self.corpus.vectors.rows(places) @ query
-
-    def _said(self, answer: Answer, wrong: NDArray[np.int64], query: NDArray[np.float32]) -> list[Candidate]:
+    def _said(self, answer: Answer, wrong: list[int], query: NDArray[np.float32]) -> list[Candidate]:
         """Passages that somebody said do not answer the question, the hardest first; no margin holds for them."""
-        if not len(wrong):
+        if not wrong:
             return []
-        scores, nearest = self._scores(wrong, query).tolist(), self.guard.likeness(answer, wrong)
+        places = np.array(wrong)
+        scores = self.corpus.vectors.rows(places) @ query
+        other = ~self.guard.copies(places, [answer.parts] * len(places))
         found = [
             Candidate(place, score, self.corpus.passages[place].lang, "dense")
-            for place, score, near in zip(wrong.tolist(), scores, nearest, strict=True)
-            if not self.guard.is_copy(place, *near)
+            for place, score in zip(places[other].tolist(), scores[other].tolist(), strict=True)
         ]
-        return sorted(found, key=lambda each: -each.score)
+        return sorted(found, key=lambda each: (-each.score, each.place))
 
-    def _at_random(self, name: str, excluded: Mapping[int, str]) -> NDArray[np.int64]:
-        """Places that the seed and the name decide, each once."""
+    def _at_random(self, name: str) -> NDArray[np.int64]:
+        """Places that the seed and the name decide, each once; -1 in the place of repetitions."""
         seed = int(drawn(self.settings.seed, "at random", name)[0] * 2**48)
         places = np.random.default_rng(seed).integers(len(self.corpus), size=_MANY * self._wanted)
-        return np.array([place for place in dict.fromkeys(places.tolist()) if place not in excluded], np.int64)
+        again = np.ones(len(places), bool)
+        again[np.unique(places, return_index=True)[1]] = False
+        places[again] = -1
+        return places
 
     def _judged(self, judge: Judge, drafts: Sequence[Draft]) -> list[Draft]:
         """The drafts without what the judge says is an answer; it is asked about all of them at once."""
@@ -216,10 +229,12 @@ class Miner:
         """What was said to be wrong, then the hardest first."""
         said = draft.wrong[: self.settings.negatives]
         draw = drawn(self.settings.seed, draft.question.name, self.corpus.passages[draft.answer.place].passage_id)
-        found = chosen(draft.lists, self._choice(self.settings.negatives - len(said)), self.uses, draw)
+        found = chosen(draft.lists, self._choice(self.settings.negatives - len(said), self._bands), self.uses, draw)
         missing = self.settings.negatives - len(said) - len(found)
         if missing:
-            filled = chosen({"random": self._more(draft, found)}, self._choice(missing), self.uses, draw)
+            filled = chosen(
+                {"random": self._more(draft, found)}, self._choice(missing, {"random": 1.0}), self.uses, draw
+            )
             self.counts[FILLED] += len(filled)
             found += filled
         self.counts[SAID] += len(said)
@@ -228,15 +243,18 @@ class Miner:
     def _more(self, draft: Draft, found: Sequence[Candidate]) -> list[Candidate]:
         """Candidates at random, where the rankings hold too few that no guard minds."""
         passage = self.corpus.passages[draft.answer.place].passage_id
-        beside = {**draft.excluded, **dict.fromkeys((each.place for each in found), "")}
-        places = self._at_random(f"{draft.question.name}\n{passage}", beside)
-        return self.guard.first(draft.answer, places, self._scores(places, draft.query), "random", self._wanted)
+        beside = {**dict.fromkeys(draft.excluded, ""), **dict.fromkeys((each.place for each in found), "")}
+        ranking = self._scored(self._at_random(f"{draft.question.name}\n{passage}")[None], draft.query[None])
+        window = self.guard.window(ranking.places, [beside], (1, ranking.places.shape[1]))
+        return self.guard.first([draft.answer._replace(row=0)], ranking, window, "random", self._wanted)[0]
 
-    def _choice(self, slots: int) -> Choice:
+    @cached_property
+    def _bands(self) -> dict[Band, float]:
+        """Kinds that have a share."""
         settings = self.settings
-        bands: dict[Band, float] = {
-            "dense": max(0.0, 1 - settings.bm25 - settings.random),
-            "bm25": settings.bm25,
-            "random": settings.random,
-        }
+        dense = max(0.0, 1 - settings.bm25 - settings.random)
+        shares: dict[Band, float] = {"dense": dense, "bm25": settings.bm25, "random": settings.random}
+        return {band: share for band, share in shares.items() if share}
+
+    def _choice(self, slots: int, bands: Mapping[Band, float]) -> Choice:
         return Choice(slots, bands, self.corpus.languages, self.most_uses)
