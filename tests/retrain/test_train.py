@@ -84,7 +84,17 @@ def test_it_learns_what_the_base_does_not_know(trained):
     assert result["outcome"] == "done"
     assert result["measures"]["before"] < 0.3
     assert result["measures"]["after"] > 0.6
-    assert "questions that it was not trained on" in result["reason"]
+    assert "questions that it had not been trained on" in result["reason"]
+
+
+def test_what_validated_trains_when_nothing_is_chosen_by_it_any_more(trained):
+    folder, result = trained
+    chosen = read_json(folder / "checkpoints" / "share.json")
+    assert chosen["after"] == result["measures"]["after"]
+    stages = {name: folder / "checkpoints" / name / "steps" for name in ("1-dense-bm25-random", "catch-up")}
+    assert int(stages["catch-up"].read_text()) == 4  # 16 that validated and 16 again, two epochs in batches of 16
+    assert stages["catch-up"].stat().st_mtime_ns >= (folder / "checkpoints" / "share.json").stat().st_mtime_ns
+    assert result["measures"]["steps"] == sum(int(each.read_text()) for each in stages.values())
 
 
 def test_the_candidate_serves_like_any_model(trained):
@@ -170,7 +180,7 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     )
 
 
-def wait_for(condition, process, seconds: float = 90) -> None:
+def wait_for(condition, process, seconds: float = 240) -> None:
     until = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, "the process ended by itself"
@@ -178,15 +188,18 @@ def wait_for(condition, process, seconds: float = 90) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_a_killed_job_goes_on_and_ends_once(trained, model, tmp_path):
     folder = write_job(tmp_path, model, TRAIN)
-    process = start(folder)
-    wait_for(lambda: list((folder / "checkpoints").glob("*/checkpoint-*/whole.json")), process)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait(30) == -signal.SIGKILL
+    with start(folder) as process:
+        try:
+            wait_for(lambda: list((folder / "checkpoints").glob("*/checkpoint-*/whole.json")), process)
+        finally:
+            process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     assert not (folder / "result.json").exists()
-    assert start(folder).wait(120) == DONE
+    with start(folder) as process:
+        assert process.wait(300) == DONE
     result = (folder / "result.json").read_bytes()
     assert same(folder, trained[0], 1e-5)
     assert main([str(folder)]) == DONE

@@ -235,20 +235,45 @@ def test_of_equal_blends_the_one_nearest_to_the_base_is_chosen():
 
 def test_a_blend_lies_between_the_two_models():
     torch = pytest.importorskip("torch")
-    from driftwatch.retrain._training.blend import blend
+    from driftwatch.retrain._training.blend import Weights, best_share
 
     model = torch.nn.Linear(2, 2)
-    base = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
-    tuned = {name: torch.ones_like(value) for name, value in model.state_dict().items()}
-    model.load_state_dict(tuned)
+    line = Weights(model, {name: torch.zeros_like(value) for name, value in model.state_dict().items()})
+    model.load_state_dict({name: torch.ones_like(value) for name, value in model.state_dict().items()})
+    line.end()
 
     def nearness() -> np.ndarray:
         return np.array([1 - (float(model.weight.detach()[0, 0]) - 0.4) ** 2])
 
-    share, measured = blend(model, base, nearness, np.array([1 - 0.4**2]))
+    share, measured = best_share(line, nearness, np.array([1 - 0.4**2]))
     assert share == 0.4
-    assert float(model.bias.detach()[0]) == pytest.approx(0.4)
     assert measured[1.0] == pytest.approx(1 - 0.36)
+    assert float(model.bias.detach()[0]) == 1.0
+    line.at(share)
+    assert float(model.bias.detach()[0]) == pytest.approx(0.4)
+
+
+def test_with_adapters_the_blend_is_what_they_add_times_the_share():
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("peft", reason="adapters are not installed (extra 'lora')")
+    from peft import LoraConfig
+    from peft.tuners.lora import LoraModel
+
+    from driftwatch.retrain._training.blend import Adapters
+
+    inner = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False))
+    base = inner[0].weight.detach().clone()
+    tuner = LoraModel(inner, LoraConfig(r=2, lora_alpha=4, target_modules=["0"], init_lora_weights=False), "default")
+    line = Adapters(tuner)
+    given = torch.randn(3, 4)
+    with torch.no_grad():
+        ends = inner(given)
+        line.at(0.5)
+        half = inner(given)
+        merged = tuner.merge_and_unload()
+        start = given @ base.T
+        assert torch.allclose(half, (start + ends) / 2, atol=1e-5)
+        assert torch.allclose(merged(given), half, atol=1e-5)
 
 
 def checkpoint(folder, step):

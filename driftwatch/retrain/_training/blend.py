@@ -8,7 +8,7 @@ zero-shot models*). One forward pass over the validation slice a point, and noth
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,25 +17,62 @@ SHARES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Of the tuned weights in the blend; the base alone (0) is no candidate."""
 
 
-def blend(
-    model: Any,
-    base: Mapping[str, Any],
+class Line(Protocol):
+    """The models between the base and the tuned one."""
+
+    def end(self) -> None:
+        """What the model is now is where the line ends."""
+
+    def at(self, share: float) -> None:
+        """Make the model the one at ``share``; 1 is the end."""
+
+
+class Weights:
+    """The line through every weight of ``model``; ``base``: its weights before training, as ``state_dict`` has them."""
+
+    def __init__(self, model: Any, base: Mapping[str, Any]) -> None:
+        self._model = model
+        self._base = base
+        self._tuned: Mapping[str, Any] = base
+
+    def end(self) -> None:
+        self._tuned = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
+
+    def at(self, share: float) -> None:
+        mix(self._model, self._base, self._tuned, share)
+
+
+class Adapters:
+    """The line of a model with LoRA adapters: what they add, times the share."""
+
+    def __init__(self, tuner: Any) -> None:
+        self._layers = [module for module in tuner.modules() if isinstance(getattr(module, "scaling", None), dict)]
+        self._whole = [dict(layer.scaling) for layer in self._layers]
+
+    def end(self) -> None:
+        """The adapters are the end themselves, wherever the model stands."""
+
+    def at(self, share: float) -> None:
+        for layer, whole in zip(self._layers, self._whole, strict=True):
+            layer.scaling.update({name: scale * share for name, scale in whole.items()})
+
+
+def best_share(
+    line: Line,
     measure: Callable[[], NDArray[np.float64]],
     before: NDArray[np.float64],
     shares: Sequence[float] = SHARES,
 ) -> tuple[float, dict[float, float]]:
-    """Leave the best blend in ``model``; its share of tuned weights, and the measure at each share.
+    """The share of tuned weights in the best blend, and the measure at each; the model is left at the line's end.
 
-    ``base``: the weights before training, by name, as ``state_dict`` has them. ``before``: what the base measures.
+    ``before``: what the base measures.
     """
-    tuned = {name: value.detach().clone() for name, value in model.state_dict().items()}
     measured = {0.0: float(before.mean())}
     for share in shares:
-        mix(model, base, tuned, share)
+        line.at(share)
         measured[share] = float(measure().mean())
-    best = choose(measured)
-    mix(model, base, tuned, best)
-    return best, measured
+    line.at(1.0)
+    return choose(measured), measured
 
 
 def choose(measured: Mapping[float, float]) -> float:

@@ -21,7 +21,7 @@ LEAST, MOST = 16, 400
 CEILING = 0.25
 _UNNAMED: tuple[Band, ...] = ("dense",)
 """Negatives that come without a band count as the hardest."""
-POOL = 1500
+POOL = 1000
 """Passages that a validation question is searched among, at most."""
 
 

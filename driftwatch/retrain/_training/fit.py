@@ -15,17 +15,19 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import MissingExtra, RetrainError
 from driftwatch.retrain._training.base import Tuned
-from driftwatch.retrain._training.blend import blend
-from driftwatch.retrain._training.data import Split, Texts, of_bands, split
+from driftwatch.retrain._training.blend import Adapters, Line, Weights, best_share
+from driftwatch.retrain._training.data import Numbered, Split, Texts, of_bands, split
 from driftwatch.retrain._training.guard import Guard, Guide, Rows
 from driftwatch.retrain._training.progress import Progress
-from driftwatch.retrain._training.validation import Validation, validation_of
-from driftwatch.retrain.dataset import write_whole
+from driftwatch.retrain._training.validation import NOBODY, Validation, validation_of
+from driftwatch.retrain.dataset import read_json, write_json, write_whole
 from driftwatch.retrain.settings import Train
 from driftwatch.retrain.strategy import Strategy
 from driftwatch.retrained import Band
 
 FINISHED = "finished.safetensors"
+CATCH_UP = 2
+"""Epochs over the rows that validated, at the very end."""
 _KEEPS = 0.9
 """The share of its nDCG@10 that a base keeps with vectors cut to a Matryoshka dimension, if it was trained so."""
 
@@ -54,63 +56,109 @@ def fit(texts: Texts, tuned: Tuned, strategy: Strategy, settings: Train, folder:
     asked = _ask_base(tuned, texts, validation, folder / "base.npz")
     dimensions = _dimensions(tuned, settings, validation, asked["ndcg"])
     adapters = _with_adapters(tuned, settings) if settings.lora else None
-    steps = _stages(texts, parts, tuned, strategy, settings, folder, progress, validation, asked, dimensions)
+    line: Line = Weights(tuned.model, before) if adapters is None else Adapters(adapters)
+    run = _Run(texts, parts, tuned, strategy, settings, folder, progress, asked, dimensions)
+    steps = run.stages(validation)
+    measures = {"rows": float(len(texts.rows)), "questions": float(len(validation)), "steps": float(steps)}
+    if len(validation):
+        measures |= _choice(line, tuned, validation, asked["ndcg"], folder / "share.json", progress)
+        measures["steps"] += run.catch_up()
+        line.end()
+        line.at(measures["share"])
     if adapters is not None:
         adapters.merge_and_unload()
-    progress.stage("blending with the model in use")
-    progress.raise_if_asked()
-    measures = {"rows": float(len(parts.training)), "questions": float(len(validation)), "steps": float(steps)}
-    if not len(validation):
-        return Fitted(measures, "no rows could be kept for validation: how good it is, the gate will say.")
-    share, measured = blend(tuned.model, before, lambda: validation.measure(tuned), asked["ndcg"])
-    measures |= {"before": measured[0.0], "after": measured[share], "unblended": measured[1.0], "share": share}
     return Fitted(measures, _sentence(measures))
 
 
-def _stages(
-    texts: Texts,
-    parts: Split,
-    tuned: Tuned,
-    strategy: Strategy,
-    settings: Train,
-    folder: Path,
-    progress: Progress,
-    validation: Validation,
-    asked: dict[str, NDArray[Any]],
-    dimensions: Sequence[int],
-) -> int:
-    """Each stage goes on from the weights of the one before; a finished one is not trained again. Steps taken."""
-    try:
-        from safetensors.torch import load_model, save_model
-
-        from driftwatch.retrain._training.loop import Pace, train_stage
-    except ImportError as error:
-        raise MissingExtra(error.name or "datasets", "retrain", "Training") from None
-    every = Rows.of(parts.training)
-    guide = Guide.of(asked["queries"], asked["passages"], every) if settings.loss == "gist" else None
-    total = 0
-    for number, bands in enumerate(strategy.curriculum):
-        place = folder / f"{number + 1}-{'-'.join(bands)}"
-        if (place / FINISHED).exists():
-            load_model(tuned.model, str(place / FINISHED))
-            total += int((place / "steps").read_text())
-            continue
-        rows = Rows.of(of_bands(parts.training, bands, strategy.negatives))
-        pace = Pace(
-            epochs=_share_of(strategy.epochs, number, len(strategy.curriculum)),
-            learning_rate=strategy.learning_rate,
-            warmup=strategy.warmup,
-            patience=strategy.patience,
-            batch_size=settings.batch_size,
-            seed=settings.seed + number,
-        )
-        progress.stage(_title(number, strategy.curriculum))
+def _choice(
+    line: Line, tuned: Tuned, validation: Validation, before: NDArray[np.float64], kept: Path, progress: Progress
+) -> dict[str, float]:
+    """The share of the tuned weights, and the measures; kept, as the rows that chose it may train afterwards."""
+    if not kept.exists():
+        progress.stage("blending with the model in use")
         progress.raise_if_asked()
-        loss = _loss(tuned, Guard.of(texts, rows, guide), settings.tokens, dimensions)
-        steps = train_stage(tuned, texts, rows, loss, validation, pace, place, progress)
-        _finish(place, lambda path: save_model(tuned.model, path), steps)
-        total += steps
-    return total
+        line.end()
+        share, measured = best_share(line, lambda: validation.measure(tuned), before)
+        found = {"before": measured[0.0], "after": measured[share], "unblended": measured[1.0], "share": share}
+        write_json(kept, found)
+    return {name: float(value) for name, value in read_json(kept).items()}
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What every stage of one run shares."""
+
+    texts: Texts
+    parts: Split
+    tuned: Tuned
+    strategy: Strategy
+    settings: Train
+    folder: Path
+    progress: Progress
+    asked: dict[str, NDArray[Any]]
+    dimensions: Sequence[int]
+
+    def stages(self, validation: Validation) -> int:
+        """Each stage goes on from the weights of the one before. Optimiser steps taken."""
+        total = 0
+        for number, bands in enumerate(self.strategy.curriculum):
+            epochs = _share_of(self.strategy.epochs, number, len(self.strategy.curriculum))
+            total += self._stage(
+                f"{number + 1}-{'-'.join(bands)}",
+                _title(number, self.strategy.curriculum),
+                of_bands(self.parts.training, bands, self.strategy.negatives),
+                validation,
+                {"epochs": epochs, "seed": self.settings.seed + number},
+            )
+        return total
+
+    def catch_up(self) -> int:
+        """Train the rows that validated, when nothing is chosen by them any more: of a few hundred each one counts.
+
+        As many other rows are repeated beside them, at half the learning rate. Optimiser steps taken.
+        """
+        rng = np.random.default_rng([self.settings.seed, 2])
+        count = min(len(self.parts.validation), len(self.parts.training))
+        again = [self.parts.training[place] for place in rng.permutation(len(self.parts.training))[:count]]
+        bands = self.strategy.curriculum[-1]
+        rows = of_bands((*self.parts.validation, *again), bands, self.strategy.negatives)
+        pace = {"epochs": CATCH_UP, "learning_rate": self.strategy.learning_rate / 2, "seed": self.settings.seed}
+        return self._stage("catch-up", "training what validated", rows, NOBODY, pace)
+
+    def _stage(
+        self, name: str, title: str, numbered: Sequence[Numbered], validation: Validation, pace: dict[str, Any]
+    ) -> int:
+        """Train, unless that was finished before: then its weights are read."""
+        try:
+            from safetensors.torch import load_model, save_model
+
+            from driftwatch.retrain._training.loop import Pace, train_stage
+        except ImportError as error:
+            raise MissingExtra(error.name or "datasets", "retrain", "Training") from None
+        place = self.folder / name
+        if (place / FINISHED).exists():
+            load_model(self.tuned.model, str(place / FINISHED))
+            return int((place / "steps").read_text())
+        rows = Rows.of(numbered)
+        usual = {
+            "learning_rate": self.strategy.learning_rate,
+            "warmup": self.strategy.warmup,
+            "patience": self.strategy.patience,
+            "batch_size": self.settings.batch_size,
+        }
+        self.progress.stage(title)
+        self.progress.raise_if_asked()
+        loss = _loss(self.tuned, Guard.of(self.texts, rows, self._guide()), self.settings.tokens, self.dimensions)
+        steps = train_stage(
+            self.tuned, self.texts, rows, loss, validation, Pace(**(usual | pace)), place, self.progress
+        )
+        _finish(place, lambda path: save_model(self.tuned.model, path), steps)
+        return steps
+
+    def _guide(self) -> Guide | None:
+        if self.settings.loss != "gist":
+            return None
+        return Guide.of(self.asked["queries"], self.asked["passages"], Rows.of(self.parts.training))
 
 
 def _loss(tuned: Tuned, guard: Guard, tokens: int, dimensions: Sequence[int]) -> Any:
@@ -227,9 +275,11 @@ def _title(number: int, curriculum: tuple[tuple[Band, ...], ...]) -> str:
 
 
 def _sentence(measures: dict[str, float]) -> str:
+    if not measures["questions"]:
+        return "no rows could be kept for validation: how good it is, the gate will say."
     before, after, questions = measures["before"], measures["after"], int(measures["questions"])
     if after > before:
         went = f"nDCG@10 went from {before:.3f} to {after:.3f}"
     else:
         went = f"it got no better: nDCG@10 went from {before:.3f} to {after:.3f}"
-    return f"on {questions} questions that it was not trained on {went}; the gate decides on its own questions."
+    return f"on {questions} questions that it had not been trained on {went}; the gate decides on its own questions."

@@ -105,4 +105,5 @@ class Guard:
         out |= np.stack([np.isin(parents, list(self.known[int(query)])) for query in queries])
         out |= gaps
         out[np.arange(size), np.arange(size)] = False
-        return out
+        found: NDArray[np.bool_] = out
+        return found

@@ -44,6 +44,10 @@ class Validation:
         )
 
 
+NOBODY = Validation((), (), (), np.empty(0, np.int64))
+"""Where nothing is chosen."""
+
+
 def validation_of(texts: Texts, rows: Sequence[Numbered], seed: int, dimension: int | None) -> Validation:
     """The validation that these ``rows`` make; a question that has several rows is asked once."""
     answers = texts.known()
