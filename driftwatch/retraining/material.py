@@ -8,9 +8,11 @@ from itertools import islice
 from typing import Any, cast
 
 from driftwatch.config import Watch
+from driftwatch.config.release import registry_of
 from driftwatch.documents import Corpus
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.settings import Retrain
+from driftwatch.retrain.telling import Teller, teller
 from driftwatch.retrained import Asked, Pair
 from driftwatch.sources.canaries import Canaries
 from driftwatch.store import Store
@@ -31,6 +33,12 @@ def retrain_of(watch: Watch) -> Retrain:
             f"{watch.path}: there is no 'retrain:' section.", remedy="Add one: 'retrain: {when: [<a check>]}'."
         )
     return watch.retrain
+
+
+def teller_of(watch: Watch) -> Teller:
+    """Who learns of releases."""
+    settings = retrain_of(watch).promote
+    return teller(registry_of(watch), settings.run, settings.mlflow, watch.service)
 
 
 def said(watch: Watch, store: Store, now: datetime) -> Iterator[Observation]:

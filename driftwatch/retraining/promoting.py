@@ -20,10 +20,9 @@ from driftwatch.retrain.manifests import in_use, index_of, release_name
 from driftwatch.retrain.passages import offsets_of, passages_of
 from driftwatch.retrain.promote import Means
 from driftwatch.retrain.rebuild import Passages, Progress
-from driftwatch.retrain.telling import Teller, teller
 from driftwatch.retrained import Manifest
 from driftwatch.retraining.course import JUDGEMENT, Course
-from driftwatch.retraining.material import corpus_of, documents_of, retrain_of
+from driftwatch.retraining.material import corpus_of, documents_of, retrain_of, teller_of
 from driftwatch.retraining.work import Work
 from driftwatch.retrievers import Retriever
 from driftwatch.targets import target_of
@@ -65,12 +64,6 @@ def roll_back(watch: Watch, by: str, now: datetime) -> tuple[Manifest, str]:
     return manifest, " ".join(f"{each.said}." for each in told.left())
 
 
-def teller_of(watch: Watch) -> Teller:
-    """Who learns of releases."""
-    settings = retrain_of(watch).promote
-    return teller(registry_of(watch), settings.run, settings.mlflow, watch.service)
-
-
 # --- what it is done with ---------------------------------------------------------------------------------------------
 
 
@@ -86,16 +79,28 @@ def _means(work: Work) -> Means:
         settings=settings.promote,
         index=watch.probed,
         documents=lambda index: _documents(work, index),
-        embedder=lambda _, model: work.embedder(_with(work.model, model)),
+        embedder=lambda _, model: TextEmbedder(_with(work.model, model)),  # what it keeps is kept by the rebuild
         teller=teller_of(watch),
-        in_use=lambda: in_use(work.model.model, watch.probed, work.now, revision=work.model.revision or ""),
+        in_use=lambda: _adopted(work),
         compare=lambda manifest: _dual_run(work, manifest),
         progress=lambda progress: _tell(work, progress),
     )
 
 
+def _adopted(work: Work) -> Manifest:
+    """What the configuration names, as a release to go back to."""
+    model = work.model
+    return in_use(
+        model.model,
+        work.watch.probed,
+        work.now,
+        revision=model.revision or "",
+        threshold=retrain_of(work.watch).threshold,
+    )
+
+
 def _with(model: EmbedderSettings, name: str) -> EmbedderSettings:
-    return model.model_copy(update={"model": name, "revision": None})
+    return model.model_copy(update={"model": name, "revision": None, "cache": None})
 
 
 def _tell(work: Work, progress: Progress) -> None:

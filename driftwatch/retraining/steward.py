@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,19 +16,18 @@ from pathlib import Path
 
 from driftwatch.approval import Question, evidence, new_question
 from driftwatch.config import Watch
-from driftwatch.config.release import folder_of, registry_of
+from driftwatch.config.release import folder_of
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
 from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
 from driftwatch.retrain.promote import Promotion
 from driftwatch.retrain.registry import CURRENT
 from driftwatch.retrain.settings import Retrain
-from driftwatch.retrain.telling import teller
 from driftwatch.retrain.trainer_settings import Webhook
 from driftwatch.retrain.trainers.local import NICE, environment
 from driftwatch.retrain.trigger import Decision, Evidence, Firing, decide
 from driftwatch.retraining.course import STEPS, Course, Step, courses, open_course
-from driftwatch.retraining.material import corpus_of, retrain_of, said
+from driftwatch.retraining.material import corpus_of, retrain_of, said, teller_of
 from driftwatch.store import Store
 from driftwatch.types import Alert, Finding
 
@@ -66,6 +66,7 @@ class Steward:
         self.released = released
         """Called when another release is in use, whoever switched it on."""
         self._in_use = self._linked()
+        self._telling: threading.Thread | None = None
 
     @property
     def settings(self) -> Retrain:
@@ -89,6 +90,7 @@ class Steward:
         course = open_course(self.folder)
         if course is not None:
             return self.go_on(course, now)
+        self._tell(now)
         decision = self.decision(now)
         if not decision.start:
             against = " ".join(reason.sentence for reason in decision.reasons if not reason.passed)
@@ -98,6 +100,14 @@ class Steward:
     def _linked(self) -> str:
         link = self.folder / CURRENT
         return str(link.readlink()) if link.is_symlink() else ""
+
+    def _tell(self, now: datetime) -> None:
+        """Tell who could not be told of the release in use, after a rollback; a program may take minutes for it."""
+        if self._telling is None or not self._telling.is_alive():
+            told = teller_of(self.watch)
+            if any(each.again_at is None or each.again_at <= now for each in told.left()):
+                self._telling = threading.Thread(target=told.step, args=[now], name="tell of a release", daemon=True)
+                self._telling.start()
 
     # --- may one begin? ---------------------------------------------------------------------------------------------
 
@@ -207,9 +217,7 @@ class Steward:
         if known is not None and known.stage == "checked" and self.settings.promote.dual_run is not None:
             times.append(datetime.fromisoformat(known.at["checked"]) + self.settings.promote.dual_run)
         if known is not None and known.stage == "switched":
-            settings = self.settings.promote
-            told = teller(registry_of(self.watch), settings.run, settings.mlflow, self.watch.service)
-            times += [each.again_at for each in told.left() if each.again_at is not None]
+            times += [each.again_at for each in teller_of(self.watch).left() if each.again_at is not None]
         return max(times, default=None)
 
     def _worked(self, course: Course, name: Step, moment: datetime, now: datetime) -> State:
