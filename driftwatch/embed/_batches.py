@@ -13,7 +13,7 @@ from driftwatch.errors import EmbedError
 log = logging.getLogger(__name__)
 
 _BATCHES_A_CALL = 16
-_LETTERS = 8192
+_LETTERS = 6144
 _LEAST = 4
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
@@ -45,7 +45,7 @@ def encode_in_batches(
 def that_fit_the_cache(texts: Sequence[str], most: int) -> int:
     """How many of ``texts`` a processor reads at once: of long ones so few that a layer's numbers stay in its cache.
 
-    Thirty-two abstracts at a time take a fifth longer than eight, and more than twice the memory.
+    Thirty-two abstracts at a time take a fifth longer than four or eight, and more than twice the memory.
     """
     longest = max(map(len, texts), default=0)
     return min(most, max(_LEAST, _LETTERS // max(1, longest)))
