@@ -32,6 +32,8 @@ pytestmark = [
     pytest.mark.filterwarnings("default"),  # Ray's own, of which there are many
 ]
 
+LOOPBACK = "127.0.0.2"
+"""Ray takes 127.0.0.1 for a name of the machine, and would look for the cluster at its outer address."""
 TRAIN = Train(epochs=3, learning_rate=1e-2, batch_size=16, device="cpu")
 LONG = Strategy("contrastive", "a long one", True, 60, 1e-3, 0.1, 60, 4, (("dense", "bm25", "random"),))
 
@@ -50,7 +52,7 @@ def cluster() -> Iterator[Any]:
 
 
 def node() -> dict[str, Any]:
-    return {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1"}
+    return {"num_cpus": 1, "include_dashboard": False, "node_ip_address": LOOPBACK}
 
 
 @pytest.fixture(scope="module")
