@@ -138,12 +138,17 @@ class Comparison:
         return len(self.paired.query_ids)
 
 
-def packed(comparison: Comparison) -> bytes:
+def content_of(comparison: Comparison) -> dict[str, Any]:
     """A comparison as it is kept: without any text of a query."""
     content = asdict(comparison) | {"version": VERSION, "at": comparison.at.isoformat()}
     for each in content["differ_most"]:
         each.pop("text")
-    return zlib.compress(json.dumps(content, separators=(",", ":")).encode("utf-8", "replace"))
+    return content
+
+
+def packed(comparison: Comparison) -> bytes:
+    """The same as bytes."""
+    return zlib.compress(json.dumps(content_of(comparison), separators=(",", ":")).encode("utf-8", "replace"))
 
 
 def unpacked(body: bytes) -> Comparison:
@@ -153,12 +158,23 @@ def unpacked(body: bytes) -> Comparison:
         ValueError: it is something else, or of another version.
     """
     try:
-        content = json.loads(zlib.decompressobj().decompress(body, MOST_BYTES))
-        if content.pop("version") != VERSION:
+        return comparison_of(json.loads(zlib.decompressobj().decompress(body, MOST_BYTES)))
+    except (zlib.error, ValueError) as error:
+        raise ValueError(f"this is no comparison that can be read: {error!r}") from None
+
+
+def comparison_of(content: Any) -> Comparison:
+    """What ``content_of`` gave.
+
+    Raises:
+        ValueError: it is something else, or of another version.
+    """
+    try:
+        if content["version"] != VERSION:
             raise ValueError("another version wrote it")
         return _comparison(content)
-    except (zlib.error, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise ValueError(f"this is no comparison that can be read: {error!r}") from None
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no comparison: {error!r}") from None
 
 
 def _comparison(content: Mapping[str, Any]) -> Comparison:

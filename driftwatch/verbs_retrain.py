@@ -97,10 +97,13 @@ def reject(
 @retrain_app.command()
 def rollback(
     by: Annotated[str, typer.Option("--by", envvar="USER", help="Who wants it; kept.")],
+    leave: Annotated[
+        str, typer.Option("--from", help="Only from this release: said twice, it goes back once.", show_default=False)
+    ] = "",
     config: Config = HERE,
     json: AsJson = False,
 ) -> None:
     """Model, index and cut-off as they were before the last switch, in one step."""
     from driftwatch.commands import retrain
 
-    raise typer.Exit(retrain.rollback(config, by, json=json))
+    raise typer.Exit(retrain.rollback(config, by, leave, json=json))

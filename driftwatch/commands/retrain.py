@@ -133,13 +133,15 @@ def _done(stand: Stand, course: Course, *, json: bool) -> int:
 
 
 def gate(config: Path, job: str, *, json: bool) -> int:
-    """Judge the candidate and print every reason and every figure."""
+    """Judge the candidate and print every reason, every figure, and both models side by side."""
+    from driftwatch.commands.compare import as_content, tables
+
     with _steward(config) as steward:
         course = _course(steward, job)
         stand = _until(steward, course, "judge")
         if not course.judged:
             return _done(stand, course, json=json)
-        judgement = course.judgement
+        judgement, comparison = course.judgement, course.comparison
     rows = [
         (each.measure, each.group, each.lang, str(each.n), number(each.old), number(each.new), _interval(each))
         for each in judgement.differences
@@ -147,10 +149,11 @@ def gate(config: Path, job: str, *, json: bool) -> int:
     reasons = [("yes" if each.passed else "no", each.name, each.sentence) for each in judgement.reasons]
     say(
         json,
-        {"job": course.job_id, "judgement": judgement},
+        {"job": course.job_id, "judgement": judgement, "comparison": as_content(comparison)},
         table("the gate says yes" if judgement.passed else "the gate says no", ("", "reason", ""), reasons),
         table("", ("measure", "questions", "language", "n", "old", "new", "difference"), rows),
         *judgement.notes,
+        *tables(comparison),
     )
     return 0 if judgement.passed else NO
 
@@ -195,12 +198,12 @@ def _decided(steward: Steward, course: Course, action: Any, by: str) -> None:
         raise RetrainError(decision.why)
 
 
-def rollback(config: Path, by: str, *, json: bool) -> int:
-    """Go back to the release before, and tell the service."""
+def rollback(config: Path, by: str, leave: str, *, json: bool) -> int:
+    """Go back to the release before, and tell the service; ``leave``: only from this one."""
     from driftwatch.retraining.promoting import roll_back
 
     with _steward(config) as steward:
-        manifest, told = roll_back(steward.watch, by, now_utc())
+        manifest, told = roll_back(steward.watch, by, now_utc(), leave)
     say(
         json,
         {"release": manifest, "told": told},

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from driftwatch.config.watch import Watch
 from driftwatch.errors import ConfigError, ConfigErrors, RetrainError
-from driftwatch.retrain.manifests import index_of
-from driftwatch.retrain.registry import Registry
 from driftwatch.retrained import Manifest
+
+if TYPE_CHECKING:
+    from driftwatch.retrain.registry import Registry
 
 
 def registry_of(watch: Watch) -> Registry:
     """The releases of a watch that has a `retrain:` section."""
+    from driftwatch.retrain.registry import Registry  # not where there is no such section
+
     assert watch.retrain is not None
     settings = watch.retrain.promote
     return Registry(folder_of(watch), settings.keep, settings.disk)
@@ -52,4 +55,6 @@ def _index(watch: Watch, release: Manifest, place: Path) -> dict[str, Any]:
     """The setting that reaches the index, with what the release says of it; the service's own address stays."""
     if watch.probed is None or not release.index:
         return {}
+    from driftwatch.retrain.manifests import index_of
+
     return {"index" if watch.index is not None else "retriever": index_of(release, place, watch.probed)}

@@ -169,16 +169,18 @@ def advance(folder: Path, means: Means, now: datetime) -> bool:
         return False
 
 
-def roll_back(registry: Registry, teller: Teller, *, now: datetime, by: str, reason: str = "") -> Manifest:
+def roll_back(
+    registry: Registry, teller: Teller, *, now: datetime, by: str, reason: str = "", leave: str = ""
+) -> Manifest:
     """Use the release before again: model, index and threshold in one step; then tell who must know. Who could not be
-    told is in ``teller.left()``, and is tried again by ``teller.step``.
+    told is in ``teller.left()``, and is tried again by ``teller.step``. ``leave``: as ``Registry.rollback``.
 
     Raises:
-        RetrainError: there is no release before, or nobody says who goes back.
+        RetrainError: there is no release before, nobody says who goes back, or another release than ``leave`` is used.
     """
     if not by.strip():
         raise RetrainError("nobody says who goes back.", remedy="Name somebody.")
-    manifest = registry.rollback(now=now, by=by, reason=reason)
+    manifest = registry.rollback(now=now, by=by, reason=reason, leave=leave)
     while teller.step(now):
         pass
     return manifest

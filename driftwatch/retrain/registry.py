@@ -35,6 +35,8 @@ MODEL = "model"
 _RELEASES = "releases"
 _JOBS = "jobs"
 _RESULT = "result.json"
+_BEGUN, _ENDED = "wanted.json", "ended.json"
+"""When a job was begun, and how it ended: what the next one must wait for, whatever the disk has room for."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +167,20 @@ class Registry:
                 write_json(self.folder / HISTORY, history)
                 self._link(release)
 
-    def rollback(self, *, now: datetime, by: str, reason: str = "") -> Manifest:
+    def rollback(self, *, now: datetime, by: str, reason: str = "", leave: str = "") -> Manifest:
         """Use the release before again, in one step; the release that is in use then.
 
+        Where ``leave`` names the release to go back from, this changes nothing once somebody has.
+
         Raises:
-            RetrainError: there is none before.
+            RetrainError: there is none before, or ``leave`` is not in use and nobody went back from it.
         """
         with self._alone():
             left = self._linked()
+            if leave and leave != left:
+                if left is None or not self.rolled_back(leave):
+                    raise RetrainError(f"the release {leave} is not in use.", remedy=f"In use is: {left or 'none'}.")
+                return self.manifest(left)
             name = self._before(left)
             if left is None or name is None:
                 raise RetrainError("there is no release to go back to.", remedy="See the releases in 'releases'.")
@@ -197,6 +205,9 @@ class Registry:
             for place in gone:
                 if place.parent.name == _RELEASES:
                     let_go(read_manifest(place))
+                elif (place / _BEGUN).is_file():
+                    _empty(place)
+                    continue
                 dropped = place.with_name(f".dropped-{place.name}")
                 place.replace(dropped)
                 shutil.rmtree(dropped)
@@ -221,8 +232,7 @@ class Registry:
         left = sorted({*places, *self._jobs()} - {*gone}, key=lambda place: (place.name, place.parent.name))
         over = sum(map(size_of, left)) - self.disk
         for place in left:
-            is_over = place.parent.name == _RELEASES or (place / _RESULT).is_file()
-            if over > 0 and is_over and place.name not in never:
+            if over > 0 and _is_over(place) and place.name not in never:
                 over -= size_of(place)
                 gone.append(place)
         return gone
@@ -288,3 +298,21 @@ class Registry:
         with (self.folder / ".lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _is_over(place: Path) -> bool:
+    """Whether a release or a job may go as far as the job itself is concerned."""
+    if place.parent.name == _RELEASES:
+        return True
+    return (place / _RESULT).is_file() and ((place / _ENDED).is_file() or not (place / _BEGUN).is_file())
+
+
+def _empty(job: Path) -> None:
+    """Leave only what the next job must wait for; its result goes last, so that a kill in between is made up for."""
+    for each in sorted(job.iterdir(), key=lambda each: each.name == _RESULT):
+        if each.name in (_BEGUN, _ENDED):
+            continue
+        if each.is_dir() and not each.is_symlink():
+            shutil.rmtree(each)
+        else:
+            each.unlink()

@@ -14,6 +14,9 @@ from driftwatch.retrain.trainer_settings import Command, Webhook
 from driftwatch.schedule import Duration, duration
 from driftwatch.sizes import Size, size
 
+_USER = re.compile(r"[UW][A-Z0-9]{5,30}")
+"""Ids of users; those of a whole organisation begin with W."""
+
 
 class Generate(Settings):
     """Questions that a language model writes for documents; sent to `url` are texts of documents, and nothing else."""
@@ -43,9 +46,7 @@ class Generate(Settings):
     @classmethod
     def is_http(cls, url: str) -> str:
         """It holds no key: that is a setting of its own."""
-        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
-            raise ValueError("it must begin with http:// or https:// and hold no password, '?' or '#'.")
-        return url.rstrip("/")
+        return _address(url).rstrip("/")
 
 
 class PairSettings(Settings):
@@ -186,6 +187,24 @@ class Approve(Settings):
     base_url: str = "https://slack.com/api/"
     """Slack's Web API, or a proxy in front of it."""
 
+    @field_validator("users")
+    @classmethod
+    def are_ids(cls, users: tuple[str, ...]) -> tuple[str, ...]:
+        """Somebody may call himself by any name; only an id cannot be taken by another."""
+        for who in users:
+            if not _USER.fullmatch(who):
+                raise ValueError(
+                    f"{who!r} is no id of a user in Slack. Write ids like U024BE7LH; yours is in the menu of your"
+                    " profile under 'Copy member ID'."
+                )
+        return users
+
+    @field_validator("base_url")
+    @classmethod
+    def is_http(cls, base_url: str) -> str:
+        """The tokens are sent there, and not in the address."""
+        return _address(base_url)
+
 
 class Promote(Settings):
     """How a new model is switched on."""
@@ -249,3 +268,14 @@ class Retrain(Settings):
         if window < timedelta(days=1):
             raise ValueError("it must be at least 1 day.")
         return window
+
+
+def _address(url: str) -> str:
+    """``url``, if it is one without anything secret in it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", url):
+        raise ValueError("it must begin with http:// or https:// and hold no password, '?' or '#'.")
+    return url

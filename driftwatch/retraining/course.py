@@ -21,6 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from driftwatch.compared import Comparison, comparison_of
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.dataset import read_json, write_json
 from driftwatch.retrain.jobs import JOBS, JobFolder
@@ -132,6 +133,18 @@ class Course:
             tuple(Difference(**each) for each in said["differences"]),
             tuple(said["notes"]),
         )
+
+    @property
+    def comparison(self) -> Comparison:
+        """Both models side by side, as they were when the gate spoke.
+
+        Raises:
+            RetrainError: it has not said anything, or what is kept cannot be read.
+        """
+        try:
+            return comparison_of(read_json(self.path / JUDGEMENT).get("comparison"))
+        except ValueError as error:
+            raise RetrainError(f"{self.path / JUDGEMENT}: {error}.", remedy="Start a new job.") from None
 
     @property
     def ended(self) -> Ended | None:

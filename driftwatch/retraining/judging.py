@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from driftwatch.compare import Answers, compare
-from driftwatch.compared import Comparison
+from driftwatch.compared import Comparison, content_of
 from driftwatch.embed import EmbedderSettings
-from driftwatch.errors import DriftwatchError, TooLittle
+from driftwatch.errors import DriftwatchError
 from driftwatch.retrain.dataset import read_json, read_nouns, write_json
 from driftwatch.retrain.evaluate import served
 from driftwatch.retrain.folders import folder_hash
@@ -20,7 +20,7 @@ from driftwatch.retrained import Asked, Served
 from driftwatch.retraining.course import JUDGEMENT
 from driftwatch.retraining.material import corpus_of, documents_of, retrain_of
 from driftwatch.retraining.preparing import DATASET
-from driftwatch.retraining.work import Work
+from driftwatch.retraining.work import Refused, Work
 from driftwatch.threshold import Material, Recalibrated, Wanted, recalibrate
 from driftwatch.types import Observation, Query, Reply, ScoredDoc
 
@@ -28,10 +28,8 @@ LIVE = "live"
 """The group of sampled queries, of which nobody knows the answer: they are compared, and judge nothing."""
 MOST_LIVE = 200
 DEPTH = 10
-
-
-class Refused(TooLittle):
-    """The gate says no."""
+IN_USE, CANDIDATE = "the model in use", "the candidate"
+"""What they are called side by side."""
 
 
 def judge_candidate(work: Work) -> str:
@@ -53,7 +51,7 @@ def judge_candidate(work: Work) -> str:
 
 def _judged(work: Work) -> Mapping[str, Any]:
     settings = retrain_of(work.watch)
-    candidate = work.course.path / "candidate"
+    judged = folder_hash(work.course.path / "candidate")  # first: what is changed from now on was not judged
     asked = tuple(read_nouns(work.course.path / DATASET, Asked))
     live = _live(work)
     work.say("asking both models", 0, len(asked))
@@ -63,10 +61,10 @@ def _judged(work: Work) -> Mapping[str, Any]:
     return {
         "version": 1,
         "job_id": work.course.job_id,
-        "candidate": folder_hash(candidate),
+        "candidate": judged,
         **asdict(judgement),
         "threshold": _threshold(work, asked, old, new),
-        "comparison": asdict(side_by_side(work, asked, live, old, new)),
+        "comparison": content_of(side_by_side(work, asked, live, old, new)),
     }
 
 
@@ -99,9 +97,9 @@ def _live(work: Work) -> tuple[Asked, ...]:
 def side_by_side(work: Work, asked: Sequence[Asked], live: Sequence[Asked], old: Served, new: Served) -> Comparison:
     """Both models over the same questions, as `driftwatch compare` shows two retrievers."""
     known, queries = [_query(each) for each in asked], [_query(each) for each in live]
-    before, after = (Answers(side.model, _replies(side, asked), _replies(side, live)) for side in (old, new))
-    show = work.watch.privacy.show_queries
-    return compare(before, after, known, queries, work.now, k=DEPTH, show_queries=show)
+    before = Answers(IN_USE, _replies(old, asked), _replies(old, live))
+    after = Answers(CANDIDATE, _replies(new, asked), _replies(new, live))
+    return compare(before, after, known, queries, work.now, k=DEPTH)
 
 
 def _query(asked: Asked) -> Query:

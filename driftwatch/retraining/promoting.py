@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
 from driftwatch.compare import Answers, compare
-from driftwatch.compared import ALL
+from driftwatch.compared import ALL, content_of
 from driftwatch.config import Watch
 from driftwatch.config.release import registry_of
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import promote as promotion
 from driftwatch.retrain.dataset import read_json, write_json
+from driftwatch.retrain.folders import check_hash
 from driftwatch.retrain.held import Held
 from driftwatch.retrain.manifests import in_use, index_of, release_name
 from driftwatch.retrain.passages import offsets_of, passages_of
@@ -23,7 +23,7 @@ from driftwatch.retrain.rebuild import Passages, Progress
 from driftwatch.retrained import Manifest
 from driftwatch.retraining.course import JUDGEMENT, Course
 from driftwatch.retraining.material import corpus_of, documents_of, retrain_of, teller_of
-from driftwatch.retraining.work import Work
+from driftwatch.retraining.work import Refused, Work
 from driftwatch.retrievers import Retriever
 from driftwatch.targets import target_of
 from driftwatch.types import Query, Reply
@@ -35,8 +35,10 @@ def promote(work: Work) -> str:
     """Go on until the model is in use, or something must be waited for; how it stands.
 
     Raises:
+        Refused: the candidate is not the one that was judged, and that somebody approved.
         RetrainError: a step cannot be done; it can be tried again.
     """
+    _check_unchanged(work.course)
     means = _means(work)
     begun = promotion.begin(
         work.course.path,
@@ -53,14 +55,24 @@ def promote(work: Work) -> str:
     return f"{known.release}: {known.stage}. {known.waiting}".strip()
 
 
-def roll_back(watch: Watch, by: str, now: datetime) -> tuple[Manifest, str]:
-    """The release before is in use again; it, and who could not be told yet.
+def _check_unchanged(course: Course) -> None:
+    """Before anything is done; once it is a release, its files are looked at there."""
+    if promotion.read(course.path) is None:
+        candidate = course.path / CANDIDATE
+        try:
+            check_hash(candidate, _judged(course), shown=candidate)
+        except RetrainError as error:
+            raise Refused(error.problem, remedy="Start a new job.") from None
+
+
+def roll_back(watch: Watch, by: str, now: datetime, leave: str = "") -> tuple[Manifest, str]:
+    """The release before is in use again; it, and who could not be told yet. ``leave``: as ``Registry.rollback``.
 
     Raises:
-        RetrainError: there is none before.
+        RetrainError: there is none before, or another release than ``leave`` is in use.
     """
     told = teller_of(watch)
-    manifest = promotion.roll_back(told.registry, told, now=now, by=by)
+    manifest = promotion.roll_back(told.registry, told, now=now, by=by, leave=leave)
     return manifest, " ".join(f"{each.said}." for each in told.left())
 
 
@@ -176,7 +188,7 @@ def _dual_run(work: Work, manifest: Manifest) -> str:
     before = Answers("in use", _asked(watch.probed, work.embedder(), canaries), ())
     after = Answers(manifest.release, _asked(new, model, canaries), ())
     found = compare(before, after, canaries, (), work.now)
-    write_json(work.made / "dual-run.json", asdict(found))
+    write_json(work.made / "dual-run.json", content_of(found))
     worse = [each for each in found.canaries.get(ALL, ()) if each.high < 0]
     return "; ".join(f"{each.measure} of the canaries falls by {-each.difference:.3f}" for each in worse)
 

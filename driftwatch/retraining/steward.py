@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from driftwatch.approval import Question, evidence, new_question
+from driftwatch.approval import Question
 from driftwatch.config import Watch
 from driftwatch.config.release import folder_of
+from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
 from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
@@ -28,6 +29,7 @@ from driftwatch.retrain.trainers.local import NICE, environment
 from driftwatch.retrain.trigger import Decision, Evidence, Firing, decide
 from driftwatch.retraining.course import STEPS, Course, Step, courses, open_course
 from driftwatch.retraining.material import corpus_of, retrain_of, said, teller_of
+from driftwatch.retraining.question import question_of
 from driftwatch.store import Store
 from driftwatch.types import Alert, Finding
 
@@ -40,6 +42,9 @@ AGAIN = timedelta(minutes=10)
 
 UNASKED = timedelta(days=30)
 """How long an answer is waited for where nobody is asked in Slack."""
+
+RECENT = timedelta(hours=1)
+"""How long a count of pairs is good for: it reads the feedback of months."""
 
 LONGEST_STEP = timedelta(days=3)
 """A step that takes longer has lost its way."""
@@ -67,6 +72,8 @@ class Steward:
         """Called when another release is in use, whoever switched it on."""
         self._in_use = self._linked()
         self._telling: threading.Thread | None = None
+        self._counted: tuple[datetime, int] | None = None
+        """When pairs were counted last, and how many there were."""
 
     @property
     def settings(self) -> Retrain:
@@ -119,7 +126,9 @@ class Steward:
         rest = decide(Evidence(firings, self.settings.least_pairs, jobs), self.settings, now)
         if not (rest.start or counting):
             return rest
-        return decide(Evidence(firings, self.pairs(now), jobs), self.settings, now)
+        if counting or self._counted is None or not now - RECENT < self._counted[0] <= now:
+            self._counted = now, self.pairs(now)
+        return decide(Evidence(firings, self._counted[1], jobs), self.settings, now)
 
     def begin(self, now: datetime, reasons: list[str], incident: str = "") -> Course:
         """Begin a job; the same incident on the same day is the same job."""
@@ -202,8 +211,9 @@ class Steward:
                 course.end("refused" if known.stage == "refused" else "rolled back", known.waiting, now)
             return ""
         failures = [each.outcome for each in attempts if each.outcome and each.outcome.outcome != "done"]
-        if len(failures) >= MOST_FAILURES:
-            course.end("failed", failures[-1].reason, now)
+        is_refused = any(each.outcome == "refused" for each in failures)
+        if is_refused or len(failures) >= MOST_FAILURES:
+            course.end("refused" if is_refused else "failed", failures[-1].reason, now)
             return ""
         due = self._due(known, failures[-1].at if failures else None, len(failures))
         if due is None or due <= now:
@@ -272,7 +282,11 @@ class Steward:
 
         if not isinstance(trainer := self.settings.trainer, Webhook):
             return 403, "results are taken where `retrain: trainer:` is a webhook."
-        reply = accept_result(Course(job_folder(self.folder, job_id).path).training, trainer, body, token, now)
+        try:
+            job = job_folder(self.folder, job_id)
+        except RetrainError as error:
+            return 404, error.problem
+        reply = accept_result(job, trainer, body, token, now)
         return reply.status, reply.sentence
 
     # --- a person ---------------------------------------------------------------------------------------------------
@@ -291,18 +305,9 @@ class Steward:
         return ""
 
     def _asked(self, course: Course, now: datetime) -> Question:
-        title = f"{self.watch.service}: switch on the model of {course.job_id}?"
         approve = self.settings.approve
-        return self.store.approvals.ask(
-            new_question(
-                course.job_id,
-                title,
-                evidence(course.judgement),
-                documents=len(corpus_of(self.watch)),
-                now=now,
-                expires=approve.expires if approve else UNASKED,
-            )
-        )
+        expires, documents = approve.expires if approve else UNASKED, len(corpus_of(self.watch))
+        return self.store.approvals.ask(question_of(course, self.watch.service, documents, now, expires))
 
 
 def _waits(state: State) -> str:

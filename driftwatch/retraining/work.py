@@ -8,11 +8,15 @@ from pathlib import Path
 
 from driftwatch.config import Watch
 from driftwatch.embed import EmbedderSettings, TextEmbedder
-from driftwatch.errors import RetrainError
+from driftwatch.errors import RetrainError, TooLittle
 from driftwatch.retrain.dataset import write_json
 from driftwatch.retrain.jobs import JobFolder
 from driftwatch.retraining.course import MADE, Course
 from driftwatch.store import Store
+
+
+class Refused(TooLittle):
+    """The step says no, with its reasons; asked again, it would say the same."""
 
 
 @dataclass(frozen=True)
