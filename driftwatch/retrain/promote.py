@@ -16,65 +16,44 @@ on, with no second index and no second switch. A rollback meanwhile wins.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
 
 from driftwatch.errors import DriftwatchError, RetrainError
+from driftwatch.retrain._promotion import (
+    FILE,
+    OVER,
+    Promotion,
+    Stage,
+    alone,
+    check_alone,
+    give_up,
+    moved,
+    read,
+    write,
+)
 from driftwatch.retrain.checked import LOOKED_AT, check_index
-from driftwatch.retrain.dataset import read_json, write_json
 from driftwatch.retrain.folders import check_hash
-from driftwatch.retrain.manifests import content_of, index_of, manifest_of, settings_of
+from driftwatch.retrain.manifests import index_of, settings_of
 from driftwatch.retrain.rebuild import Passages, Progress, rebuild, sample
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrain.settings import Promote
 from driftwatch.retrain.telling import Teller
 from driftwatch.retrain.writers import Writer, writer_for
-from driftwatch.retrained import Judgement, Manifest, Reason
+from driftwatch.retrained import Judgement, Manifest
 from driftwatch.retrievers import Retriever
 from driftwatch.types import Embedder
 
-Stage = Literal["approved", "added", "rebuilt", "checked", "compared", "switched", "told", "refused", "rolled back"]
-OVER: frozenset[Stage] = frozenset({"told", "refused", "rolled back"})
-FILE = "promotion.json"
+__all__ = ["FILE", "OVER", "Means", "Promotion", "Stage", "advance", "begin", "give_up", "read", "roll_back"]
+
 _WORK = "rebuild"
 _CATCH_UPS = 2
 """How often documents that changed meanwhile are caught up with; after that, the switch waits no longer."""
-
-
-@dataclass(frozen=True)
-class Promotion:
-    """How far one is; what ``promotion.json`` holds."""
-
-    manifest: Manifest
-    """As the release is added; its index is said in the release itself."""
-    candidate: str
-    judged: str
-    """The candidate's ``folder_hash`` when the gate judged it."""
-    stage: Stage = "approved"
-    at: Mapping[str, str] = field(default_factory=dict)
-    """Stage -> when it was reached."""
-    count: int = 0
-    """Passages in the new index."""
-    corpus: str = ""
-    """Hash of them."""
-    dimension: int = 0
-    caught_up: int = 0
-    """How often the documents changed after the new index was built, and were caught up with."""
-    reasons: tuple[Reason, ...] = ()
-    """What the look at the new index said."""
-    waiting: str = ""
-    """Why the last step did nothing, or why it is over."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def release(self) -> str:
-        return self.manifest.release
+_PATIENCE = 10.0
+"""Seconds that a promotion waits for another one that begins in this very moment."""
 
 
 @dataclass(frozen=True)
@@ -120,33 +99,9 @@ def begin(
         return known
     _check(manifest, judged, judgement)
     check_hash(candidate, judged, shown=candidate)
-    for other in sorted(registry.folder.glob(f"jobs/*/{FILE}")):
-        if (there := read(other.parent)) is not None and there.stage not in OVER:
-            raise RetrainError(
-                f"the release {there.release} is being promoted ({there.stage}).", remedy="One after the other."
-            )
-    started = Promotion(manifest, str(candidate.absolute()), judged)
-    return _moved(folder, started, "approved", now)
-
-
-def read(folder: Path) -> Promotion | None:
-    """The promotion of a job; None: there is none.
-
-    Raises:
-        RetrainError: its file is damaged.
-    """
-    path = folder / FILE
-    if not path.exists():
-        return None
-    content = read_json(path)
-    try:
-        manifest = manifest_of(path, content.pop("manifest"))
-        content["reasons"] = tuple(Reason(**each) for each in content["reasons"])
-        content["notes"] = tuple(content["notes"])
-        del content["version"]
-        return Promotion(manifest, **content)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RetrainError(f"{path}: is not a promotion: {error}.", remedy="Remove it, and promote again.") from None
+    with alone(registry.folder, _PATIENCE):
+        check_alone(registry)
+        return moved(folder, Promotion(manifest, str(candidate.absolute()), judged), "approved", now)
 
 
 def advance(folder: Path, means: Means, now: datetime) -> bool:
@@ -155,17 +110,17 @@ def advance(folder: Path, means: Means, now: datetime) -> bool:
     Raises:
         RetrainError: it is advanced elsewhere at the moment, or a step cannot be done; it can be tried again.
     """
-    with _alone(folder):
+    with alone(folder):
         known = read(folder)
         if known is None or known.stage in OVER:
             return False
         step = _STEPS[known.stage]
-        after = step(known, folder, means, now)
+        after = _overtaken(known, means) or step(known, folder, means, now)
         if after.stage != known.stage:
-            _moved(folder, replace(after, waiting="" if after.stage not in OVER else after.waiting), after.stage, now)
+            moved(folder, replace(after, waiting="" if after.stage not in OVER else after.waiting), after.stage, now)
             return True
         if after != known:
-            _write(folder, after)
+            write(folder, after)
         return False
 
 
@@ -191,10 +146,13 @@ def roll_back(
 
 def _add(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
     del folder, now
-    if means.registry.current() is None:
-        means.registry.adopt(means.in_use())
-    means.registry.add(Path(known.candidate), known.manifest, known.judged)
-    return replace(known, stage="added")
+    registry = means.registry
+    if registry.current() is None:
+        _writer(known, means, means.index)  # what cannot be built anew is said now, and not adopted
+        registry.adopt(means.in_use())
+    registry.add(Path(known.candidate), known.manifest, known.judged)
+    current = registry.current()
+    return replace(known, stage="added", instead_of=current.release if current else "")
 
 
 def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
@@ -260,7 +218,7 @@ def _switch(known: Promotion, folder: Path, means: Means, now: datetime) -> Prom
         if caught.stage != known.stage or caught.waiting:
             return caught
         known = caught
-        registry.switch(known.release)
+        registry.switch(known.release, instead_of=known.instead_of)
     return replace(known, stage="switched")
 
 
@@ -331,6 +289,19 @@ def _writer(known: Promotion, means: Means, old: Retriever) -> Writer:
     return writer_for(old, known.release, means.registry.place(known.release) / "index")
 
 
+def _overtaken(known: Promotion, means: Means) -> Promotion | None:
+    """Where another release is in use than the one that this is to follow: it was not judged against that one."""
+    current = means.registry.current()
+    if not known.instead_of or known.stage == "switched" or current is None:
+        return None
+    if current.release in (known.release, known.instead_of):
+        return None
+    who = means.registry.rolled_back(known.instead_of)
+    why = f"{who['by']} went back from {known.instead_of}" if who else f"{current.release} is in use meanwhile"
+    ended = _refused(known, means, f"{why}, and it was not judged against what is in use now")
+    return replace(ended, stage="rolled back") if who else ended
+
+
 def _refused(known: Promotion, means: Means, why: str) -> Promotion:
     _writer(known, means, _index_in_use(means)).discard()
     return replace(known, stage="refused", waiting=why)
@@ -346,41 +317,12 @@ def _pruned(means: Means, job: str) -> list[str]:
     """Old releases go, with their indexes; what cannot be removed is said, and is no reason to stop."""
 
     def let_go(manifest: Manifest) -> None:
-        if manifest.index:
-            place = means.registry.place(manifest.release)
-            index = index_of(manifest, place, means.index)
-            writer_for(index, manifest.release, place / "index").discard()
-            index.close()
+        place = means.registry.place(manifest.release)
+        index = index_of(manifest, place, means.index) if manifest.index else means.index  # begun, and never finished
+        writer_for(index, manifest.release, place / "index").discard()
+        index.close()
 
     try:
         return [f"the release {name} was removed" for name in means.registry.prune({job}, let_go)]
     except (DriftwatchError, OSError) as error:
         return [f"old releases could not be removed: {error}"]
-
-
-def _moved(folder: Path, promotion: Promotion, stage: Stage, now: datetime) -> Promotion:
-    moved = replace(promotion, stage=stage, at={**promotion.at, stage: now.isoformat()})
-    _write(folder, moved)
-    return moved
-
-
-def _write(folder: Path, promotion: Promotion) -> None:
-    content: dict[str, Any] = asdict(promotion)
-    write_json(folder / FILE, {"version": 1, **content, "manifest": content_of(promotion.manifest)})
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time promotes; a killed one lets go by itself.
-
-    Raises:
-        RetrainError: another one does.
-    """
-    if not folder.is_dir():
-        raise RetrainError(f"{folder}: there is no such job.", remedy="See the folders in 'jobs'.")
-    with (folder / ".promoting").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RetrainError("another process promotes this job at the moment.", remedy="Wait for it.") from None
-        yield

@@ -147,11 +147,14 @@ class Registry:
                 write_manifest(self.place(release), changed)
         return changed
 
-    def switch(self, release: str) -> None:
+    def switch(self, release: str, *, instead_of: str = "") -> None:
         """Use ``release`` from now on, with its model, its index and its threshold at once; again changes nothing.
 
+        ``instead_of``: only where that one is in use, and nobody went back from ``release`` since.
+
         Raises:
-            RetrainError: there is no such release, or it has a model of its own and no index that was built with it.
+            RetrainError: there is no such release, or it has a model of its own and no index that was built with it, or
+                another one than ``instead_of`` is in use.
         """
         manifest = self.manifest(release)
         if self.model(manifest) != manifest.model and not manifest.index:
@@ -160,8 +163,10 @@ class Registry:
                 remedy="Promote it: that embeds the documents anew first.",
             )
         with self._alone():
-            if self._linked() != release:
+            if (linked := self._linked()) != release:
                 history = self._history()
+                if instead_of and (linked != instead_of or release in history["rolled_back"]):
+                    raise RetrainError(f"in use is {linked} meanwhile, so {release} is not switched on.")
                 history["line"] = [*self._line_to(self._linked()), release]
                 history["rolled_back"].pop(release, None)
                 write_json(self.folder / HISTORY, history)

@@ -17,13 +17,16 @@ from driftwatch.documents import Documents
 from driftwatch.errors import DriftwatchError, RetrainError
 from driftwatch.retrain.folders import folder_hash
 from driftwatch.retrain.held import Held
-from driftwatch.retrain.manifests import in_use, index_of
-from driftwatch.retrain.promote import OVER, Means, Promotion, advance, begin, read, roll_back
+from driftwatch.retrain.manifests import in_use, index_of, write_manifest
+from driftwatch.retrain.promote import OVER, Means, Promotion, _pruned, advance, begin, give_up, read, roll_back
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrain.settings import Promote
 from driftwatch.retrain.telling import teller
+from driftwatch.retrain.writers import writer_for
 from driftwatch.retrained import Judgement, Manifest, Passage, Reason
 from driftwatch.retrievers.faiss import Faiss
+from driftwatch.retrievers.python import Python
+from driftwatch.retrievers.qdrant import Qdrant
 from tests.fakes.dies import killed
 from tests.fakes.rebuilt import OLD_WIDTH, WIDTH, Model, corpus_file, faiss_index, passages
 from tests.retrain.test_registry import NOW, manifest
@@ -169,6 +172,75 @@ def test_there_is_one_promotion_at_a_time(world):
         other.begin(manifest(2, approved_by="U1"))
     world.until("told")
     other.begin(manifest(2, approved_by="U1"))
+
+
+def _another(world: World, number: int = 2) -> World:
+    """A second job with a candidate of its own."""
+    second = World(world.folder)
+    second.job = world.job.with_name(f"20260505T120000Z-{number:08}")
+    second.candidate = second.job / "candidate"
+    second.candidate.mkdir(parents=True)
+    (second.candidate / "model.safetensors").write_bytes(b"better weights")
+    return second
+
+
+@pytest.mark.parametrize("stage", ["approved", "rebuilt"])
+def test_a_promotion_that_was_given_up_keeps_no_other_from_beginning(world, stage):
+    world.begin()
+    world.until(stage)
+    given_up = give_up(world.job, world.registry, "it failed five times", NOW)
+    assert given_up is not None
+    assert (given_up.stage, given_up.waiting) == ("refused", "it failed five times")
+    assert advance(world.job, world.means(), NOW) is False
+    assert _another(world).begin(manifest(2, index={}, approved_by="U1")).stage == "approved"
+
+
+def test_what_is_in_use_cannot_be_given_up(world):
+    world.begin()
+    world.until("compared")
+    world.registry.switch(WANTED.release)  # and killed before that was written down
+    given_up = give_up(world.job, world.registry, "somebody did not want it", NOW)
+    assert given_up is not None
+    assert (given_up.stage, given_up.notes) == ("told", ("somebody did not want it",))
+    current = world.registry.current()
+    assert current is not None
+    assert current.release == WANTED.release
+
+
+def test_nobody_gives_up_what_somebody_is_at(world):
+    world.begin()
+    with (world.job / ".promoting").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RetrainError, match="another process"):
+            give_up(world.job, world.registry, "it failed", NOW, patience=0.1)
+    assert world.stage() == "approved"
+
+
+def test_a_collection_that_was_begun_and_never_finished_goes_with_its_release(world):
+    from qdrant_client import QdrantClient, models
+
+    client = QdrantClient(path=str(world.folder / "qdrant"))
+    client.create_collection("docs", models.VectorParams(size=OLD_WIDTH, distance=models.Distance.COSINE))
+    client.close()
+    index = Qdrant(kind="qdrant", path=world.folder / "qdrant", collection="docs")
+    writer = writer_for(index, WANTED.release, world.folder)
+    writer.begin(WIDTH)  # and killed
+    small = Registry(world.registry.folder, keep=2, disk=10**9)
+    for each in (WANTED, manifest(2, index={}), manifest(3, index={})):
+        small.add(world.candidate, each)
+    assert _pruned(world.means(registry=small, index=index), "job") == [f"the release {WANTED.release} was removed"]
+    index.close()
+    client = QdrantClient(path=str(world.folder / "qdrant"))
+    assert [each.name for each in client.get_collections().collections] == ["docs"]
+    client.close()
+
+
+def test_an_index_that_cannot_be_built_anew_is_not_adopted(world):
+    world.begin()
+    means = world.means(index=Python(kind="python", callable="tests.fakes.python_retrievers:shaped"))
+    with pytest.raises(RetrainError, match="cannot build anew"):
+        advance(world.job, means, NOW)
+    assert world.registry.current() is None
 
 
 def test_begun_again_it_is_the_same_promotion(world):
@@ -420,14 +492,39 @@ def test_a_rollback_right_after_a_kill_is_not_undone_by_going_on(world):
     assert world.registry.current() == first
 
 
+@pytest.mark.parametrize("stage", ["added", "compared"])
+def test_a_rollback_ends_what_was_to_follow_the_release_that_somebody_left(world, stage):
+    world.begin()
+    world.until("told")
+    second = _another(world)
+    second.begin(manifest(2, index={}, approved_by="U1"))
+    second.until(stage)
+    first = roll_back(world.registry, world.means().teller, now=NOW, by="U7", reason="worse")
+    assert advance(second.job, world.means(), NOW) is True
+    known = read(second.job)
+    assert known is not None
+    assert known.stage == "rolled back"
+    assert known.waiting.startswith(f"U7 went back from {WANTED.release}")
+    assert world.registry.current() == first
+    assert not (world.registry.place(known.release) / "index").exists()
+
+
+def test_a_rollback_in_the_moment_before_the_switch_is_not_undone_by_it(world):
+    world.begin()
+    world.until("compared")
+    world.registry.switch(WANTED.release)
+    first = roll_back(world.registry, world.means().teller, now=NOW, by="U1")
+    with pytest.raises(RetrainError, match="not switched on"):
+        world.registry.switch(WANTED.release, instead_of=first.release)
+    with pytest.raises(RetrainError, match="not switched on"):
+        world.registry.switch(WANTED.release, instead_of=manifest(3).release)
+    assert world.registry.current() == first
+
+
 def test_the_next_release_is_built_from_the_index_in_use(world):
     world.begin()
     world.until("told")
-    second = World(world.folder)
-    second.job = world.job.with_name("20260505T120000Z-00000002")
-    second.candidate = second.job / "candidate"
-    second.candidate.mkdir(parents=True)
-    (second.candidate / "model.safetensors").write_bytes(b"better weights")
+    second = _another(world)
     seen: list[Any] = []
 
     def documents(index: Any) -> Held:
