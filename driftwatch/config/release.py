@@ -51,6 +51,20 @@ def following(watch: Watch) -> Watch:
     return watch.model_copy(update={"embedder": embedder, **found})
 
 
+def cutoff_in_use(watch: Watch) -> float | None:
+    """The score at which the service cuts off with the model that ``watch`` names; None: nobody said so.
+
+    Raises:
+        RetrainError: the releases are damaged.
+    """
+    assert watch.retrain is not None
+    registry = registry_of(watch)
+    release = registry.current()
+    if release is None or release.threshold is None or watch.embedder is None:
+        return watch.retrain.threshold
+    return release.threshold if registry.model(release) == watch.embedder.model else watch.retrain.threshold
+
+
 def _index(watch: Watch, release: Manifest, place: Path) -> dict[str, Any]:
     """The setting that reaches the index, with what the release says of it; the service's own address stays."""
     if watch.probed is None or not release.index:

@@ -255,7 +255,8 @@ class Retrain(Settings):
     """Slack's buttons; without it, `driftwatch retrain promote`."""
     promote: Promote = Promote()
     threshold: float | None = None
-    """The score cut-off that the service uses with the model in use; a new model comes with one of its own."""
+    """The cosine similarity below which the service drops documents, with the model in use; a new model comes with a
+    cut-off of its own that keeps as much, and both are judged behind theirs. None: the service has none."""
     scale: Literal["local", "ray"] = "local"
     """`ray` runs embedding, mining and training on a Ray cluster."""
     ray: str = "auto"

@@ -9,20 +9,20 @@ from typing import Any
 
 from driftwatch.compare import Answers, compare
 from driftwatch.compared import Comparison, content_of
+from driftwatch.config.release import cutoff_in_use
 from driftwatch.embed import EmbedderSettings
-from driftwatch.errors import DriftwatchError
 from driftwatch.retrain.dataset import read_json, read_nouns, write_json
 from driftwatch.retrain.evaluate import served
 from driftwatch.retrain.folders import folder_hash
 from driftwatch.retrain.gate import judge
 from driftwatch.retrain.passages import offsets_of, passages_of
-from driftwatch.retrained import Asked, Served
+from driftwatch.retrained import Asked, Judgement, Served
 from driftwatch.retraining.course import JUDGEMENT
+from driftwatch.retraining.cutoff import CutOff, behind, fitting
 from driftwatch.retraining.material import corpus_of, documents_of, retrain_of
 from driftwatch.retraining.preparing import DATASET
 from driftwatch.retraining.work import Refused, Work
-from driftwatch.threshold import Material, Recalibrated, Wanted, recalibrate
-from driftwatch.types import Observation, Query, Reply, ScoredDoc
+from driftwatch.types import Query, Reply, ScoredDoc
 
 LIVE = "live"
 """The group of sampled queries, of which nobody knows the answer: they are compared, and judge nothing."""
@@ -57,15 +57,25 @@ def _judged(work: Work) -> Mapping[str, Any]:
     work.say("asking both models", 0, len(asked))
     old = _served(work, work.model, (*asked, *live))
     new = _served(work, candidate_model(work), (*asked, *live))
-    judgement = judge(asked, old, new, settings.gate, settings.serving)
+    current = cutoff_in_use(work.watch)
+    cutoff = fitting(asked, old, new, current, work.now)
+    old, new = behind(old, current), behind(new, cutoff.value)
+    judgement = _with(judge(asked, old, new, settings.gate, settings.serving), cutoff, known=current is not None)
     return {
         "version": 1,
         "job_id": work.course.job_id,
         "candidate": judged,
         **asdict(judgement),
-        "threshold": _threshold(work, asked, old, new),
+        "threshold": cutoff.content(),
         "comparison": content_of(side_by_side(work, asked, live, old, new)),
     }
+
+
+def _with(judgement: Judgement, cutoff: CutOff, *, known: bool) -> Judgement:
+    """With what is to be said of the cut-off: a reason where the service has one, else a note."""
+    if not known:
+        return replace(judgement, notes=(*judgement.notes, cutoff.sentence))
+    return replace(judgement, passed=judgement.passed and cutoff.found, reasons=(*judgement.reasons, cutoff.reason))
 
 
 def candidate_model(work: Work) -> EmbedderSettings:
@@ -116,26 +126,3 @@ def _hits(side: Served, query_id: str) -> tuple[ScoredDoc, ...] | None:
         return None
     scores = side.scores.get(query_id) or (None,) * len(ranking)
     return tuple(map(ScoredDoc, ranking, scores))
-
-
-# --- the cut-off ------------------------------------------------------------------------------------------------------
-
-
-def _threshold(work: Work, asked: Sequence[Asked], old: Served, new: Served) -> Mapping[str, Any]:
-    """The cut-off that fits the new model, and how it was found; or why there is none."""
-    wanted = Wanted(current=retrain_of(work.watch).threshold)
-    after, before = (_observed(work, asked, side) for side in (new, old))
-    try:
-        found: Recalibrated = recalibrate(Material(canaries=after, canaries_before=before), wanted)
-    except DriftwatchError as error:
-        return {"value": None, "why": str(error)}
-    return {"value": found.value, "interval": found.interval, "method": found.method, "warnings": found.warnings}
-
-
-def _observed(work: Work, asked: Sequence[Asked], side: Served) -> tuple[Observation, ...]:
-    seen = Observation(work.now, side.model, "")
-    return tuple(
-        replace(seen, query_id=each.query_id, text=each.text, lang=each.lang, relevant=each.relevant, hits=hits)
-        for each in asked
-        if (hits := _hits(side, each.query_id)) is not None
-    )

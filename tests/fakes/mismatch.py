@@ -55,6 +55,7 @@ checks:
 alerts: {{after: 2, until: 3}}
 retrain:
   when: [empty results]
+  threshold: {threshold}
   windows: 2
   window: 1 day
   cool_down: 7 days
@@ -65,7 +66,7 @@ retrain:
     measure: nDCG@10
     gain: 0.01
     no_language_loses: 0.15
-    forgets: 0.15
+    forgets: 0.2
     least: 20
     least_in_language: 5
     latency: 20
@@ -166,7 +167,7 @@ def write_shop(folder: Path) -> None:
 def write_config(folder: Path, url: str, base: Path, train: str, more: str = "") -> Path:
     """`driftwatch.yaml`; ``more``: further lines, at the end of its `retrain:` section."""
     path = folder / "driftwatch.yaml"
-    path.write_text(CONFIG.format(url=url, base=base, train=train, more=more).lstrip())
+    path.write_text(CONFIG.format(url=url, base=base, train=train, more=more, threshold=THRESHOLD).lstrip())
     return path
 
 
