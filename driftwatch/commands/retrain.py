@@ -105,7 +105,9 @@ def _course(steward: Steward, job: str) -> Course:
 
 
 def _until(steward: Steward, course: Course, name: str) -> Stand:
-    """Drive the job until ``name`` is done, it is over, or only a person can go on; tells how far it is."""
+    """Drive the job until ``name`` is done (empty: its model is in use), it is over, or only a person can go on; tells how
+    far it is.
+    """
     told = ""
     while True:
         stand = steward.go_on(course, now_utc(), name)
@@ -166,18 +168,22 @@ def _interval(each: Any) -> str:
 
 
 def promote(config: Path, job: str, by: str, *, json: bool) -> int:
-    """Say yes, and wait until the model is in use."""
+    """Say yes, where nobody has yet, and wait until the model is in use; goes on where it was when it was killed."""
     with _steward(config) as steward:
         course = _course(steward, job)
-        _decided(steward, course, "approve", by)
-        return _done(_until(steward, course, "promote"), course, json=json)
+        question = steward.store.approvals.of(course.job_id)
+        if question is None or question.state != "approved":
+            _decided(steward, course, "approve", by)
+        return _done(_until(steward, course, ""), course, json=json)
 
 
 def reject(config: Path, job: str, by: str, *, json: bool) -> int:
-    """Say no; what runs of the job is ended."""
+    """Say no, until the model is in use; what runs of the job is ended."""
     with _steward(config) as steward:
         course = _course(steward, job)
-        if course.ended is None and steward.store.approvals.of(course.job_id) is None:
+        question = steward.store.approvals.of(course.job_id)
+        if course.ended is None and (question is None or question.state == "approved"):
+            _check_not_in_use(steward, course)
             steward.stop(course, f"{by} did not want it.", now_utc())
         else:
             _decided(steward, course, "reject", by)
@@ -185,6 +191,14 @@ def reject(config: Path, job: str, by: str, *, json: bool) -> int:
         ended = course.ended
     say(json, {"job": course.job_id, "ended": ended}, f"job {course.job_id}: {ended.how if ended else 'goes on'}")
     return 0
+
+
+def _check_not_in_use(steward: Steward, course: Course) -> None:
+    from driftwatch.config.release import registry_of
+
+    current = registry_of(steward.watch).current()
+    if current is not None and current.job == course.job_id:
+        raise RetrainError(f"the model of the job {course.job_id} is in use.", remedy="driftwatch retrain rollback")
 
 
 def _decided(steward: Steward, course: Course, action: Any, by: str) -> None:
@@ -200,10 +214,11 @@ def _decided(steward: Steward, course: Course, action: Any, by: str) -> None:
 
 def rollback(config: Path, by: str, leave: str, *, json: bool) -> int:
     """Go back to the release before, and tell the service; ``leave``: only from this one."""
+    from driftwatch.config import read_watch
     from driftwatch.retraining.promoting import roll_back
 
-    with _steward(config) as steward:
-        manifest, told = roll_back(steward.watch, by, now_utc(), leave)
+    watch = read_watch(config)  # and not by what is in use, which may be what is damaged
+    manifest, told = roll_back(watch, by, now_utc(), leave)
     say(
         json,
         {"release": manifest, "told": told},

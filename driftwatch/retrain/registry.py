@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from driftwatch.errors import RetrainError
+from driftwatch.retrain._job_files import ID
 from driftwatch.retrain.dataset import read_json, write_json
 from driftwatch.retrain.folders import check_hash, copy_plain, size_of, sync
 from driftwatch.retrain.manifests import NAME, check_name, read_manifest, write_manifest
@@ -210,12 +211,16 @@ class Registry:
             for place in gone:
                 if place.parent.name == _RELEASES:
                     let_go(read_manifest(place))
-                elif (place / _BEGUN).is_file():
-                    _empty(place)
-                    continue
-                dropped = place.with_name(f".dropped-{place.name}")
-                place.replace(dropped)
-                shutil.rmtree(dropped)
+                _drop(place)
+            return tuple(place.name for place in gone)
+
+    def tidy(self, busy: Collection[str] = ()) -> tuple[str, ...]:
+        """Remove jobs alone, as ``prune`` does: most of them end without a release, and nobody would come to it."""
+        with self._alone():
+            self._sweep()
+            gone = self._surplus({*busy, *self._names()})
+            for place in gone:
+                _drop(place)
             return tuple(place.name for place in gone)
 
     # --- how -----------------------------------------------------------------------------------------------------
@@ -228,7 +233,7 @@ class Registry:
     def _jobs(self) -> list[Path]:
         folder = self.folder / _JOBS
         found = folder.iterdir() if folder.is_dir() else ()
-        return [each for each in found if NAME.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
+        return [each for each in found if ID.fullmatch(each.name) and each.is_dir() and not each.is_symlink()]
 
     def _surplus(self, never: Collection[str | None]) -> list[Path]:
         """What goes: releases beyond ``keep``, then whatever is oldest, until the rest has room."""
@@ -306,18 +311,21 @@ class Registry:
 
 
 def _is_over(place: Path) -> bool:
-    """Whether a release or a job may go as far as the job itself is concerned."""
+    """Whether a release or a job may go as far as the job itself is concerned, and there is anything left of it."""
     if place.parent.name == _RELEASES:
         return True
-    return (place / _RESULT).is_file() and ((place / _ENDED).is_file() or not (place / _BEGUN).is_file())
+    if not (place / _BEGUN).is_file():
+        return (place / _RESULT).is_file()
+    return (place / _ENDED).is_file() and any(each.name not in (_BEGUN, _ENDED) for each in place.iterdir())
 
 
-def _empty(job: Path) -> None:
-    """Leave only what the next job must wait for; its result goes last, so that a kill in between is made up for."""
-    for each in sorted(job.iterdir(), key=lambda each: each.name == _RESULT):
-        if each.name in (_BEGUN, _ENDED):
-            continue
-        if each.is_dir() and not each.is_symlink():
-            shutil.rmtree(each)
-        else:
-            each.unlink()
+def _drop(place: Path) -> None:
+    """A release or a job goes; of a job that was begun stays what the next one must wait for."""
+    if place.parent.name == _JOBS and (place / _BEGUN).is_file():
+        for each in place.iterdir():
+            if each.name not in (_BEGUN, _ENDED):
+                shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        return
+    dropped = place.with_name(f".dropped-{place.name}")
+    place.replace(dropped)
+    shutil.rmtree(dropped)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+from driftwatch.config.release import registry_of
 from driftwatch.documents import Corpus
 from driftwatch.errors import TooLittle
 from driftwatch.retrain._judge import load_judge
@@ -37,6 +38,7 @@ def collect(work: Work) -> str:
         TooLittle: fewer pairs than are wanted.
         DriftwatchError: something cannot be read.
     """
+    registry_of(work.watch).tidy({work.course.job_id})
     dataset = work.course.path / DATASET
     if (dataset / name_of(Pair)).exists():
         return "the pairs were collected."

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from driftwatch.approval import Question
 from driftwatch.config import Watch
-from driftwatch.config.release import folder_of
+from driftwatch.config.release import folder_of, registry_of
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
@@ -27,7 +27,7 @@ from driftwatch.retrain.settings import Retrain
 from driftwatch.retrain.trainer_settings import Webhook
 from driftwatch.retrain.trainers.local import NICE, environment
 from driftwatch.retrain.trigger import Decision, Evidence, Firing, decide
-from driftwatch.retraining.course import STEPS, Course, Step, courses, open_course
+from driftwatch.retraining.course import STEPS, Course, End, Step, courses, open_course
 from driftwatch.retraining.material import corpus_of, retrain_of, said, teller_of
 from driftwatch.retraining.question import question_of
 from driftwatch.store import Store
@@ -45,6 +45,9 @@ UNASKED = timedelta(days=30)
 
 RECENT = timedelta(hours=1)
 """How long a count of pairs is good for: it reads the feedback of months."""
+
+ENDED_WITHIN = 5.0
+"""Seconds in which a process that was killed must have let go."""
 
 LONGEST_STEP = timedelta(days=3)
 """A step that takes longer has lost its way."""
@@ -213,7 +216,7 @@ class Steward:
         failures = [each.outcome for each in attempts if each.outcome and each.outcome.outcome != "done"]
         is_refused = any(each.outcome == "refused" for each in failures)
         if is_refused or len(failures) >= MOST_FAILURES:
-            course.end("refused" if is_refused else "failed", failures[-1].reason, now)
+            self._end(course, "refused" if is_refused else "failed", failures[-1].reason, now)
             return ""
         due = self._due(known, failures[-1].at if failures else None, len(failures))
         if due is None or due <= now:
@@ -274,7 +277,12 @@ class Steward:
             if folder.path.is_dir():
                 folder.stop(why, now)
                 _process.end_all(folder)
-        course.end("rejected", why, now)
+        self._end(course, "rejected", why, now, patience=ENDED_WITHIN)
+
+    def _end(self, course: Course, how: End, why: str, now: datetime, *, patience: float = 0.0) -> None:
+        """End a job with whose switch nobody goes on, so that it is in the way of no other; what is in use stays so."""
+        left = promotion.give_up(course.path, registry_of(self.watch), why, now, patience=patience)
+        course.end("promoted" if left is not None and left.stage == "told" else how, why, now)
 
     def told(self, job_id: str, body: bytes, token: str, now: datetime) -> tuple[int, str]:
         """What a trainer elsewhere says of its job: an HTTP status, and a sentence for it."""

@@ -17,7 +17,7 @@ from driftwatch.documents import Documents
 from driftwatch.errors import DriftwatchError, RetrainError
 from driftwatch.retrain.folders import folder_hash
 from driftwatch.retrain.held import Held
-from driftwatch.retrain.manifests import in_use, index_of, write_manifest
+from driftwatch.retrain.manifests import in_use, index_of
 from driftwatch.retrain.promote import OVER, Means, Promotion, _pruned, advance, begin, give_up, read, roll_back
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrain.settings import Promote

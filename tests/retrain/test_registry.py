@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from driftwatch.errors import RetrainError
+from driftwatch.retrain.dataset import write_json
 from driftwatch.retrain.folders import folder_hash
+from driftwatch.retrain.jobs import new_job_id
 from driftwatch.retrain.manifests import in_use, index_of, read_manifest, release_name, settings_of, write_manifest
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrained import Manifest
@@ -297,6 +299,27 @@ def test_full_disks_lose_old_releases_and_finished_jobs_and_nothing_that_is_used
     assert [each.name for each in sorted((registry.folder / "jobs").iterdir())] == [two.release, three.release]
     assert {each.release for each in tiny.releases()} == {two.release, three.release}
     assert first not in tiny.releases()
+
+
+def test_jobs_that_are_over_go_however_they_ended_and_leave_when_they_were(registry):
+    def job(name: str, **files: str) -> Path:
+        folder = registry.folder / "jobs" / new_job_id(NOW, [name])
+        write_json(folder / "dataset" / "pairs.jsonl", {})
+        for file in files.values():
+            write_json(folder / file, {})
+        return folder
+
+    refused = job("too few pairs", begun="wanted.json", ended="ended.json")
+    trained = job("no by the gate", begun="wanted.json", ended="ended.json", result="result.json")
+    waiting = job("somebody is asked", begun="wanted.json", result="result.json")
+    busy = job("just begun", begun="wanted.json", ended="ended.json")
+    tiny = Registry(registry.folder, keep=2, disk=1)
+    assert tiny.tidy({busy.name}) == tuple(sorted((refused.name, trained.name)))
+    for gone in (refused, trained):
+        assert sorted(each.name for each in gone.iterdir()) == ["ended.json", "wanted.json"]
+    for kept in (waiting, busy):
+        assert (kept / "dataset" / "pairs.jsonl").exists()
+    assert tiny.tidy({busy.name}) == ()
 
 
 def test_a_release_whose_index_cannot_be_let_go_stays(registry, candidate):

@@ -1,0 +1,166 @@
+"""Jobs that end before their model is in use, or cannot go on: nothing of them is in the way of the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from driftwatch.commands import retrain
+from driftwatch.config.release import registry_of
+from driftwatch.errors import ConfigErrors, RetrainError
+from driftwatch.retrain import promote as promotion
+from driftwatch.retrain._promotion import moved
+from driftwatch.retrain.folders import folder_hash
+from driftwatch.retrain.manifests import in_use
+from driftwatch.retrain.promote import Promotion
+from driftwatch.retrained import Manifest
+from driftwatch.retraining.course import Course
+from driftwatch.retraining.preparing import collect
+from driftwatch.retraining.steward import MOST_FAILURES
+from tests.fakes.workshop import DAY, NOW, Workshop, decide, write_project
+
+RELEASE = "20261121T090000Z-aaaaaaaa"
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Workshop]:
+    (tmp_path / "base").mkdir()
+    shop = Workshop.at(write_project(tmp_path, tmp_path / "base"))
+    yield shop
+    shop.store.close()
+
+
+@pytest.fixture
+def candidate(tmp_path: Path) -> Path:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "model.safetensors").write_bytes(b"weights")
+    return tmp_path / "given"
+
+
+def begun(shop: Workshop, course: Course, stage: promotion.Stage = "added") -> Manifest:
+    """Its promotion was begun, and came as far as that."""
+    model = course.path / "candidate"
+    wanted = Manifest(
+        RELEASE, NOW, "model", job=course.job_id, approved_by="U1", replaces=str(shop.watch.base / "base")
+    )
+    registry = registry_of(shop.watch)
+    registry.adopt(in_use("base", shop.watch.index, NOW - DAY))
+    registry.add(model, wanted)
+    promotion.begin(
+        course.path, wanted, candidate=model, judged=folder_hash(model), judgement=course.judgement, registry=registry,
+        now=NOW,
+    )  # fmt: skip
+    moved(course.path, stands(course), stage, NOW)
+    return wanted
+
+
+def stands(course: Course) -> Promotion:
+    known = promotion.read(course.path)
+    assert known is not None
+    return known
+
+
+def switched_on(shop: Workshop, release: str) -> None:
+    registry = registry_of(shop.watch)
+    registry.amend(release, index={"kind": "faiss", "index": "index/docs.faiss", "ids": "index/ids.txt"})
+    registry.switch(release)
+
+
+def test_a_job_whose_switch_failed_too_often_is_not_in_the_way_of_the_next_one(shop, candidate):
+    course = shop.approved(candidate)
+    begun(shop, course)
+    for number in range(1, MOST_FAILURES + 1):
+        decide(course.attempt(number), "failed", "the disk is full")
+    stand = shop.steward().go_on(course, NOW + DAY)
+    assert (stand.doing, stand.sentence) == ("failed", "the disk is full")
+    assert (stands(course).stage, stands(course).waiting) == ("refused", "the disk is full")
+    later = shop.approved(candidate, NOW + 30 * DAY)
+    assert later.job_id != course.job_id
+    model = later.path / "candidate"
+    promotion.begin(
+        later.path, Manifest("20261222T090000Z-bbbbbbbb", NOW, "model", approved_by="U1"), candidate=model,
+        judged=folder_hash(model), judgement=later.judgement, registry=registry_of(shop.watch), now=NOW,
+    )  # fmt: skip
+
+
+def test_a_job_whose_model_is_in_use_all_the_same_is_promoted_whatever_failed_after_that(shop, candidate):
+    course = shop.approved(candidate)
+    switched_on(shop, begun(shop, course, "switched").release)
+    for number in range(1, MOST_FAILURES + 1):
+        decide(course.attempt(number), "failed", "no such folder")
+    assert shop.steward().go_on(course, NOW + DAY).doing == "promoted"
+    assert stands(course).stage == "told"
+
+
+def test_until_its_model_is_in_use_a_job_can_be_ended_although_it_was_approved(shop, candidate, capsys):
+    course = shop.approved(candidate)
+    begun(shop, course, "checked")  # the dual run, which takes days
+    assert retrain.reject(shop.watch.path, course.job_id, "ada", json=False) == 0
+    assert course.ended is not None
+    assert (course.ended.how, course.ended.reason) == ("rejected", "ada did not want it.")
+    assert stands(course).stage == "refused"
+
+
+def test_a_model_in_use_is_not_rejected_but_left(shop, candidate):
+    course = shop.approved(candidate)
+    switched_on(shop, begun(shop, course, "switched").release)
+    with pytest.raises(RetrainError, match="is in use"):
+        retrain.reject(shop.watch.path, course.job_id, "ada", json=False)
+    assert course.ended is None
+
+
+def test_a_switch_that_was_killed_goes_on_by_the_same_command(shop, candidate, capsys):
+    course = shop.approved(candidate)
+    switched_on(shop, begun(shop, course, "told").release)
+    assert retrain.promote(shop.watch.path, course.job_id, "ada", json=False) == 0
+    assert course.ended is not None
+    assert course.ended.how == "promoted"
+    question = shop.store.approvals.of(course.job_id)
+    assert question is not None
+    assert question.decided_by == "U1"
+
+
+def test_somebody_who_said_no_is_not_overruled_by_a_yes(shop, candidate):
+    course = shop.asked(candidate)
+    shop.store.approvals.decide_by_hand(course.job_id, "reject", "U1", NOW + timedelta(hours=1))
+    with pytest.raises(RetrainError, match="rejected by U1"):
+        retrain.promote(shop.watch.path, course.job_id, "ada", json=False)
+
+
+def test_one_can_go_back_from_a_release_that_cannot_be_read(shop, candidate, capsys):
+    course = shop.approved(candidate)
+    wanted = begun(shop, course, "told")
+    switched_on(shop, wanted.release)
+    registry = registry_of(shop.watch)
+    (registry.place(wanted.release) / "manifest.json").write_text("{")
+    with pytest.raises(ConfigErrors):
+        retrain.status(shop.watch.path, json=False)
+    assert retrain.rollback(shop.watch.path, "ada", "", json=False) == 0
+    current = registry.current()
+    assert current is not None
+    assert current.model == "base"
+
+
+def test_jobs_that_are_over_make_room_when_another_one_begins(shop, tmp_path):
+    full = shop.watch.model_copy(
+        update={
+            "retrain": shop.watch.retrain.model_copy(
+                update={"promote": shop.watch.retrain.promote.model_copy(update={"disk": 1})}
+            )
+        }
+    )
+    over = shop.begun(NOW - 40 * DAY)
+    (over.path / "dataset").mkdir()
+    (over.path / "dataset" / "pairs.jsonl").write_text("{}\n")
+    over.end("refused", "there were too few pairs.", NOW - 39 * DAY)  # so there was no training, and no result of it
+    course = shop.begun(NOW)
+    (course.path / "dataset").mkdir()
+    (course.path / "dataset" / "pairs.jsonl").write_text("")
+    small = Workshop(full, shop.store)
+    assert collect(small.work(course, "pairs")) == "the pairs were collected."
+    assert sorted(each.name for each in over.path.iterdir()) == ["ended.json", "wanted.json"]
+    assert (course.path / "dataset" / "pairs.jsonl").exists()
+    assert [each.job_id for each in map(Course.as_past, (over, course))] == [over.job_id, course.job_id]
