@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
@@ -32,6 +33,8 @@ GRACE = 20.0
 """Seconds between asking a program to end and killing it: a checkpoint takes some."""
 _OVERDUE = timedelta(minutes=2)
 """A keeper ends its program sooner; if none has by then, it was killed, and its program runs on without it."""
+_KILLED = 5.0
+"""Seconds that killed processes may take to be gone."""
 _KEEPER = Path(__file__).with_name("_keeper.py")
 _LOCK = "job.lock"
 MARK = "DRIFTWATCH_JOB"
@@ -244,7 +247,17 @@ def end_all(job: JobFolder) -> None:
     keeper was killed.
     """
     mark = f"{MARK}={job.path}".encode()
+    until = time.monotonic() + _KILLED
+    while _end_those(mark) and time.monotonic() < until:  # one may be born while the others are looked through
+        time.sleep(0.02)
+
+
+def _end_those(mark: bytes) -> int:
+    """Kill each process that carries ``mark``; how many there were."""
+    count = 0
     for each in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if mark in (each / "environ").read_bytes().split(b"\0"):
                 os.kill(int(each.name), signal.SIGKILL)
+                count += 1
+    return count

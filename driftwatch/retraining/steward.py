@@ -20,6 +20,7 @@ from driftwatch.config.release import folder_of, registry_of
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
+from driftwatch.retrain._job_files import DiskTrouble
 from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
 from driftwatch.retrain.promote import Promotion
 from driftwatch.retrain.registry import CURRENT
@@ -244,8 +245,16 @@ class Steward:
 
     @staticmethod
     def _polled(folder: JobFolder, now: datetime) -> State:
+        """How a step is doing; one that wrote nonsense has failed."""
         folder.path.mkdir(parents=True, exist_ok=True)
-        return _process.poll(folder, LONGEST_STEP, now)
+        if (decided := folder.outcome) is not None:
+            return folder.decide(decided.outcome, decided.reason, now)
+        try:
+            return _process.poll(folder, LONGEST_STEP, now)
+        except DiskTrouble:
+            raise
+        except RetrainError as error:
+            return folder.decide("failed", str(error), now)
 
     def _launch(self, folder: JobFolder, moment: datetime, now: datetime) -> None:
         """Start the worker of a step, unless it runs or has ended; ``moment``: what it takes for now."""

@@ -157,7 +157,7 @@ class Workshop:
         """What the worker of a step has in its hands."""
         return Work(self.watch, self.store, course, JobFolder(course.path / "steps" / step), now)
 
-    def fire(self, days: int = 3, since: datetime = NOW - 4 * DAY, cause: str = "model mismatch") -> None:
+    def fire(self, days: int = 4, since: datetime = NOW - 4 * DAY, cause: str = "model mismatch") -> None:
         """The check fires since then, and each day since shows the drift anew."""
         looks = [
             Finding(
@@ -249,7 +249,7 @@ def spec(course: Course) -> dict[str, Any]:
 
 def judgement(course: Course, *, passed: bool = True) -> dict[str, Any]:
     """What the gate and the comparison said of the candidate."""
-    measured = {"measure": "nDCG@10", "n": 40, "old": 0.5, "new": 0.8, "low": 0.2, "high": 0.4, "better": 12, "worse": 1}
+    figures = {"measure": "nDCG@10", "n": 40, "old": 0.5, "new": 0.8, "low": 0.2, "high": 0.4}
     share = {"value": 0.4, "low": 0.3, "high": 0.5}
     far = {
         "query_id": "canaries:c7", "lang": "en", "asked_as": "canary", "alike": 0.0, "old": ["d0-1"], "new": ["d3-4"],
@@ -261,12 +261,7 @@ def judgement(course: Course, *, passed: bool = True) -> dict[str, Any]:
         "candidate": folder_hash(course.path / "candidate"),
         "passed": passed,
         "reasons": [{"name": "gain", "passed": passed, "sentence": "nDCG@10 rises by 0.300."}],
-        "differences": [
-            {
-                "measure": "nDCG@10", "group": "unseen", "lang": "all", "n": 40, "old": 0.5, "new": 0.8,
-                "low": 0.2, "high": 0.4,
-            }
-        ],
+        "differences": [{**figures, "group": "unseen", "lang": "all"}],
         "notes": [],
         "threshold": {"value": 0.7},
         "comparison": {
@@ -275,7 +270,7 @@ def judgement(course: Course, *, passed: bool = True) -> dict[str, Any]:
             "old": {"name": "the model in use", "asked": 40, "empty": 0, "unasked": {}, "latency_ms": None},
             "new": {"name": "the candidate", "asked": 40, "empty": 0, "unasked": {}, "latency_ms": None},
             "k": 10,
-            "canaries": {"all": [measured]},
+            "canaries": {"all": [{**figures, "better": 12, "worse": 1}]},
             "queries": {"all": {"n": 200, "overlap": share, "jaccard": share, "rbo": share, "top1": share}},
             "differ_most": [far],
             "notes": [],
