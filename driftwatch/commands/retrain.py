@@ -105,9 +105,7 @@ def _course(steward: Steward, job: str) -> Course:
 
 
 def _until(steward: Steward, course: Course, name: str) -> Stand:
-    """Drive the job until ``name`` is done (empty: its model is in use), it is over, or only a person can go on; tells how
-    far it is.
-    """
+    """Drive the job until ``name`` is done (empty: all is), it is over, or only a person can go on; says how far."""
     told = ""
     while True:
         stand = steward.go_on(course, now_utc(), name)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import orjson
 
 from driftwatch.errors import RetrainError
+from driftwatch.retrain.folders import sync
 from driftwatch.retrained import Asked, Pair, Passage, Row
 
 FILES = {"pairs.jsonl": Pair, "passages.jsonl": Passage, "rows.jsonl": Row, "asked.jsonl": Asked}
@@ -126,6 +127,7 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+        sync(path.parent)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise

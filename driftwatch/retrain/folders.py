@@ -41,8 +41,9 @@ def copy_plain(source: Path, target: Path) -> None:
         copy = target / path.relative_to(source)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
-        with copy.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(copy)
+    for folder in {target, *(path for path in target.rglob("*") if path.is_dir())}:
+        sync(folder)
 
 
 def _plain_files(folder: Path) -> list[Path]:
@@ -68,9 +69,9 @@ def size_of(place: Path) -> int:
     return sum(path.lstat().st_size for path in place.rglob("*"))
 
 
-def sync(folder: Path) -> None:
-    """A rename is on the disk once its folder is."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync(place: Path) -> None:
+    """A file is on the disk then, or what a folder calls its files: a rename is once its folder is."""
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -216,7 +216,8 @@ class Promote(Settings):
     shard: int = Field(default=2000, ge=10, le=1_000_000)
     """Documents of one piece of that work: what is lost at most when it is killed."""
     dual_run: Duration | None = None
-    """How long old and new are both asked before the switch; without it, only the gate's questions are."""
+    """How long the new index stands beside the old one before the switch; then both answer the canaries, and one that
+    does worse is not switched on. Without it, the switch comes at once."""
     run: tuple[str, ...] = ()
     """A program that tells the service about the switch (`[systemctl, reload, search]`), no shell."""
     mlflow: str = ""

@@ -12,6 +12,8 @@ from driftwatch.schedule import Duration, duration
 from driftwatch.signing import signing_key
 
 COMMAND_PLACES = ("job_file", "job_id", "folder", "dataset", "output")
+SHORTEST_TOKEN = 16
+"""Bytes."""
 REQUEST_PLACES = (*COMMAND_PLACES, "job", "service", "callback")
 
 
@@ -48,7 +50,8 @@ class Webhook(Settings):
     """The JSON to send instead of the job. `"{job_id}"`, `"{job_file}"`, `"{folder}"`, `"{dataset}"`, `"{output}"`,
     `"{service}"`, `"{callback}"` and `"{job}"`, the whole of it, are filled in."""
     token: SecretStr | None = None
-    """What a callback to `/v1/jobs/<id>/result` must carry as bearer; without it callbacks are refused."""
+    """What a callback to `/v1/jobs/<id>/result` must carry as bearer, 16 bytes at least; without it callbacks are
+    refused."""
     status_url: SecretStr | None = None
     """Asked with GET for how far it is; `{job_id}` in it is filled in."""
     status_path: str = "status"
@@ -75,6 +78,14 @@ class Webhook(Settings):
         if secret is not None:
             signing_key(secret.get_secret_value())
         return secret
+
+    @field_validator("token")
+    @classmethod
+    def is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        """Whoever guesses it says what becomes of jobs; an empty one would be nobody's secret."""
+        if token is not None and len(token.get_secret_value().encode()) < SHORTEST_TOKEN:
+            raise ValueError(f"it is shorter than {SHORTEST_TOKEN} bytes. Make one with `openssl rand -hex 32`.")
+        return token
 
     @field_validator("headers")
     @classmethod

@@ -21,6 +21,7 @@ from driftwatch.retrain.passages import offsets_of, passages_of
 from driftwatch.retrain.settings import Retrain
 from driftwatch.retrain.split import Split, split
 from driftwatch.retrain.strategy import Strategy, refuse_unlabelled, strategy_of
+from driftwatch.retrain.trainer_settings import Webhook
 from driftwatch.retrained import Asked, Pair, Passage, Removed, Row
 from driftwatch.retraining.material import canaries, corpus_of, documents_of, questions, remembered, retrain_of, said
 from driftwatch.retraining.work import Work
@@ -158,8 +159,16 @@ def _spec(work: Work, settings: Retrain, strategy: Strategy, data: str) -> Mappi
         "data": data,
         "train": settings.train.model_dump(mode="json"),
         "strategy": asdict(strategy),
-        "callback": None,
+        "callback": _callback(work, settings),
     }
+
+
+def _callback(work: Work, settings: Retrain) -> str | None:
+    """Where the result can be posted to; None where nobody would take it, or nobody knows how we are reached."""
+    api, trainer = work.watch.api, settings.trainer
+    if api is None or not api.public_url or not isinstance(trainer, Webhook) or trainer.token is None:
+        return None
+    return f"{api.public_url}/v1/jobs/{work.course.job_id}/result"
 
 
 def _passages(work: Work, settings: Retrain, corpus: Corpus) -> Sequence[Passage]:

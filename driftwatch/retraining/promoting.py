@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from driftwatch.compare import Answers, compare
@@ -49,7 +50,12 @@ def promote(work: Work) -> str:
         registry=means.registry,
         now=work.now,
     )
-    while promotion.advance(work.course.path, means, work.now):
+    clock = time.monotonic()  # embedding takes hours, and the dual run begins after that
+
+    def now() -> datetime:
+        return work.now + timedelta(seconds=time.monotonic() - clock)
+
+    while promotion.advance(work.course.path, means, now()):
         work.say((promotion.read(work.course.path) or begun).stage)
     known = promotion.read(work.course.path) or begun
     return f"{known.release}: {known.stage}. {known.waiting}".strip()

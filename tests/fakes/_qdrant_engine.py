@@ -115,6 +115,8 @@ class Collection:
     quantization: dict[str, Any] | None
     optimizers: dict[str, Any]
     metadata: dict[str, Any] | None
+    indexed: dict[str, Any] = field(default_factory=dict)
+    """Field of the payload -> its index, as the protocol shows it."""
     shard: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -158,7 +160,7 @@ class Collection:
                 "quantization_config": self.quantization,
                 "metadata": self.metadata,
             },
-            "payload_schema": {},
+            "payload_schema": self.indexed,
         }
 
     def rebuild(self) -> None:

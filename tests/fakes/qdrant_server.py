@@ -179,6 +179,7 @@ class QdrantServer(SearchService):
             ("PUT", ""): self.create_collection,
             ("PATCH", ""): self._patch,
             ("DELETE", ""): self._drop,
+            ("PUT", "/index"): self._put_index,
             ("PUT", "/points"): self._put_points,
             ("POST", "/points"): self._retrieve,
             ("POST", "/points/delete"): self._delete_points,
@@ -227,6 +228,13 @@ class QdrantServer(SearchService):
     def _update(self, name: str, operation: Any) -> dict[str, Any]:
         with self._one_at_a_time:
             self._collection(name).shard.update(operation)
+        return {"operation_id": 0, "status": "completed"}
+
+    def _put_index(self, name: str, body: Any) -> dict[str, Any]:
+        schema = body["field_schema"]
+        kind = schema if isinstance(schema, str) else schema["type"]
+        params = {} if isinstance(schema, str) else {"params": schema}
+        self._collection(name).indexed[body["field_name"]] = {"data_type": kind, "points": 0, **params}
         return {"operation_id": 0, "status": "completed"}
 
     def _put_points(self, name: str, body: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -130,6 +131,23 @@ def test_a_release_holds_a_copy_of_the_candidate(registry, candidate):
     assert registry.releases() == (manifest(1),)
     assert registry.model(manifest(1)) == str(place / "model")
     assert registry.current() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nothing says which file is open (Linux does)")
+def test_a_release_is_on_the_disk_before_it_has_its_name(registry, candidate, monkeypatch):
+    done: list[tuple[str, bool]] = []
+    place = registry.place(manifest(1).release)
+
+    def noted(descriptor: int) -> None:
+        done.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, place.exists()))
+        synced(descriptor)
+
+    synced = os.fsync
+    monkeypatch.setattr(os, "fsync", noted)
+    registry.add(candidate, manifest(1))
+    before = {name for name, has_its_name in done if not has_its_name}
+    assert {"model.safetensors", "config.json", "1_Pooling", "model", f".draft-{place.name}"} <= before
+    assert done[-1] == ("releases", True)
 
 
 def test_adding_again_changes_nothing(registry, candidate):

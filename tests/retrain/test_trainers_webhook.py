@@ -403,6 +403,13 @@ def test_without_the_token_nothing_is_taken_and_nothing_is_told(asked: JobFolder
     assert asked.result is None
 
 
+@pytest.mark.parametrize("token", ["", "geheim", "fifteen letters"])
+def test_a_token_that_can_be_guessed_is_none(token: str):
+    with pytest.raises(ValidationError, match="shorter than 16 bytes") as raised:
+        Webhook(url="http://127.0.0.1:1/jobs", token=token)
+    assert not token or token not in str(raised.value)
+
+
 def test_without_a_token_in_the_settings_callbacks_are_refused(asked: JobFolder, server: JobServer):
     assert accept_result(asked, hook(server), said(asked), "", NOW).status == 403
 

@@ -191,6 +191,25 @@ def test_too_few_documents_for_a_quantizer_are_an_error(tmp_path):
         built(index, tmp_path, passages(30))
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="nothing says which file is open (Linux does)")
+def test_a_faiss_file_is_on_the_disk_before_what_it_was_made_of_is_removed(tmp_path, monkeypatch):
+    done: list[str] = []
+
+    def noted(descriptor: int) -> None:
+        done.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        synced(descriptor)
+
+    synced = os.fsync
+    monkeypatch.setattr(os, "fsync", noted)
+    held = passages(30)
+    writer = writer_for(faiss_index(tmp_path, held), RELEASE, tmp_path / RELEASE / "index")
+    writer.begin(WIDTH)
+    writer.write(0, held, Model().encode_documents([each.text for each in held]))
+    done.clear()
+    writer.finish()
+    assert done[-2:] == [".docs.faiss", "index"]
+
+
 def test_discarding_leaves_the_old_faiss_index_alone(tmp_path):
     index = faiss_index(tmp_path / "old", passages(30))
     built(index, tmp_path, passages(30))
@@ -252,6 +271,26 @@ def test_a_collection_is_made_with_the_old_ones_parameters_ids_and_payloads(qdra
     assert finds_itself(new, [each.text for each in ENTRIES]) == [each.doc_id for each in ENTRIES]
     index.close()
     new.close()
+
+
+@pytest.mark.process
+def test_indexes_of_payload_fields_are_made_also_after_a_kill_between_them_and_the_collection(qdrant, tmp_path):
+    from qdrant_client import models
+
+    index = of_qdrant(qdrant)
+    with index._place().asking() as client:
+        client.create_payload_index("docs", "lang", "keyword")
+        client.create_payload_index("docs", "n", models.IntegerIndexParams(type="integer", lookup=True, range=False))
+    writer = writer_for(index, RELEASE, tmp_path)
+    writer.begin(WIDTH)
+    made = qdrant.collections[f"docs__{RELEASE}"].indexed
+    wanted = dict(made)
+    assert {name: each["data_type"] for name, each in wanted.items()} == {"lang": "keyword", "n": "integer"}
+    assert wanted["n"]["params"]["range"] is False
+    del made["n"]  # killed before the second one
+    writer.begin(WIDTH)
+    assert made == wanted
+    index.close()
 
 
 @pytest.mark.process

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from driftwatch.commands import retrain
+from driftwatch.config import load_watch
 from driftwatch.config.release import registry_of
 from driftwatch.errors import ConfigErrors, RetrainError
 from driftwatch.retrain import promote as promotion
@@ -19,8 +20,9 @@ from driftwatch.retrain.promote import Promotion
 from driftwatch.retrained import Manifest
 from driftwatch.retraining.course import Course
 from driftwatch.retraining.preparing import collect
+from driftwatch.retraining.promoting import promote
 from driftwatch.retraining.steward import MOST_FAILURES
-from tests.fakes.workshop import DAY, NOW, Workshop, decide, write_project
+from tests.fakes.workshop import DAY, NOW, Workshop, decide, known_model, write_index, write_project
 
 RELEASE = "20261121T090000Z-aaaaaaaa"
 
@@ -164,3 +166,18 @@ def test_jobs_that_are_over_make_room_when_another_one_begins(shop, tmp_path):
     assert sorted(each.name for each in over.path.iterdir()) == ["ended.json", "wanted.json"]
     assert (course.path / "dataset" / "pairs.jsonl").exists()
     assert [each.job_id for each in map(Course.as_past, (over, course))] == [over.job_id, course.job_id]
+
+
+@pytest.mark.process
+def test_a_dual_run_begins_when_the_new_index_stands_and_not_when_its_making_began(shop, tmp_path):
+    pytest.importorskip("faiss", reason="faiss is not installed (extra 'embed')")
+    model = known_model(tmp_path / "model", 20)
+    config = write_project(tmp_path, model, "  promote: {dual_run: 1h}")
+    write_index(tmp_path, model)
+    lasting = Workshop(load_watch(config), shop.store)
+    course = lasting.approved(model)
+    work = lasting.work(course, "promote-1")
+    work.made.mkdir(parents=True)
+    assert "both asked until" in promote(work)
+    at = {stage: datetime.fromisoformat(text) for stage, text in stands(course).at.items()}
+    assert at["approved"] < at["added"] < at["rebuilt"] < at["checked"]

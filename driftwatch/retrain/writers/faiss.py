@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.dataset import write_whole
+from driftwatch.retrain.folders import sync
 from driftwatch.retrain.manifests import settings_of
 from driftwatch.retrained import Passage
 from driftwatch.retrievers._faiss_index import _ID_KEYS, Loaded, load
@@ -108,7 +109,9 @@ class Writing:
             ) from None
         if self._ids is not None and self.index.ids is not None:
             write_whole(self._ids, _ids_like(self.index.ids, doc_ids))
+        sync(draft)  # what it was made of is removed next
         draft.replace(self._file)
+        sync(self.place)
 
     def _numbers(self, doc_ids: Sequence[str]) -> NDArray[np.int64] | None:
         """What the rows are called inside the index; None: they are counted.

@@ -43,18 +43,19 @@ class Writing:
         return new_name(self.index.collection, self.release, LONGEST)
 
     def begin(self, dimension: int) -> None:
-        """A collection with the old one's parameters and indexes of payload fields."""
+        """A collection with the old one's parameters and indexes of payload fields, each unless it is there."""
         with self._asking() as client:
-            if client.collection_exists(self.name):
-                return
             info = client.get_collection(self.index.collection)
-            parameters = _parameters(info.config, self.index.using, dimension)
-            client.create_collection(
-                self.name, **{name: value for name, value in parameters.items() if value is not None}
-            )
+            if not client.collection_exists(self.name):
+                parameters = _parameters(info.config, self.index.using, dimension)
+                client.create_collection(
+                    self.name, **{name: value for name, value in parameters.items() if value is not None}
+                )
             if self.index.path is None:  # the local mode has no such indexes, and says so as a warning
+                there = client.get_collection(self.name).payload_schema or {}
                 for field, kept in (info.payload_schema or {}).items():
-                    client.create_payload_index(self.name, field, kept.params or kept.data_type, wait=True)
+                    if field not in there:
+                        client.create_payload_index(self.name, field, kept.params or kept.data_type, wait=True)
 
     def write(self, number: int, passages: Sequence[Passage], vectors: NDArray[np.float32]) -> None:
         """Points of the same name are written over."""
