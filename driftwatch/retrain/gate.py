@@ -5,6 +5,7 @@ than is allowed, except by a chance of half of what `confidence` leaves; so whic
 for, it gets through at most so often, however many there are (Berger 1982, "Multiparameter hypothesis testing and
 acceptance sampling", *Technometrics* 24: the intersection-union test). That is why nothing is corrected for the number
 of languages, and why no language borrows from another: what draws it towards the others hides that it alone got worse.
+What is corrected for is the number of candidates that were judged before: who knocks often enough would be let in.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
+
+import numpy as np
 
 from driftwatch.retrain._differences import JUDGED, UNSEEN, Paired
 from driftwatch.retrain.compatible import cannot_load, unsaid
@@ -24,12 +27,22 @@ from driftwatch.types import POOLED, UNDETERMINED
 
 TOGETHER = "unseen"
 """The name of canaries and held-out pairs together."""
+SMALL = "small languages"
+"""And that of the languages with too few questions, together."""
+ENOUGH = "enough evidence"
+"""The name of the first reason."""
 HELD_OUT = ("held-out",)
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def judge(
-    asked: Sequence[Asked], old: Served, new: Served, settings: Gate, serving: Mapping[str, str] = NOTHING
+    asked: Sequence[Asked],
+    old: Served,
+    new: Served,
+    settings: Gate,
+    serving: Mapping[str, str] = NOTHING,
+    *,
+    earlier: int = 0,
 ) -> Judgement:
     """Whether ``new`` may take the place of ``old``, with every reason, for and against.
 
@@ -39,8 +52,9 @@ def judge(
         new: what the candidate gave.
         settings: what it must show.
         serving: library -> the version that the service runs.
+        earlier: candidates that were judged against the same model before; see ``level``.
     """
-    case = _Case(Paired.of(asked, old, new, measures(settings.measure)), settings)
+    case = _Case(Paired.of(asked, old, new, measures(settings.measure)), settings, earlier)
     reasons = (
         _enough(case),
         _gains(case, "gain", TOGETHER, UNSEEN),
@@ -63,12 +77,23 @@ def measures(configured: str) -> tuple[Measure, ...]:
     return tuple(dict.fromkeys((own, Measure("nDCG", 10), Measure("R", cutoff), Measure("RR", cutoff))))
 
 
+def level(confidence: float, earlier: int) -> float:
+    """What an interval must hold with, when so many candidates were judged before: of what ``confidence`` leaves, the
+    k-th look spends the k-th part squared, so that all looks together spend less than 1.65 times what one does.
+
+    >>> [round(level(0.98, earlier), 4) for earlier in (0, 1, 2)]
+    [0.98, 0.995, 0.9978]
+    """
+    return 1 - (1 - confidence) / (earlier + 1) ** 2
+
+
 @dataclass(frozen=True)
 class _Case:
     """The questions with what is asked of them."""
 
     paired: Paired
     settings: Gate
+    earlier: int = 0
     known: dict[tuple[str, str, str], Difference | None] = field(default_factory=dict)
     """(measure, group, language) -> what was found already."""
 
@@ -103,9 +128,23 @@ class _Case:
         """The difference over some questions; None where there are none."""
         key = (measure or self.measure, name, lang)
         if key not in self.known:
-            rows, level = self.paired.rows(groups, lang), self.settings.confidence
-            self.known[key] = self.paired.difference(key[0], name, rows, level, lang) if rows.any() else None
+            rows = self.paired.rows(groups, lang)
+            self.known[key] = self.paired.difference(key[0], name, rows, self.level, lang) if rows.any() else None
         return self.known[key]
+
+    @property
+    def level(self) -> float:
+        """Of every interval."""
+        return level(self.settings.confidence, self.earlier)
+
+    @cached_property
+    def small(self) -> Difference | None:
+        """All languages that have too few questions, together, where together they have enough."""
+        few = [lang for lang in self.languages if self.few(lang)]
+        rows = self.paired.rows(UNSEEN) & np.isin(self.paired.lang, few)
+        if self.paired.units_of(rows) < self.settings.least_in_language:
+            return None
+        return self.paired.difference(self.measure, SMALL, rows, self.level)
 
     def differences(self) -> Iterator[Difference]:
         """Everything that is shown: each measure together, by group and by language."""
@@ -117,6 +156,8 @@ class _Case:
             for lang in self.languages:
                 if (found := self.found(*self.judging(lang), lang, measure)) is not None:
                     yield found
+        if self.small is not None:
+            yield self.small
 
 
 # --- what it must show ------------------------------------------------------------------------------------------------
@@ -128,7 +169,7 @@ def _enough(case: _Case) -> Reason:
     said = (
         f"{_questions(questions)} that neither model has seen, {units:,} of them different, and {least:,} are needed."
     )
-    return Reason("enough evidence", units >= least, said)
+    return Reason(ENOUGH, units >= least, said)
 
 
 def _gains(case: _Case, name: str, group: str, groups: Sequence[str]) -> Reason:
@@ -137,6 +178,10 @@ def _gains(case: _Case, name: str, group: str, groups: Sequence[str]) -> Reason:
     if found is None:
         return Reason(name, False, f"There are no {group} questions, so a gain cannot be seen.")
     wanted = f"; wanted: {case.settings.gain:+.3f} or more, and certainly above 0"
+    different, least = case.units(groups), case.settings.least_in_language
+    if different < least:  # of so few, a handful that all went well by chance looks certain
+        why = f"; only {different:,} of them are different, and {least:,} are needed"
+        return Reason(name, False, f"{_said(found, case)}{why}.")
     return Reason(name, found.gain >= case.settings.gain and found.low > 0, f"{_said(found, case)}{wanted}.")
 
 
@@ -146,6 +191,9 @@ def _no_language_loses(case: _Case) -> Reason:
     refused = [why for lang in case.languages for why in _loses(case, lang)]
     if refused:
         return Reason("no language loses", False, f"{'; '.join(refused)}: {wanted}.")
+    if case.small is not None and case.small.low < -case.settings.no_language_loses:
+        why = f"the {SMALL} together may lose more ({_numbers(case.small)} over {_questions(case.small.n)})"
+        return Reason("no language loses", False, f"{why}: {wanted}.")
     known = [case.found(*case.judging(lang), lang) for lang in case.languages if not case.few(lang)]
     lowest = min((each for each in known if each is not None), key=lambda each: each.low, default=None)
     if lowest is None:
@@ -180,13 +228,16 @@ def _not_forgotten(case: _Case) -> Reason:
 
 def _no_measure_falls(case: _Case) -> Reason:
     """What is bought with another measure is no gain."""
-    found = [case.found(TOGETHER, UNSEEN, measure=measure) for measure in case.paired.old if measure != case.measure]
-    known = [each for each in found if each is not None]
+    rows, others = case.paired.rows(UNSEEN), [measure for measure in case.paired.old if measure != case.measure]
+    if not rows.any():
+        return Reason("no measure falls", False, "There are no questions to see it by.")
+    # At the confidence as it is set: the wider an interval, the harder it is to be certainly lower.
+    known = [case.paired.difference(measure, TOGETHER, rows, case.settings.confidence) for measure in others]
     worse = [each for each in known if each.high < 0]
     said = ", ".join(f"{each.measure} {_numbers(each)}" for each in (worse or known))
     if worse:
         return Reason("no measure falls", False, f"Certainly lower: {said}.")
-    return Reason("no measure falls", bool(known), f"{said}." if said else "There are no questions to see it by.")
+    return Reason("no measure falls", True, f"{said}.")
 
 
 def _ratio(name: str, old: float, new: float, unit: str, most: float) -> Reason:
@@ -208,6 +259,9 @@ def _serving(new: Served, serving: Mapping[str, str]) -> Reason:
 
 def _notes(case: _Case, old: Served, new: Served, serving: Mapping[str, str]) -> Iterator[str]:
     yield from case.paired.left_out
+    if case.earlier:
+        before = "1 candidate was" if case.earlier == 1 else f"{case.earlier:,} candidates were"
+        yield f"{before} judged against this model before: intervals are at {100 * case.level:.4g} %."
     for lang in case.languages:
         if case.few(lang):
             yield f"{safe(lang)} has {_few(case, lang)}: whether it loses cannot be seen."
@@ -230,7 +284,7 @@ def _said(found: Difference, case: _Case) -> str:
     """``nDCG@10 .684 to .712 over 240 questions: +0.028 (+0.009 to +0.047 at 98 %)``."""
     return (
         f"{found.measure} {found.old:.3f} to {found.new:.3f} over {_questions(found.n)}: {_numbers(found)[:-1]} "
-        f"at {100 * case.settings.confidence:g} %)"
+        f"at {100 * case.level:.4g} %)"
     )
 
 

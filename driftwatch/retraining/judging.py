@@ -14,10 +14,10 @@ from driftwatch.embed import EmbedderSettings
 from driftwatch.retrain.dataset import read_json, read_nouns, write_json
 from driftwatch.retrain.evaluate import served
 from driftwatch.retrain.folders import folder_hash
-from driftwatch.retrain.gate import judge
+from driftwatch.retrain.gate import ENOUGH, judge
 from driftwatch.retrain.passages import offsets_of, passages_of
 from driftwatch.retrained import Asked, Judgement, Served
-from driftwatch.retraining.course import JUDGEMENT
+from driftwatch.retraining.course import JUDGEMENT, Course, courses
 from driftwatch.retraining.cutoff import CutOff, behind, fitting
 from driftwatch.retraining.material import corpus_of, documents_of, retrain_of
 from driftwatch.retraining.preparing import DATASET
@@ -60,15 +60,31 @@ def _judged(work: Work) -> Mapping[str, Any]:
     current = cutoff_in_use(work.watch)
     cutoff = fitting(asked, old, new, current, work.now)
     old, new = behind(old, current), behind(new, cutoff.value)
-    judgement = _with(judge(asked, old, new, settings.gate, settings.serving), cutoff, known=current is not None)
+    against = f"{work.model.model}@{work.model.revision or ''}"
+    earlier = judged_before(work.course, against)
+    judgement = judge(asked, old, new, settings.gate, settings.serving, earlier=earlier)
+    judgement = _with(judgement, cutoff, known=current is not None)
     return {
         "version": 1,
         "job_id": work.course.job_id,
+        "against": against,
         "candidate": judged,
         **asdict(judgement),
         "threshold": cutoff.content(),
         "comparison": content_of(side_by_side(work, asked, live, old, new)),
     }
+
+
+def judged_before(course: Course, against: str) -> int:
+    """How many candidates of other jobs were judged against the same model, on so many questions that the answer might
+    have been yes.
+    """
+    others = (each for each in courses(course.path.parents[1]) if each.job_id != course.job_id and each.judged)
+    known = (read_json(each.path / JUDGEMENT) for each in others)
+    return sum(
+        said.get("against") == against and any(each["name"] == ENOUGH and each["passed"] for each in said["reasons"])
+        for said in known
+    )
 
 
 def _with(judgement: Judgement, cutoff: CutOff, *, known: bool) -> Judgement:
@@ -86,7 +102,7 @@ def candidate_model(work: Work) -> EmbedderSettings:
 def _served(work: Work, model: EmbedderSettings, asked: Sequence[Asked]) -> Served:
     offsets = offsets_of(work.model.model, work.model.revision)
     passages = passages_of(documents_of(corpus_of(work.watch)), retrain_of(work.watch).pairs, offsets)
-    return served(model, asked, tuple(passages), cache=work.watch.state)
+    return served(model, asked, passages, cache=work.watch.state)
 
 
 def _live(work: Work) -> tuple[Asked, ...]:

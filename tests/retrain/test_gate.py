@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from driftwatch.retrain._differences import Paired, units
-from driftwatch.retrain.gate import judge, measures
+from driftwatch.retrain.gate import judge, level, measures
 from driftwatch.retrain.settings import Gate
 from driftwatch.retrained import Asked, Served
 from driftwatch.stats.ir import Measure
@@ -116,9 +116,45 @@ def test_better_on_the_canaries_alone_is_refused():
     assert against(found).keys() == {"gain beyond the canaries"}
 
 
+def test_a_handful_of_held_out_pairs_that_all_went_well_is_no_evidence():
+    """With five questions that are a coin each, all five go well one time in thirty."""
+    found = judge(*case((questions(5), [LOST] * 5, [FIRST] * 5), steady(300)), Gate())
+    alone = next(each for each in found.differences if each.group == "held-out")
+    assert alone.low > 0
+    assert "only 5 of them are different, and 20 are needed" in against(found)["gain beyond the canaries"]
+
+
 def test_without_held_out_pairs_the_canaries_do_not_speak_for_them():
     found = judge(*case(better(300, "canary")), Gate())
     assert against(found) == {"gain beyond the canaries": "There are no held-out questions, so a gain cannot be seen."}
+
+
+# --- again and again --------------------------------------------------------------------------------------------------
+
+
+def test_who_was_refused_before_must_show_more():
+    ranks = [LOST] * 34 + [FIRST] * 266, [FIRST] * 34 + [LOST] * 14 + [FIRST] * 252
+    asked, old, new = case((questions(300), *ranks), steady(250))
+    assert judge(asked, old, new, Gate()).passed
+    again = judge(asked, old, new, Gate(), earlier=2)
+    assert "gain" in against(again)
+    assert "at 99.78 %" in against(again)["gain"]
+    assert "2 candidates were judged against this model before: intervals are at 99.78 %." in again.notes
+
+
+def test_equal_candidates_that_knock_for_years_are_hardly_ever_let_in():
+    """All looks together spend less than 1.65 times what one may; without that, forty of them would spend forty."""
+    spent = [(1 - level(0.98, earlier)) / 2 for earlier in range(1000)]
+    assert spent[0] == pytest.approx(0.01)
+    assert sum(spent) < 0.0165
+
+
+def test_what_is_certainly_lower_stays_so_however_often_was_looked():
+    asked = questions(400)
+    ranks = [THIRD] * 200 + [TENTH] * 12 + [FIRST] * 188, [FIRST] * 200 + [LOST] * 12 + [FIRST] * 188
+    for earlier in (0, 5):
+        found = judge(*case((asked, *ranks), steady(250)), Gate(), earlier=earlier)
+        assert "no measure falls" in against(found)
 
 
 # --- how much evidence ------------------------------------------------------------------------------------------------
@@ -218,6 +254,21 @@ def test_a_language_with_few_questions_and_a_canary_is_refused():
     found = judge(*case(better(300), steady(8, "held-out", "fr"), steady(1, "canary", "fr"), steady(250)), Gate())
     assert against(found).keys() == {"no language loses"}
     assert "fr has 9 different questions of the 20 that are needed, and has canaries" in str(against(found))
+
+
+def test_many_small_languages_that_got_worse_are_refused_together():
+    """Each of them has too few questions to be judged by itself, and nobody watches it."""
+    langs = [f"{letter}a" for letter in "bcdfghjk"]
+    small = [worse(15, lang=lang, share=0.6) for lang in langs]
+    found = judge(*case(better(800), steady(250), *small), Gate())
+    assert against(found).keys() == {"no language loses"}
+    assert "the small languages together may lose more (-0.4" in against(found)["no language loses"]
+    assert [each.n for each in found.differences if each.group == "small languages"] == [120]
+
+
+def test_small_languages_that_are_shown_not_to_lose_pass_together():
+    small = [steady(18, "held-out", f"{letter}a") for letter in "bcdfghjklmn"]
+    assert judge(*case(better(800), steady(250), *small), Gate()).passed
 
 
 def test_questions_of_no_known_language_count_together():
