@@ -173,7 +173,7 @@ def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Pro
     if done is None:
         return replace(known, waiting="it was told to stop, and goes on where it was")
     registry.amend(known.release, index=done.index, fingerprint=embedder.fingerprint)
-    return replace(known, stage="rebuilt", count=done.count, corpus=done.corpus, dimension=done.dimension)
+    return replace(known, stage="rebuilt", waiting="", count=done.count, corpus=done.corpus, dimension=done.dimension)
 
 
 def _check_it(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:

@@ -36,6 +36,8 @@ End = Literal["promoted", "rejected", "refused", "failed", "expired", "rolled ba
 """`refused`: there was too little to train on, or the gate said no, or the new index must not be used."""
 
 MADE = "made"
+CANDIDATE = "candidate"
+"""Where the model is, unless the trainer says otherwise."""
 JUDGEMENT = "judgement.json"
 
 _OUTCOMES: Mapping[End, str] = {"promoted": "done", "rolled back": "done", "failed": "failed"}
@@ -76,6 +78,16 @@ class Course:
     def began(self) -> datetime:
         """The moment that its pairs reach up to."""
         return datetime.fromisoformat(str(self.wanted["at"]))
+
+    @property
+    def candidate(self) -> Path:
+        """The folder of the model, which the trainer named.
+
+        Raises:
+            RetrainError: it is not inside the folder of the job.
+        """
+        trained = self.training.outcome
+        return self.training.inside(Path((trained.candidate if trained else "") or CANDIDATE), "candidate")
 
     def step(self, name: Step) -> JobFolder:
         """The folder of a step, which is kept like a job of its own."""

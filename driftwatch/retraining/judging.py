@@ -51,7 +51,7 @@ def judge_candidate(work: Work) -> str:
 
 def _judged(work: Work) -> Mapping[str, Any]:
     settings = retrain_of(work.watch)
-    judged = folder_hash(work.course.path / "candidate")  # first: what is changed from now on was not judged
+    judged = folder_hash(work.course.candidate)  # first: what is changed from now on was not judged
     asked = tuple(read_nouns(work.course.path / DATASET, Asked))
     live = _live(work)
     work.say("asking both models", 0, len(asked))
@@ -96,7 +96,7 @@ def _with(judgement: Judgement, cutoff: CutOff, *, known: bool) -> Judgement:
 
 def candidate_model(work: Work) -> EmbedderSettings:
     """The model in use with the candidate in its place: asked and embedded in the same way."""
-    return work.model.model_copy(update={"model": str(work.course.path / "candidate"), "revision": None})
+    return work.model.model_copy(update={"model": str(work.course.candidate), "revision": None})
 
 
 def _served(work: Work, model: EmbedderSettings, asked: Sequence[Asked]) -> Served:

@@ -23,6 +23,7 @@ from driftwatch.retrain.split import Split, split
 from driftwatch.retrain.strategy import Strategy, refuse_unlabelled, strategy_of
 from driftwatch.retrain.trainer_settings import Webhook
 from driftwatch.retrained import Asked, Pair, Passage, Removed, Row
+from driftwatch.retraining.course import CANDIDATE
 from driftwatch.retraining.material import canaries, corpus_of, documents_of, questions, remembered, retrain_of, said
 from driftwatch.retraining.work import Work
 
@@ -155,7 +156,7 @@ def _spec(work: Work, settings: Retrain, strategy: Strategy, data: str) -> Mappi
         "service": work.watch.service,
         "base": {name: getattr(model, name) for name in base},
         "dataset": str(work.course.path / DATASET),
-        "output": str(work.course.path / "candidate"),
+        "output": str(work.course.path / CANDIDATE),
         "data": data,
         "train": settings.train.model_dump(mode="json"),
         "strategy": asdict(strategy),

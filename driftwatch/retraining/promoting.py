@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from driftwatch.compare import Answers, compare
@@ -14,6 +15,7 @@ from driftwatch.config.release import registry_of
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import promote as promotion
+from driftwatch.retrain._job_files import one_line
 from driftwatch.retrain.dataset import read_json, write_json
 from driftwatch.retrain.folders import check_hash
 from driftwatch.retrain.held import Held
@@ -29,7 +31,8 @@ from driftwatch.retrievers import Retriever
 from driftwatch.targets import target_of
 from driftwatch.types import Query, Reply
 
-CANDIDATE = "candidate"
+_SAID = 100
+"""Of what a foreign file says: things, and letters of each."""
 
 
 def promote(work: Work) -> str:
@@ -44,7 +47,7 @@ def promote(work: Work) -> str:
     begun = promotion.begin(
         work.course.path,
         _manifest(work),
-        candidate=work.course.path / CANDIDATE,
+        candidate=work.course.candidate,
         judged=_judged(work.course),
         judgement=work.course.judgement,
         registry=means.registry,
@@ -64,7 +67,7 @@ def promote(work: Work) -> str:
 def _check_unchanged(course: Course) -> None:
     """Before anything is done; once it is a release, its files are looked at there."""
     if promotion.read(course.path) is None:
-        candidate = course.path / CANDIDATE
+        candidate = course.candidate
         try:
             check_hash(candidate, _judged(course), shown=candidate)
         except RetrainError as error:
@@ -152,7 +155,7 @@ def _manifest(work: Work) -> Manifest:
         data=wanted.data,
         threshold=said["threshold"]["value"],
         measures=_measures(work.course),
-        versions=_versions(work.course.path / CANDIDATE),
+        versions=_versions(work.course.candidate),
         job=work.course.job_id,
         approved_by=question.decided_by if question is not None and question.state == "approved" else "",
         replaces=_replaced(work),
@@ -164,8 +167,11 @@ def _measures(course: Course) -> Mapping[str, float]:
 
 
 def _versions(candidate: Path) -> Mapping[str, str]:
+    """As far as the trainer says so; nothing rests on them."""
     path = candidate / "driftwatch_model.json"
-    return {str(name): str(each) for name, each in read_json(path).get("versions", {}).items()} if path.exists() else {}
+    said = read_json(path).get("versions") if path.exists() else None
+    some = islice(said.items(), _SAID) if isinstance(said, dict) else ()
+    return {one_line(str(name))[:_SAID]: one_line(str(each))[:_SAID] for name, each in some}
 
 
 def _judged(course: Course) -> str:

@@ -312,6 +312,16 @@ def test_told_to_stop_it_says_so_and_goes_on(world):
     assert world.until("told").waiting == ""
 
 
+def test_told_to_stop_right_before_the_switch_it_goes_on_and_switches(world):
+    world.begin()
+    world.until("compared")
+    changed = [*DOCUMENTS[1:], replace(DOCUMENTS[0], text="another text")]
+    corpus_file(world.folder / "corpus.jsonl", changed)
+    assert advance(world.job, world.means(stopping=lambda: True), NOW) is False
+    corpus_file(world.folder / "corpus.jsonl", DOCUMENTS)
+    assert world.until("told").waiting == ""
+
+
 def test_documents_that_changed_during_the_dual_run_are_in_the_index_that_is_switched_on(world):
     world.begin()
     world.until("compared")

@@ -147,7 +147,7 @@ def _empty_like(old: Loaded, dimension: int) -> Any:
     try:
         kind = reverse_index_factory(index)
         made = faiss.index_factory(dimension, kind, index.metric_type)
-    except (NotImplementedError, AssertionError, KeyError, RuntimeError, AttributeError):
+    except (AssertionError, KeyError, RuntimeError, AttributeError):  # what has no name is a RuntimeError, too
         raise RetrainError(
             f"an index of the kind {type(index).__name__} cannot be made anew for vectors of {dimension} numbers.",
             remedy="Build it by your own means, and name it in 'index:'.",
