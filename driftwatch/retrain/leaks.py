@@ -1,11 +1,13 @@
 """Nothing that the gate judges by ever trains: pairs in, and those that may train out.
 
 A question of the gate is found again whatever was done to its signs, with words around it, nearly spelt the same, and,
-by the model in use, when it was put into other words or another language.
+by the model in use, when it was put into other words or another language. Of two questions with the same answer less
+will do: what a person calls the same question in other words is often no nearer than .8 to a model.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain._alike import alike, containing, key
+from driftwatch.retrain._copies import sharing
 from driftwatch.retrain._removed import TakenOut
 from driftwatch.retrain.settings import Leaks
 from driftwatch.retrained import Asked, Pair, Removed
@@ -28,13 +31,18 @@ HOLDS_ONE = "a question of the gate with words around it"
 SPELT_ALIKE = "near-duplicate of a question of the gate, by its letters"
 MEANS_ALIKE = "near-duplicate of a question of the gate, by its meaning"
 IS_ONE = "an answer that is itself a question of the gate"
-GUARDS = (OF_THE_GATE, THE_SAME, HOLDS_ONE, SPELT_ALIKE, IS_ONE, MEANS_ALIKE)
+SAME_ANSWER = "a question like one of the gate, by its meaning, with the same answer"
+COPY = "an answer that shares its text with a held-out one"
+GUARDS = (OF_THE_GATE, THE_SAME, HOLDS_ONE, SPELT_ALIKE, IS_ONE, COPY, MEANS_ALIKE, SAME_ANSWER)
 """In the order in which they look: what one has taken out, the next does not see."""
 
+HELD_OUT = "held-out"
+"""The group whose documents never train; canaries may be about any document."""
 _TEXTS = 2048
 """Questions that are embedded in one go."""
 _SCORES = 1 << 22
 """Similarities that are held in memory at once."""
+_SLACK = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +64,9 @@ def guarded(
     """The pairs of which neither the question nor, as a text, the answer is one that the gate asks.
 
     ``judged``: canaries, held-out questions and those of the forgetting set alike. ``passages_by_doc``: doc_id -> its
-    texts, for corpora in which a document may be a question itself; None: they are not looked at. ``encode`` is asked
-    for each different question once, and only for those that the guards of letters leave. Memory does not grow with
-    the number of pairs times that of questions.
+    texts, for corpora in which a document may be a question itself, or a copy of a held-out one; None: they are not
+    looked at. ``encode`` is asked for each different question once, and only for those that the guards of letters
+    leave. Memory does not grow with the number of pairs times that of questions.
 
     Raises:
         RetrainError: ``encode`` gives numbers that are not finite: then nobody can say what is near.
@@ -71,7 +79,11 @@ def guarded(
     _mark(found, pairs, HOLDS_ONE, lambda texts: containing(texts, asked))
     _mark(found, pairs, SPELT_ALIKE, lambda texts: alike(texts, asked, settings.words))
     found |= dict.fromkeys(_answers(pairs, asked, passages_by_doc or {}, found), IS_ONE)
-    _mark(found, pairs, MEANS_ALIKE, lambda texts: _near(texts, asked, encode, settings.cosine))
+    found |= dict.fromkeys(_copies(pairs, judged, passages_by_doc or {}, found), COPY)
+    left = [place for place in range(len(pairs)) if place not in found]
+    texts = list(dict.fromkeys(pairs[place].query for place in left))
+    meant = _meant(texts, _answering(pairs, judged), asked, encode, settings)
+    found |= {place: meant[pairs[place].query] for place in left if pairs[place].query in meant}
     return Guarded(tuple(pair for place, pair in enumerate(pairs) if place not in found), _removed(pairs, found))
 
 
@@ -82,7 +94,8 @@ def _mark(
     guard: Callable[[Sequence[str]], Iterable[tuple[int, int]]],
 ) -> None:
     """Add the places of pairs whose question the guard finds, of those left; a question is looked at once."""
-    texts = list(dict.fromkeys(pair.query for place, pair in enumerate(pairs) if place not in found))
+    left = [place for place in range(len(pairs)) if place not in found]
+    texts = list(dict.fromkeys(pairs[place].query for place in left))
     caught = {texts[row] for row, _ in guard(texts)}
     found |= {place: name for place, pair in enumerate(pairs) if place not in found and pair.query in caught}
 
@@ -111,19 +124,53 @@ def _answers(
     return (place for place, pair in enumerate(pairs) if place not in known and pair.doc_id in documents)
 
 
-def _near(texts: Sequence[str], asked: Sequence[str], encode: Encode, cosine: float) -> Iterator[tuple[int, int]]:
-    """Texts whose vector is as near as ``cosine`` to one of ``asked``, each with the nearest."""
+def _copies(
+    pairs: Sequence[Pair], judged: Sequence[Asked], passages_by_doc: Mapping[str, Iterable[str]], found: Iterable[int]
+) -> Iterator[int]:
+    """Places of pairs whose document is, in part, that of a held-out question under another name."""
+    known = set(found)
+    held = {doc_id for each in judged if each.group == HELD_OUT for doc_id in _answers_of(each)}
+    trained = {pair.doc_id for place, pair in enumerate(pairs) if pair.relevant and place not in known} - held
+    copies = sharing(passages_by_doc, held, trained)
+    return (place for place, pair in enumerate(pairs) if pair.relevant and place not in known and pair.doc_id in copies)
+
+
+def _answering(pairs: Sequence[Pair], judged: Sequence[Asked]) -> dict[str, list[int]]:
+    """Question of a pair -> places of the questions of the gate that have an answer in common with it."""
+    by_answer: defaultdict[str, set[int]] = defaultdict(set)
+    for place, each in enumerate(judged):
+        for doc_id in _answers_of(each):
+            by_answer[doc_id].add(place)
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for pair in pairs:
+        if pair.relevant and pair.doc_id in by_answer:
+            found[pair.query] |= by_answer[pair.doc_id]
+    return {text: sorted(places) for text, places in found.items()}
+
+
+def _answers_of(asked: Asked) -> Iterator[str]:
+    return (doc_id for doc_id, relevance in asked.relevant.items() if relevance > 0)
+
+
+def _meant(
+    texts: Sequence[str], answering: Mapping[str, list[int]], asked: Sequence[str], encode: Encode, settings: Leaks
+) -> dict[str, str]:
+    """Text -> the guard that finds it, of those whose vector is near to one of ``asked``."""
     if not texts:
-        return
+        return {}
+    found: dict[str, str] = {}
     of_gate = _unit_rows(encode, list(asked))
     at_once = max(1, _SCORES // len(of_gate))
     for start in range(0, len(texts), _TEXTS):
         rows = _unit_rows(encode, texts[start : start + _TEXTS])
         for first in range(0, len(rows), at_once):
-            scores = rows[first : first + at_once] @ of_gate.T
-            nearest = scores.argmax(axis=1)
-            for row in np.flatnonzero(scores.max(axis=1) >= cosine - 1e-6):
-                yield start + first + int(row), int(nearest[row])
+            scores, begin = rows[first : first + at_once] @ of_gate.T, start + first
+            for text, some in zip(texts[begin : begin + len(scores)], scores, strict=True):
+                if some.max() >= settings.cosine - _SLACK:
+                    found[text] = MEANS_ALIKE
+                elif text in answering and some[answering[text]].max() >= settings.same_answer - _SLACK:
+                    found[text] = SAME_ANSWER
+    return found
 
 
 def _unit_rows(encode: Encode, texts: Sequence[str]) -> NDArray[np.float32]:

