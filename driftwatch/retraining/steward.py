@@ -99,9 +99,10 @@ class Steward:
             self._in_use = linked
             self.released()
         course = open_course(self.folder)
+        if course is None or not course.attempts:  # a switch tells by itself
+            self._tell(now)
         if course is not None:
             return self.go_on(course, now)
-        self._tell(now)
         decision = self.decision(now)
         if not decision.start:
             against = " ".join(reason.sentence for reason in decision.reasons if not reason.passed)

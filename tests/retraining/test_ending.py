@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -147,13 +148,9 @@ def test_one_can_go_back_from_a_release_that_cannot_be_read(shop, candidate, cap
 
 
 def test_jobs_that_are_over_make_room_when_another_one_begins(shop, tmp_path):
-    full = shop.watch.model_copy(
-        update={
-            "retrain": shop.watch.retrain.model_copy(
-                update={"promote": shop.watch.retrain.promote.model_copy(update={"disk": 1})}
-            )
-        }
-    )
+    retraining = shop.watch.retrain
+    tiny = retraining.promote.model_copy(update={"disk": 1})
+    full = shop.watch.model_copy(update={"retrain": retraining.model_copy(update={"promote": tiny})})
     over = shop.begun(NOW - 40 * DAY)
     (over.path / "dataset").mkdir()
     (over.path / "dataset" / "pairs.jsonl").write_text("{}\n")
@@ -181,3 +178,19 @@ def test_a_dual_run_begins_when_the_new_index_stands_and_not_when_its_making_beg
     assert "both asked until" in promote(work)
     at = {stage: datetime.fromisoformat(text) for stage, text in stands(course).at.items()}
     assert at["approved"] < at["added"] < at["rebuilt"] < at["checked"]
+
+
+@pytest.mark.process
+def test_who_could_not_be_told_of_a_rollback_is_told_also_while_a_job_waits_for_an_answer(shop, candidate, tmp_path):
+    says = f"import os; open({str(tmp_path / 'told')!r}, 'w').write(os.environ['DRIFTWATCH_RELEASE'])"
+    retraining = shop.watch.retrain
+    run = retraining.promote.model_copy(update={"run": (sys.executable, "-c", says)})
+    watch = shop.watch.model_copy(update={"retrain": retraining.model_copy(update={"promote": run})})
+    adopted = in_use("base", watch.index, NOW - DAY)
+    registry_of(watch).adopt(adopted)
+    shop.asked(candidate)
+    steward = Workshop(watch, shop.store).steward()
+    assert steward.step(NOW).doing == "ask"
+    assert steward._telling is not None
+    steward._telling.join(30)
+    assert (tmp_path / "told").read_text() == adopted.release
