@@ -15,6 +15,7 @@ from typing import Any, cast
 from driftwatch.config import Watch
 from driftwatch.contents import Asked
 from driftwatch.errors import DriftwatchError, RecordsRefused, RetrieverError
+from driftwatch.feedback import Votes
 from driftwatch.language import Detector
 from driftwatch.migration import keep_comparison, shadow_run
 from driftwatch.sampling import Batch, Sampler
@@ -69,7 +70,7 @@ class Observer:
         self.embedder = embedder
         self.stopping = stopping
         self.trouble: dict[str, str] = {}
-        self._samplers: dict[str, Sampler] = {}
+        self._samplers: dict[str, tuple[Sampler, Votes]] = {}
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def observe(self, name: str, now: datetime) -> Observed:
@@ -125,8 +126,8 @@ class Observer:
     def push(self, name: str, records: Sequence[Any], now: datetime) -> Batch:
         """Count and sample records that a client posted; they are stored when this returns."""
         source = cast("Any", self.watch.sources[name])
-        with self.lock_of(name), self._sampling(name, now) as sampler:
-            batch: Batch = source.batch(records, sampler, self.reading, now)
+        with self.lock_of(name), self._sampling(name, now) as (sampler, votes):
+            batch: Batch = source.batch(records, sampler, self.reading, now, votes)
             self.store.traffic.ingest(batch)
             self._asked.embed_heard(self._embedded_a_day)
             return batch
@@ -185,9 +186,9 @@ class Observer:
     def _follow(self, source: Source, now: datetime) -> Observed:
         lines = rejected = 0
         cursor = self.store.traffic.cursor(source.name)
-        with self._sampling(source.name, now) as sampler:
+        with self._sampling(source.name, now) as (sampler, votes):
             for batch in cast("Any", source).read(
-                self.watch.base, cursor, sampler, self.reading, now=now, limit_bytes=READ_AT_ONCE
+                self.watch.base, cursor, sampler, self.reading, now=now, limit_bytes=READ_AT_ONCE, votes=votes
             ):
                 self.store.traffic.ingest(self._asked_again(source, batch))
                 self._asked.embed_heard(self._embedded_a_day)
@@ -224,22 +225,24 @@ class Observer:
         return replace(batch, kept=tuple(answered.get(id(kept), kept) for kept in batch.kept))
 
     @contextmanager
-    def _sampling(self, name: str, now: datetime) -> Iterator[Sampler]:
-        """The sampler of a source; after an error it is built again from what the store holds.
+    def _sampling(self, name: str, now: datetime) -> Iterator[tuple[Sampler, Votes]]:
+        """The sampler of a source, and what it heard; after an error they are built again from what the store holds.
 
         Only refused records leave it as it was: a client's mistake must not make it forget which units it has seen.
         """
-        sampler = self._samplers.pop(name, None)
-        if sampler is None:
-            source = cast("Any", self.watch.sources[name])
-            newest = min(now, self.store.traffic.last_hour(name) or now)  # a backlog is read day by day
-            sampler = Sampler(source.keep_per_day, self.store.traffic.strata(name, (newest - SAMPLER_DAYS).date()))
+        held = self._samplers.pop(name, None) or self._resumed(name, now)
         try:
-            yield sampler
+            yield held
         except RecordsRefused:
-            self._samplers[name] = sampler
+            self._samplers[name] = held
             raise
-        self._samplers[name] = sampler
+        self._samplers[name] = held
+
+    def _resumed(self, name: str, now: datetime) -> tuple[Sampler, Votes]:
+        traffic, most = self.store.traffic, cast("Any", self.watch.sources[name]).keep_per_day
+        newest = min(now, traffic.last_hour(name) or now)  # a backlog is read day by day
+        since = (newest - SAMPLER_DAYS).date()
+        return Sampler(most, traffic.strata(name, since)), Votes(most, traffic.votes(name, since), since)
 
     @property
     def _score_kind(self) -> ScoreKind:

@@ -19,12 +19,15 @@ from heapq import heapify, heappop, heappush
 from math import ceil
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.types import Observation
+
+if TYPE_CHECKING:
+    from driftwatch.feedback import Heard, Vote
 
 EVERYTHING = "*"
 """The stratum of a source that is not stratified."""
@@ -81,6 +84,10 @@ class Batch:
     rejected: int = 0
     notes: Mapping[str, int] = field(default_factory=dict)
     """What was understood with a reservation (times without an offset, say) -> how many lines."""
+    votes: tuple[Vote, ...] = ()
+    """The lines with feedback that are kept, beside the sample."""
+    heard: Mapping[tuple[date, str], Heard] = field(default_factory=dict)
+    """(day, stratum) -> how many there were, and the threshold of those that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ class OpenStratum:
         self.day = day
         self.lang = lang
         self.threshold = threshold
-        self.salt = f"{day.isoformat()}\x1f{lang}\x1f".encode()
+        self.salt = salt_of(day, lang)
         self._held = {priority for priority in priorities if priority < threshold}
         self._heap = [-priority for priority in self._held]
         heapify(self._heap)
@@ -126,7 +133,7 @@ class OpenStratum:
         self._threshold = threshold
         self.closed = threshold == 0
         # Digests are compared with this, byte by byte: no arithmetic for rows that are not kept, which are most.
-        self.limit = _NO_LIMIT if threshold >= 1 else (ceil(threshold / _STEP) << 11).to_bytes(8, "big")
+        self.limit = limit_of(threshold)
 
     def priority(self, unit: str) -> float:
         """A multiple of 2**-53 in [0, 1), the same for the same unit of the same day and language on any machine."""
@@ -151,6 +158,16 @@ class OpenStratum:
         self.threshold = -heappop(self._heap)
         self._held.discard(self._threshold)
         self.size -= 1
+
+
+def salt_of(day: date, stratum: str) -> bytes:
+    """What goes before the name of a unit, in the digest that its priority is."""
+    return f"{day.isoformat()}\x1f{stratum}\x1f".encode()
+
+
+def limit_of(threshold: float) -> bytes:
+    """Digests whose ``fraction`` is below the threshold are below this, byte by byte."""
+    return _NO_LIMIT if threshold >= 1 else (ceil(threshold / _STEP) << 11).to_bytes(8, "big")
 
 
 def fraction(digest: bytes) -> float:

@@ -11,14 +11,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+from driftwatch.feedback import MOST_A_DAY
 from driftwatch.retrain import _files
 from driftwatch.retrain._removed import TakenOut
 from driftwatch.retrain.settings import PairSettings
 from driftwatch.retrained import Origin, Pair, Removed
 from driftwatch.types import UNDETERMINED, Observation
-
-MOST_A_DAY = 50
-"""Feedbacks that one session gives on one day; whoever gives more is taken for a program."""
 
 LIKED: tuple[Origin, ...] = ("accepted", "up", "click")
 """What says that a document answers the question, the strongest first."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from driftwatch.config import Watch
 from driftwatch.config.release import registry_of
@@ -13,10 +13,15 @@ from driftwatch.documents import Corpus
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.settings import Retrain
 from driftwatch.retrain.telling import Teller, teller
-from driftwatch.retrained import Asked, Pair
+from driftwatch.retrained import Asked, Pair, Removed
 from driftwatch.sources.canaries import Canaries
 from driftwatch.store import Store
 from driftwatch.types import Document, Observation
+
+if TYPE_CHECKING:
+    from driftwatch.retrain.pairs import Collected
+
+UNKEPT = "lines of feedback above `keep_per_day` a day, or by sessions that give too much of it, which are not kept"
 
 AT_ONCE = 500
 """Documents that are read together."""
@@ -47,6 +52,12 @@ def said(watch: Watch, store: Store, now: datetime) -> Iterator[Observation]:
     Raises:
         RetrainError: a source that is named is not one of live queries.
     """
+    days = timedelta(days=retrain_of(watch).pairs.days)
+    for name in _live(watch):
+        yield from store.traffic.with_feedback(name, now - days, now)
+
+
+def _live(watch: Watch) -> Sequence[str]:
     settings = retrain_of(watch).pairs
     there = [name for name, source in watch.sources.items() if source.gives == "traffic"]
     for name in settings.live:
@@ -55,8 +66,16 @@ def said(watch: Watch, store: Store, now: datetime) -> Iterator[Observation]:
                 f"'retrain: pairs: live' names '{name}', which gives no live queries.",
                 remedy=f"There are: {', '.join(there) or 'none'}.",
             )
-    for name in settings.live or there:
-        yield from store.traffic.with_feedback(name, now - timedelta(days=settings.days), now)
+    return settings.live or there
+
+
+def unkept(watch: Watch, store: Store, now: datetime) -> Collected:
+    """No pairs, and how much of what users said is not kept."""
+    from driftwatch.retrain.pairs import Collected
+
+    days = timedelta(days=retrain_of(watch).pairs.days)
+    count = sum(store.traffic.unkept_feedback(name, now - days, now) for name in _live(watch))
+    return Collected((), (Removed(UNKEPT, count, ()),) if count else (), {})
 
 
 def corpus_of(watch: Watch) -> Corpus:

@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 
+import numpy as np
+from numpy.typing import NDArray
+
 from driftwatch.config.release import registry_of
 from driftwatch.documents import Corpus
 from driftwatch.errors import TooLittle
+from driftwatch.retrain._candidates import in_half
 from driftwatch.retrain._judge import load_judge
 from driftwatch.retrain._neighbours import blocks_of, nearest
 from driftwatch.retrain.dataset import MANIFEST, name_of, read_json, read_nouns, seal, sealed, write_json, write_nouns
@@ -18,13 +22,23 @@ from driftwatch.retrain.leaks import guarded
 from driftwatch.retrain.mine import Mined, mine
 from driftwatch.retrain.pairs import Collected, from_files, from_log, joined
 from driftwatch.retrain.passages import offsets_of, passages_of
+from driftwatch.retrain.scale import Scale, in_shards, scale_of
 from driftwatch.retrain.settings import Retrain
 from driftwatch.retrain.split import Split, split
 from driftwatch.retrain.strategy import Strategy, refuse_unlabelled, strategy_of
 from driftwatch.retrain.trainer_settings import Webhook
 from driftwatch.retrained import Asked, Pair, Passage, Removed, Row
 from driftwatch.retraining.course import CANDIDATE
-from driftwatch.retraining.material import canaries, corpus_of, documents_of, questions, remembered, retrain_of, said
+from driftwatch.retraining.material import (
+    canaries,
+    corpus_of,
+    documents_of,
+    questions,
+    remembered,
+    retrain_of,
+    said,
+    unkept,
+)
 from driftwatch.retraining.work import Work
 
 DATASET = "dataset"
@@ -69,6 +83,7 @@ def collected_of(work: Work, settings: Retrain, corpus: Corpus) -> Collected:
     """
     collected = joined(
         from_log(said(work.watch, work.store, work.now), settings.pairs, corpus),
+        unkept(work.watch, work.store, work.now),
         from_files(settings.pairs.files, work.watch.base, corpus),
         *_written(work, settings, corpus),
     )
@@ -117,16 +132,16 @@ def mine_rows(work: Work) -> str:
     pairs = tuple(read_nouns(dataset, Pair))
     passages = tuple(_passages(work, settings, corpus_of(work.watch)))
     work.say("mining", 0, len(pairs))
-    embedder = work.embedder()
-    mined = mine(
-        pairs,
-        passages,
-        embedder.encode_queries,
-        embedder.encode_documents,
-        settings.mine,
-        clicked=read_json(dataset / CLICKED),
-        judge=load_judge(settings.mine.cross_encoder) if settings.mine.cross_encoder else None,
-    )
+    with scale_of(settings, work.model, work.watch.state) as scale:
+        mined = mine(
+            pairs,
+            passages,
+            *vectors_of(scale, pairs, passages),
+            settings.mine,
+            clicked=read_json(dataset / CLICKED),
+            judge=load_judge(settings.mine.cross_encoder) if settings.mine.cross_encoder else None,
+            neighbours=scale.neighbours,
+        )
     strategy = strategy_of(len(mined.rows), settings.train)
     if not strategy.allowed:
         raise TooLittle(strategy.why)
@@ -134,6 +149,16 @@ def mine_rows(work: Work) -> str:
     write_json(work.made / "report.json", report)
     _seal(work, settings, mined, passages, strategy)
     return f"{len(mined.rows)} rows: {strategy.sentence}"
+
+
+def vectors_of(
+    scale: Scale, pairs: Sequence[Pair], passages: Sequence[Passage]
+) -> tuple[NDArray[np.float16], NDArray[np.float16]]:
+    """Of the question of each pair, and of each passage; by whoever does the work, in the same shards."""
+    asked = {query: place for place, query in enumerate(dict.fromkeys(each.query for each in pairs))}
+    questions = in_half(scale.encode("query", in_shards(asked)), len(asked))
+    documents = in_half(scale.encode("document", in_shards(each.text for each in passages)), len(passages))
+    return questions[[asked[each.query] for each in pairs]], documents
 
 
 def _seal(work: Work, settings: Retrain, mined: Mined, passages: Sequence[Passage], strategy: Strategy) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from driftwatch.feedback import Ballot, Votes
 from driftwatch.language import primary_subtag
 from driftwatch.privacy import KeepText
 from driftwatch.sampling import EVERYTHING, Batch, Kept, OpenStratum, Reject, Sampler, fraction
@@ -29,6 +30,7 @@ from driftwatch.sources._counting import (
     NOTHING,
     Counting,
 )
+from driftwatch.sources._hearing import ALONE, Hearing
 from driftwatch.sources._parsing import Malformed, salvaged, too_long
 from driftwatch.sources._rows import Rows, clean
 from driftwatch.sources._times import AHEAD, OLDEST
@@ -78,6 +80,8 @@ class _Cell:
     layer: OpenStratum
     code: int
     """What ``Counting`` calls it."""
+    ballot: Ballot | None
+    """Where its feedback is kept; None: nowhere."""
 
 
 _Offered = tuple[float, OpenStratum, Callable[[Any], Any], Any, datetime, str, bool | None]
@@ -98,6 +102,7 @@ class Intake:
         score_kind: ScoreKind = "similarity",
         translate: Translate | None = None,
         max_line: int = 1 << 30,
+        votes: Votes | None = None,
     ) -> None:
         self.source = source
         self.sampler = sampler
@@ -106,6 +111,7 @@ class Intake:
         self.latest = now + AHEAD
         self.stratify = stratify
         self._rows = Rows(source, score_kind, reading.keep_text, reading.key, self.note, reading.hear)
+        self._hearing = Hearing(votes, self._rows, stratify=stratify)
         self.translate = translate
         self.max_line = max_line
         self.lines = 0
@@ -121,11 +127,12 @@ class Intake:
         self._crowded = CROWDED
 
     def holds(self, most: int) -> bool:
-        """Whether so many rows are in the sample now; what has left it again is let go first."""
-        if len(self._offered) < most:
+        """Whether so many rows are kept now; what has left the sample again is let go first."""
+        if len(self._offered) + len(self._hearing) < most:
             return False
         self._let_go()
-        return len(self._offered) >= most * NEARLY
+        self._hearing.let_go()
+        return len(self._offered) + len(self._hearing) >= most * NEARLY
 
     # --- lines -----------------------------------------------------------------------------------------------------
 
@@ -181,7 +188,12 @@ class Intake:
         Raises:
             Malformed: it is none.
         """
-        self._count((plain(record, self.now, self.note, strict=strict),), _as_it_is, _raise)
+        understood = plain(record, self.now, self.note, strict=strict)
+        if understood["query"] is None:
+            self.note(ALONE)
+            self._hearing.alone(understood)
+        else:
+            self._count((understood,), _as_it_is, _raise)
 
     def note(self, what: str) -> None:
         self.notes[what] += 1
@@ -192,27 +204,29 @@ class Intake:
         One long loop over local names, because every line of every log goes through it.
         """
         quick, offered, codes, digests = self._quick, self._offered, self._counting.codes, self._counting.digests
-        feedbacks, digest_of = FEEDBACK, blake2b
+        feedbacks, unsaid, digest_of, hear = FEEDBACK, FEEDBACK["none"], blake2b, self._hearing.take
         fromisoformat = datetime.fromisoformat
         for index, item in enumerate(items):
             try:
                 record = load(item)
                 get = record.get
                 text, ts, given = record["query"], record["ts"], get("lang")
+                if not text.strip():
+                    raise ValueError
                 at = fromisoformat(ts)
                 # With Z at its end, the text of a time up to the hour tells the hour.
                 cell = quick.get((ts[:13], given)) if ts[-1] == "Z" else None
                 if cell is None:
                     cell = self._cell(text, ts, at, given)
                 results, session, error, abstained = get("results"), get("session"), get("error"), get("abstained")
-                if not text.strip() or (session is not None and type(session) is not str):
+                if session is not None and type(session) is not str:
                     raise ValueError
                 if (results is not None and type(results) is not list) or (
                     error is not None and type(error) is not str
                 ):
                     raise TypeError
                 feedback = get("feedback")
-                says = 0 if feedback is None else feedbacks[feedback if type(feedback) is str else feedback["value"]]
+                said = 0 if feedback is None else feedbacks[feedback if type(feedback) is str else feedback["value"]]
                 if abstained is None:
                     abstained = self._abstained(get("answer"), cell.lang)
                 elif type(abstained) is not bool:
@@ -221,6 +235,7 @@ class Intake:
                 odd(index)
                 continue
 
+            says = said
             if error:
                 says += FAILED
             elif results is not None:
@@ -240,6 +255,10 @@ class Intake:
             elif layer.closed:
                 self.notes[TOO_OLD] += 1
                 says += CLOSED
+            if said > unsaid and (ballot := cell.ballot) is not None:
+                ballot.heard += 1
+                if digest < ballot.limit:
+                    hear(ballot, digest, record, (load, item, at, cell.lang, abstained))
             codes.append(cell.code + says)
             digests.append(digest)
         if len(codes) >= AT_ONCE:
@@ -261,7 +280,8 @@ class Intake:
         if (cell := self.cells.get((hour, lang))) is None:
             day = (_EPOCH + hour * _HOUR).date()
             layer = self.sampler.stratum(day, lang if self.stratify else EVERYTHING)
-            self.cells[hour, lang] = cell = _Cell(lang, layer, self._counting.cell(hour, lang, layer))
+            code, ballot = self._counting.cell(hour, lang, layer), self._hearing.ballot(day, layer.lang)
+            self.cells[hour, lang] = cell = _Cell(lang, layer, code, ballot)
         told = given is not None or self.reading.detect is None
         if told and ts[13] == ":" and _EPOCH + (hour + 1) * _HOUR < self.latest:
             self._quick[ts[:13], given] = cell
@@ -291,14 +311,17 @@ class Intake:
     def batch(self, cursor: Mapping[str, Any]) -> Batch:
         """Everything since the intake was made, for one transaction."""
         self._let_go()
+        made = {
+            id(item): self._rows.row(load(item), at, lang, abstained)
+            for _, _, load, item, at, lang, abstained in self._offered
+        }
         return Batch(
             source=self.source,
             cursor=cursor,
             tallies=self._counting.tallies(),
-            kept=tuple(
-                Kept(priority, layer.day, self._rows.row(load(item), at, lang, abstained), layer.lang)
-                for priority, layer, load, item, at, lang, abstained in self._offered
-            ),
+            kept=tuple(Kept(each[0], each[1].day, made[id(each[3])], each[1].lang) for each in self._offered),
+            votes=self._hearing.votes(made),
+            heard=self._hearing.heard(),
             thresholds=self.sampler.drain(),
             rejects=tuple(self.rejects),
             lines=self.lines,

@@ -42,7 +42,7 @@ class Rows:
         given = record.get("query_id")
         query_id = clean(str(given)) if isinstance(given, str | int) and given != "" else _derived_id(record)
         text = clean(text[:LONGEST_QUERY])
-        shown = kept(text, self.keep_text, self.key)
+        shown = kept(text, self.keep_text, self.key) if text else ""  # feedback without its query has none
         if self.hear is not None:
             self.hear(shown, text)
         return Observation(

@@ -67,7 +67,8 @@ Note = Callable[[str], None]
 
 
 def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> dict[str, Any]:
-    """A record that holds nothing but what the contract says.
+    """A record that holds nothing but what the contract says; its query is None where it only says what somebody
+    thought of the one that its query_id names.
 
     ``strict`` (what a client pushes, and can correct) refuses what a log line is forgiven with a note.
 
@@ -81,7 +82,7 @@ def plain(record: Any, now: datetime, note: Note, *, strict: bool = False) -> di
         _storable(record)
     return {
         "ts": _time(record.get("ts"), now, note),
-        "query": _query(record.get("query")),
+        "query": None if _speaks_of_another(record) else _query(record.get("query")),
         "session": identifier("session", record.get("session")),
         "results": _results(record.get("results")),
         "answer": _text("answer", record.get("answer")),
@@ -140,6 +141,22 @@ def _query(value: Any) -> str:
     if not value.strip():
         raise Malformed("query", "is empty", value, "Give the text that was asked.")
     return value
+
+
+def _speaks_of_another(record: Mapping[Any, Any]) -> bool:
+    """Is this feedback on a query that was logged before, and no query itself?"""
+    if record.get("query") is not None:
+        return False
+    try:
+        said = _feedback(record.get("feedback"), _silent)
+        named = identifier("query_id", record.get("query_id"))
+    except Malformed:
+        return False
+    return bool(named) and said not in (None, "none")
+
+
+def _silent(_note: str) -> None:
+    """It is noted when the field is read."""
 
 
 def _text(field: str, value: Any) -> str | None:

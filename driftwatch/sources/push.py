@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from driftwatch.errors import RecordsRefused
+from driftwatch.feedback import Votes
 from driftwatch.sampling import Batch, Sampler
 from driftwatch.schedule import Schedule
 from driftwatch.sizes import Size, size
@@ -40,7 +41,7 @@ class Push(Source):
     token: SecretStr | None = Field(default=None, min_length=8)
     """What clients send as `Authorization: Bearer …`. Required unless the API is bound to this machine only."""
     keep_per_day: int = Field(default=2000, ge=1, le=1_000_000)
-    """How many queries a day are kept as a sample; everything is counted."""
+    """How many queries a day are kept as a sample, and as many lines with feedback; everything is counted."""
     stratify: Literal["lang"] | None = None
     """`lang` samples each language by itself, so that small ones are not lost among large ones."""
     fields: dict[str, str] = Field(default_factory=dict)
@@ -67,13 +68,21 @@ class Push(Source):
         except ValueError:
             return True
 
-    def batch(self, records: Sequence[Any], sampler: Sampler, reading: Reading, now: datetime) -> Batch:
-        """Count and sample the records of one request.
+    def batch(
+        self,
+        records: Sequence[Any],
+        sampler: Sampler,
+        reading: Reading,
+        now: datetime,
+        votes: Votes | None = None,
+    ) -> Batch:
+        """Count and sample the records of one request; without ``votes`` feedback is not kept beside the sample.
 
         Raises:
             RecordsRefused: some are wrong; the sampler has not moved.
         """
-        intake = Intake(self.name, sampler, reading, now, stratify=self.stratify == "lang", score_kind=self.score_kind)
+        stratify = self.stratify == "lang"
+        intake = Intake(self.name, sampler, reading, now, stratify=stratify, score_kind=self.score_kind, votes=votes)
         checked = self._checked(records, now, intake)
         for record in checked:
             intake.add_record(record)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import Field, PrivateAttr, field_validator
 
+from driftwatch.feedback import Votes
 from driftwatch.sampling import Batch, Sampler
 from driftwatch.schedule import Schedule
 from driftwatch.sizes import Size, size
@@ -44,7 +45,7 @@ class QueryLog(Source):
     every: Schedule = Schedule.parse("10s")
     """How often to look for new lines."""
     keep_per_day: int = Field(default=2000, ge=1, le=1_000_000)
-    """How many queries a day are kept as a sample; everything is counted."""
+    """How many queries a day are kept as a sample, and as many lines with feedback; everything is counted."""
     stratify: Literal["lang"] | None = None
     """`lang` samples each language by itself, so that small ones are not lost among large ones."""
     fields: dict[str, str] = Field(default_factory=dict)
@@ -80,13 +81,15 @@ class QueryLog(Source):
         *,
         now: datetime | None = None,
         limit_bytes: int = 64 << 20,
+        votes: Votes | None = None,
     ) -> Iterator[Batch]:
         """Every complete line since ``cursor``, in batches of some ``limit_bytes``; nothing new is no batch.
 
         Lines pass by, so a batch is far smaller than the bytes it was read from.
 
         Each batch must be committed before the next is asked for. The sampler has moved on when a batch comes out: if
-        it could not be committed, read again from the stored cursor with a sampler made from the store.
+        it could not be committed, read again from the stored cursor with a sampler made from the store; so with
+        ``votes``, without which lines with feedback are not kept beside the sample.
 
         Raises:
             SourceError: the log is there and cannot be read. A log that is not there yet has no lines.
@@ -105,6 +108,7 @@ class QueryLog(Source):
                 score_kind=self.score_kind,
                 translate=translate,
                 max_line=self.max_line,
+                votes=votes,
             )
 
         batch = intake()

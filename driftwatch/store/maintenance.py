@@ -22,6 +22,8 @@ from driftwatch.store.tables import (
     baselines,
     canary_runs,
     experiments,
+    feedback,
+    feedback_days,
     findings,
     last_findings,
     metadata,
@@ -39,6 +41,8 @@ EVICTED = 200
 """Rows between two looks at whether enough is gone."""
 LOOKED_AT = 50_000
 """Keys held in memory while deleting."""
+EVICTED_TOGETHER = timedelta(days=7)
+"""What was asked and what users said of it go together, the oldest week first."""
 SLACK = 0.9
 """How far below the cap an eviction goes, so that it is rare."""
 RUNS_KEPT = timedelta(days=30)
@@ -129,6 +133,7 @@ def _forget_old(
 ) -> None:
     old = now - retention.observations
     _delete(database, sampled, sampled.c.at < old, _outside(sampled, sampled.c.at, learnt))
+    _delete(database, feedback, feedback.c.at < old)
     _delete(database, canary_runs, canary_runs.c.at < old, _outside(canary_runs, canary_runs.c.at, kept_runs))
     _delete(database, tallies, *_old_tallies(now - retention.tallies, learnt))
     _delete(database, experiments, experiments.c.at < old)
@@ -136,12 +141,13 @@ def _forget_old(
     later = runs.alias("later")
     newer = sa.exists().where(later.c.check == runs.c.check, later.c.scheduled_for > runs.c.scheduled_for)
     _delete(database, runs, runs.c.scheduled_for < now - RUNS_KEPT, newer)
-    in_use = sa.exists().where(
-        sampled.c.source == thresholds.c.source,
-        sampled.c.day == thresholds.c.day,
-        sampled.c.stratum == thresholds.c.stratum,
-    )
-    _delete(database, thresholds, thresholds.c.day < old.date(), ~in_use)
+    _delete(database, thresholds, thresholds.c.day < old.date(), ~_in_use(thresholds, sampled))
+    _delete(database, feedback_days, feedback_days.c.day < old.date(), ~_in_use(feedback_days, feedback))
+
+
+def _in_use(days: sa.Table, rows: sa.Table) -> sa.ColumnElement[bool]:
+    """Has this stratum of this day rows still?"""
+    return sa.exists().where(*(rows.c[name] == days.c[name] for name in ("source", "day", "stratum")))
 
 
 def _old_tallies(old: datetime, learnt: Sequence[Span]) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
@@ -187,7 +193,7 @@ def _evict(database: Database, disk: int, learnt: Sequence[Span], kept_runs: Seq
     live = float(_live_bytes(database))
     if live <= disk:
         return
-    for table, where, order in _order_of_eviction(learnt, kept_runs):
+    for table, where, order in _order_of_eviction(database, learnt, kept_runs):
         row = _row_bytes(database, table)
         oldest = sa.select(*table.primary_key.columns).where(*where).order_by(order).limit(LOOKED_AT)
         while live > disk * SLACK and (keys := _read(database, oldest)):
@@ -208,14 +214,31 @@ def _read(database: Database, query: sa.Select[Any]) -> list[Any]:
 
 
 def _order_of_eviction(
-    learnt: Sequence[Span], kept_runs: Sequence[Span]
+    database: Database, learnt: Sequence[Span], kept_runs: Sequence[Span]
 ) -> Iterator[tuple[sa.Table, Sequence[sa.ColumnElement[bool]], Any]]:
-    yield sampled, (_outside(sampled, sampled.c.at, learnt),), sampled.c.at
+    for edge in _weeks(database):
+        yield feedback, (feedback.c.at < edge,), feedback.c.at
+        yield sampled, (_outside(sampled, sampled.c.at, learnt), sampled.c.at < edge), sampled.c.at
     yield canary_runs, (_outside(canary_runs, canary_runs.c.at, kept_runs),), canary_runs.c.at
     yield findings, (findings.c.verdict == "ok", ~_is_newest()), findings.c.at
     later = experiments.alias("later")
     newer = (later.c.kind == experiments.c.kind, later.c.source == experiments.c.source)
     yield experiments, (sa.exists().where(*newer, later.c.at > experiments.c.at),), experiments.c.at
+
+
+def _weeks(database: Database) -> Iterator[datetime]:
+    """The ends of the weeks since the oldest query or feedback that is kept, the last one after all of them."""
+    with database.reading() as connection:
+        edges = [
+            edge
+            for table in (sampled, feedback)
+            for edge in connection.execute(sa.select(sa.func.min(table.c.at), sa.func.max(table.c.at))).one()
+            if edge is not None
+        ]
+    edge = min(edges, default=None)
+    while edge is not None and edge <= max(edges):
+        edge += EVICTED_TOGETHER
+        yield edge
 
 
 def database_size(database: Database) -> int:
@@ -271,5 +294,5 @@ def _rewrite(database: Database) -> None:
     if database.is_sqlite:
         return
     with database.alone() as connection:
-        for table in (sampled, canary_runs, findings, experiments):
+        for table in (sampled, feedback, canary_runs, findings, experiments):
             connection.exec_driver_sql(f"VACUUM FULL {table.name}")

@@ -38,8 +38,6 @@ def row_of(source: str, kept: Kept) -> dict[str, Any]:
     seen = kept.observation
     query_id = short_name(seen.query_id)
     unit = f"{kept.day} {seen.session}" if seen.session else f"{source} {kept.day} {kept.stratum} {kept.priority!r}"
-    body = {name: getattr(seen, name) for name in _BODY}
-    body["hits"] = None if seen.hits is None else [[hit.doc_id, hit.score] for hit in seen.hits]
     return {
         "source": source,
         "at": seen.at,
@@ -51,8 +49,15 @@ def row_of(source: str, kept: Kept) -> dict[str, Any]:
         "query_hash": query_hash(query_id),
         "unit": int.from_bytes(blake2b(unit.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True),
         "scores": pack_scores(seen),
-        "body": dump(body),
+        "body": body_of(seen),
     }
+
+
+def body_of(seen: Observation) -> str:
+    """What has no column of its own."""
+    body = {name: getattr(seen, name) for name in _BODY}
+    body["hits"] = None if seen.hits is None else [[hit.doc_id, hit.score] for hit in seen.hits]
+    return dump(body)
 
 
 def query_hash(query_id: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -32,6 +34,14 @@ metadata = MetaData(
 def _id(name: str) -> Column[int]:
     """A number that only rises, on SQLite the row's own."""
     return Column(name, BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _of_a_line() -> list[Any]:
+    """What is known of every line that is kept, and what it is found by."""
+    names = ("source", "at", "day", "stratum", "priority", "lang", "query_id", "query_hash")
+    kinds: tuple[Any, ...] = (Name, Moment, Day, Name, Number, Name, Name, BigInteger)
+    columns = [Column(name, kind, nullable=False) for name, kind in zip(names, kinds, strict=True)]
+    return [*columns, Index(None, "source", "at"), Index(None, "source", "query_hash")]
 
 
 def _since_0003(counter: str) -> str | None:
@@ -67,20 +77,11 @@ sampled = Table(
     "sampled",
     metadata,
     _id("row_id"),
-    Column("source", Name, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("day", Day, nullable=False),
-    Column("stratum", Name, nullable=False),
-    Column("priority", Number, nullable=False),
-    Column("lang", Name, nullable=False),
-    Column("query_id", Name, nullable=False),
-    Column("query_hash", BigInteger, nullable=False),
+    *_of_a_line(),
     Column("unit", BigInteger, nullable=False),
     Column("scores", LargeBinary, nullable=False),
     Column("body", Words, nullable=False),
     UniqueConstraint("source", "day", "stratum", "priority"),
-    Index(None, "source", "at"),
-    Index(None, "source", "query_hash"),
 )
 """One sampled query a row. ``scores`` is a float32 array, higher is better; ``body`` is what only people read."""
 
@@ -94,6 +95,29 @@ thresholds = Table(
     sqlite_with_rowid=False,
 )
 """The sampling threshold of a stratum; a row's weight is one over it."""
+
+feedback = Table(
+    "feedback",
+    metadata,
+    _id("row_id"),
+    *_of_a_line(),
+    Column("line", BigInteger, nullable=False),
+    Column("body", Words, nullable=False),
+    UniqueConstraint("source", "day", "stratum", "priority", "line"),
+)
+"""One line that carries feedback a row, whether or not its query is sampled; ``priority`` is that of its session."""
+
+feedback_days = Table(
+    "feedback_days",
+    metadata,
+    Column("source", Name, primary_key=True),
+    Column("day", Day, primary_key=True, autoincrement=False),
+    Column("stratum", Name, primary_key=True),
+    Column("threshold", Number, nullable=False),
+    Column("lines", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many lines carried feedback, kept or not, and below which priority the sessions are kept."""
 
 rejects = Table(
     "rejects",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from driftwatch.feedback import HeldVotes
 from driftwatch.sampling import Batch, Reject, Stratum
 from driftwatch.store.arrays import lowered_thresholds, read_sample, read_tallies
 from driftwatch.store.columns import EPOCH_DAY, day_of, micros, moment, short_name
@@ -16,6 +17,7 @@ from driftwatch.store.database import Database
 from driftwatch.store.recent import Recent
 from driftwatch.store.samples import observation_of, query_hash, row_of, text_of
 from driftwatch.store.tables import readings, rejects, sampled, tallies, thresholds
+from driftwatch.store.votes import add_votes, held_votes, said, unkept
 from driftwatch.types import TALLY_FIELDS, Observation, Sample, Tallies
 
 REJECTS_KEPT = 1000
@@ -48,6 +50,7 @@ class Traffic:
                 rows = [row_of(batch.source, kept) for kept in batch.kept[start : start + ROWS_AT_ONCE]]
                 connection.execute(insert(sampled).on_conflict_do_nothing(), rows)
             _lower_thresholds(connection, insert, batch)
+            add_votes(connection, insert, batch)
             _move_cursor(connection, insert, batch)
             _keep_rejects(connection, batch)
 
@@ -73,6 +76,11 @@ class Traffic:
             (day_of(key[0]), key[1]): Stratum(lowered.get(key, 1.0), tuple(sorted(held.get(key, ()))))
             for key in sorted({*held, *lowered})
         }
+
+    def votes(self, source: str, since: date) -> dict[tuple[date, str], HeldVotes]:
+        """The lines with feedback that are kept from the day ``since`` on, as ``feedback.Votes`` continues them."""
+        with self._database.reading() as connection:
+            return held_votes(connection, source, since)
 
     def first_hour(self, source: str) -> datetime | None:
         """The first hour in which anything was counted."""
@@ -136,20 +144,20 @@ class Traffic:
         return self._observations(source, within, sa.desc, limit)
 
     def with_feedback(self, source: str, start: datetime, end: datetime) -> Iterator[Observation]:
-        """Sampled observations of [start, end) that users said something of, oldest first; their weight is left at 1.
+        """What users said in [start, end), oldest first, on any line of their sessions; the weight is left at 1.
 
+        A line that only names the query_id of its query has the text and the hits of that query, where they are kept.
         They are read as they are asked for: nothing is held of those that have passed.
         """
-        query = (
-            sa.select(sampled.c.at, sampled.c.query_id, sampled.c.lang, sampled.c.body)
-            .where(sampled.c.source == source, sampled.c.at >= start, sampled.c.at < end)
-            .where(sampled.c.body.contains('"feedback":"'))  # as our own JSON has it; null where nothing was said
-            .order_by(sampled.c.at, sampled.c.row_id)
-            .execution_options(yield_per=1000)
-        )
         with self._database.reading() as connection:
-            for at, query_id, lang, body in connection.execute(query):
-                yield observation_of(source, at, query_id, lang, 1.0, body)
+            yield from said(connection, source, start, end)
+
+    def unkept_feedback(self, source: str, start: datetime, end: datetime) -> int:
+        """How many lines with feedback of the whole days within [start, end) are not kept; those of today, until now,
+        count among them.
+        """
+        with self._database.reading() as connection:
+            return unkept(connection, source, start.date() + timedelta(days=1), end.date() + timedelta(days=1))
 
     def rejects(self, source: str, limit: int = 20) -> list[Reject]:
         """The newest lines that could not be read, newest first."""

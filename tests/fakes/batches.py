@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from driftwatch.feedback import Vote
 from driftwatch.sampling import Batch, Kept
 from driftwatch.types import TALLY_FIELDS, Observation, Run, ScoredDoc
 
@@ -27,6 +28,12 @@ def hours(moment: datetime) -> int:
 def kept(priority: float, query_id: str = "q", at: datetime = MONDAY, *, stratum: str = "*", **more: Any) -> Kept:
     """A row of the sample."""
     return Kept(priority, at.date(), Observation(at, "live", query_id, **more), stratum)
+
+
+def vote(priority: float, query_id: str = "q", at: datetime = MONDAY, *, line: int = 0, **more: Any) -> Vote:
+    """A line with feedback."""
+    stratum = more.pop("stratum", "*")
+    return Vote(priority, at.date(), stratum, line, Observation(at, "live", query_id, **{"feedback": "up", **more}))
 
 
 def batch(

@@ -289,16 +289,6 @@ def test_recent_queries_are_newest_first_and_carry_their_weight(store: Store) ->
     assert [(seen.query_id, seen.weight) for seen in found] == [("3", 2.0), ("2", 2.0)]
 
 
-def test_what_users_said_something_of_is_found_oldest_first(store: Store) -> None:
-    lying = kept(0.3, "lying", MONDAY, text='{"feedback":"click"}')
-    said = [
-        kept(n / 10, str(n), MONDAY + (3 - n) * HOUR, feedback=each) for n, each in enumerate(("up", "none", "click"))
-    ]
-    store.traffic.ingest(batch(kept(0.4, "silent", MONDAY), lying, *said))
-    found = list(store.traffic.with_feedback("live", MONDAY, MONDAY + 3 * HOUR))
-    assert [(seen.query_id, seen.feedback) for seen in found] == [("2", "click"), ("1", "none")]
-
-
 def test_text_from_a_log_cannot_make_a_write_fail(store: Store) -> None:
     hostile = "\0 \ud800 \u202e '; DROP TABLE sampled; --" + "x" * 100_000
     store.traffic.ingest(
