@@ -172,6 +172,11 @@ def promote(config: Path, job: str, by: str, *, json: bool) -> int:
         question = steward.store.approvals.of(course.job_id)
         if question is None or question.state != "approved":
             _decided(steward, course, "approve", by)
+        if course.ended is not None and course.ended.how == "promoted" and not _in_use(steward, course):
+            raise RetrainError(
+                f"the model of the job {course.job_id} was in use, and another one is since.",
+                remedy="What somebody went back from is not switched on again: driftwatch retrain pairs",
+            )
         return _done(_until(steward, course, ""), course, json=json)
 
 
@@ -181,7 +186,10 @@ def reject(config: Path, job: str, by: str, *, json: bool) -> int:
         course = _course(steward, job)
         question = steward.store.approvals.of(course.job_id)
         if course.ended is None and (question is None or question.state == "approved"):
-            _check_not_in_use(steward, course)
+            if _in_use(steward, course):
+                raise RetrainError(
+                    f"the model of the job {course.job_id} is in use.", remedy="driftwatch retrain rollback"
+                )
             steward.stop(course, f"{by} did not want it.", now_utc())
         else:
             _decided(steward, course, "reject", by)
@@ -191,12 +199,11 @@ def reject(config: Path, job: str, by: str, *, json: bool) -> int:
     return 0
 
 
-def _check_not_in_use(steward: Steward, course: Course) -> None:
+def _in_use(steward: Steward, course: Course) -> bool:
     from driftwatch.config.release import registry_of
 
     current = registry_of(steward.watch).current()
-    if current is not None and current.job == course.job_id:
-        raise RetrainError(f"the model of the job {course.job_id} is in use.", remedy="driftwatch retrain rollback")
+    return current is not None and current.job == course.job_id
 
 
 def _decided(steward: Steward, course: Course, action: Any, by: str) -> None:

@@ -106,7 +106,7 @@ class Evidence:
     firings: tuple[Firing, ...] = ()
     """Of whatever checks; those that are not named in `when` are left out."""
     pairs: int = 0
-    """Questions with an answer that may train: those that a guard took out do not count."""
+    """Questions with an answer, before a guard has looked at them; below 50 that are left, the strategy says no."""
     jobs: tuple[Job, ...] = ()
 
 

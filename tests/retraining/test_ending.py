@@ -126,6 +126,15 @@ def test_a_switch_that_was_killed_goes_on_by_the_same_command(shop, candidate, c
     assert question.decided_by == "U1"
 
 
+def test_a_model_that_somebody_left_is_not_said_to_be_in_use(shop, candidate, capsys):
+    course = shop.approved(candidate)
+    switched_on(shop, begun(shop, course, "told").release)
+    assert retrain.promote(shop.watch.path, course.job_id, "ada", json=False) == 0
+    registry_of(shop.watch).rollback(now=NOW, by="ada")
+    with pytest.raises(RetrainError, match="another one is since"):
+        retrain.promote(shop.watch.path, course.job_id, "ada", json=False)
+
+
 def test_somebody_who_said_no_is_not_overruled_by_a_yes(shop, candidate):
     course = shop.asked(candidate)
     shop.store.approvals.decide_by_hand(course.job_id, "reject", "U1", NOW + timedelta(hours=1))
