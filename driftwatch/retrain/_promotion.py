@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from driftwatch.retrained import Manifest, Reason
 Stage = Literal["approved", "added", "rebuilt", "checked", "compared", "switched", "told", "refused", "rolled back"]
 OVER: frozenset[Stage] = frozenset({"told", "refused", "rolled back"})
 FILE = "promotion.json"
+WORK = "rebuild"
+"""The folder of the vectors that are made, until it is over."""
 _LOOK = 0.05
 """Seconds between two looks whether somebody else has let go."""
 
@@ -112,6 +115,7 @@ def give_up(folder: Path, registry: Registry, why: str, now: datetime, *, patien
         known = read(folder)
         if known is None or known.stage in OVER:
             return known
+        shutil.rmtree(folder / WORK, ignore_errors=True)
         current = registry.current()
         if current is not None and current.release == known.release:
             return moved(folder, replace(known, waiting="", notes=(*known.notes, why)), "told", now)

@@ -26,6 +26,7 @@ from driftwatch.errors import DriftwatchError, RetrainError
 from driftwatch.retrain._promotion import (
     FILE,
     OVER,
+    WORK,
     Promotion,
     Stage,
     alone,
@@ -49,7 +50,6 @@ from driftwatch.types import Embedder
 
 __all__ = ["FILE", "OVER", "Means", "Promotion", "Stage", "advance", "begin", "give_up", "read", "roll_back"]
 
-_WORK = "rebuild"
 _CATCH_UPS = 2
 """How often documents that changed meanwhile are caught up with; after that, the switch waits no longer."""
 _PATIENCE = 10.0
@@ -116,6 +116,8 @@ def advance(folder: Path, means: Means, now: datetime) -> bool:
             return False
         step = _STEPS[known.stage]
         after = _overtaken(known, means) or step(known, folder, means, now)
+        if after.stage in OVER:
+            shutil.rmtree(folder / WORK, ignore_errors=True)
         if after.stage != known.stage:
             moved(folder, replace(after, waiting="" if after.stage not in OVER else after.waiting), after.stage, now)
             return True
@@ -164,7 +166,7 @@ def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Pro
         means.documents(old),
         embedder,
         _writer(known, means, old),
-        folder / _WORK,
+        folder / WORK,
         shard=means.settings.shard,
         rate=means.settings.rate,
         stopping=means.stopping,
@@ -180,7 +182,7 @@ def _check_it(known: Promotion, folder: Path, means: Means, now: datetime) -> Pr
     del now
     old, new = _index_in_use(means), _new_index(known, means)
     embedder = means.embedder(known.manifest, means.registry.model(known.manifest))
-    sampled = sample(means.documents(old), folder / _WORK, embedder, LOOKED_AT)
+    sampled = sample(means.documents(old), folder / WORK, embedder, LOOKED_AT)
     old.close()
     try:
         checked = check_index(new, old, sampled, known.count, known.dimension)
@@ -230,8 +232,6 @@ def _tell(known: Promotion, folder: Path, means: Means, now: datetime) -> Promot
         pass
     if left := means.teller.left():
         return replace(known, waiting="; ".join(each.said for each in left))
-    if (folder / _WORK).exists():
-        shutil.rmtree(folder / _WORK)
     return replace(known, stage="told", notes=(*known.notes, *_pruned(means, folder.name)))
 
 

@@ -191,6 +191,7 @@ def test_a_promotion_that_was_given_up_keeps_no_other_from_beginning(world, stag
     given_up = give_up(world.job, world.registry, "it failed five times", NOW)
     assert given_up is not None
     assert (given_up.stage, given_up.waiting) == ("refused", "it failed five times")
+    assert not (world.job / "rebuild").exists()
     assert advance(world.job, world.means(), NOW) is False
     assert _another(world).begin(manifest(2, index={}, approved_by="U1")).stage == "approved"
 
@@ -283,6 +284,7 @@ def test_a_new_index_that_lacks_something_is_refused_and_removed(world):
     assert f"it holds {len(DOCUMENTS) - 1} of {len(DOCUMENTS)} passages" in known.waiting
     assert f"its vectors have {OLD_WIDTH} numbers" in known.waiting
     assert not place.exists()
+    assert not (world.job / "rebuild").exists()
     current = world.registry.current()
     assert current is not None
     assert current.model == "acme/e5"
