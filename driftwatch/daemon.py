@@ -156,8 +156,10 @@ class Daemon:
     def _retrain(self, now: datetime) -> None:
         assert self.retraining is not None
         assert self.ears is not None
-        stand = self.retraining.step(now)
-        self.ears.prick()
+        try:
+            stand = self.retraining.step(now)
+        finally:
+            self.ears.prick()  # whatever is wrong with a job, who was asked is heard
         log.log(logging.INFO if stand.job else logging.DEBUG, "retraining %s: %s. %s", *astuple(stand))
 
     @staticmethod
