@@ -135,7 +135,7 @@ def alone(folder: Path, patience: float = 0.0) -> Iterator[None]:
     with (folder / ".promoting").open("a") as lock:
         while not _locked(lock.fileno()):
             if time.monotonic() >= deadline:
-                raise RetrainError("another process promotes this job at the moment.", remedy="Wait for it.")
+                raise RetrainError(f"{folder.name}: another process is at it at the moment.", remedy="Wait for it.")
             time.sleep(_LOOK)
         yield
 

@@ -20,6 +20,7 @@ from driftwatch.config.release import folder_of, registry_of
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
+from driftwatch.retrain._promotion import alone
 from driftwatch.retrain._job_files import DiskTrouble
 from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
 from driftwatch.retrain.promote import Promotion
@@ -46,6 +47,9 @@ UNASKED = timedelta(days=30)
 
 RECENT = timedelta(hours=1)
 """How long a count of pairs is good for: it reads the feedback of months."""
+
+BEGUN_WITHIN = 10.0
+"""Seconds to wait for somebody else who begins a job or a switch."""
 
 ENDED_WITHIN = 5.0
 """Seconds in which a process that was killed must have let go."""
@@ -136,11 +140,17 @@ class Steward:
         return decide(Evidence(firings, self._counted[1], jobs), self.settings, now)
 
     def begin(self, now: datetime, reasons: list[str], incident: str = "") -> Course:
-        """Begin a job; the same incident on the same day is the same job."""
+        """Begin a job; the same incident on the same day is the same job, and one that is not over is not joined by
+        another: that is the one, whoever began it in this very moment.
+        """
         job_id = new_job_id(now, [self.watch.service, incident])
-        course = Course(job_folder(self.folder, job_id).path)
-        course.begin(now, incident, reasons)
-        return course
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with alone(self.folder, BEGUN_WITHIN):
+            if (there := open_course(self.folder)) is not None:
+                return there
+            course = Course(job_folder(self.folder, job_id).path)
+            course.begin(now, incident, reasons)
+            return course
 
     def pairs(self, now: datetime) -> int:
         """How many pairs there are, before any guard has looked at them."""

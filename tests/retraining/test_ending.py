@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -154,6 +155,16 @@ def test_one_can_go_back_from_a_release_that_cannot_be_read(shop, candidate, cap
     current = registry.current()
     assert current is not None
     assert current.model == "base"
+
+
+def test_of_a_daemon_and_a_person_who_begin_at_once_one_begins_a_job(shop):
+    stewards = [shop.steward() for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        begun_by = list(pool.map(lambda number: stewards[number].begin(NOW, [], f"incident {number}").job_id, range(8)))
+    assert len(set(begun_by)) == 1
+    assert shop.jobs == begun_by[:1]
+    Course(shop.steward().folder / "jobs" / begun_by[0]).end("refused", "there were too few pairs.", NOW)
+    assert shop.steward().begin(NOW, [], "incident 9").job_id not in begun_by
 
 
 def test_jobs_that_are_over_make_room_when_another_one_begins(shop, tmp_path):
