@@ -20,8 +20,8 @@ from driftwatch.config.release import folder_of, registry_of
 from driftwatch.errors import RetrainError
 from driftwatch.retrain import _process, trainers
 from driftwatch.retrain import promote as promotion
-from driftwatch.retrain._promotion import alone
 from driftwatch.retrain._job_files import DiskTrouble
+from driftwatch.retrain._promotion import alone
 from driftwatch.retrain.jobs import JobFolder, State, job_folder, new_job_id
 from driftwatch.retrain.promote import Promotion
 from driftwatch.retrain.registry import CURRENT
