@@ -190,7 +190,7 @@ class Ledgers:
 
         ``firing`` are the segments whose alert is open: no evidence is gathered of them until it is over.
         """
-        baseline = self.windows.baseline(check.source, check.needs, now)
+        baseline = self.windows.baseline(check.source, check.needs, now, check.aspect)
         if isinstance(baseline, Learning):
             return None
         watched = self.watched(check, baseline, fresh)

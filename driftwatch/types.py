@@ -37,6 +37,9 @@ Verdict = Literal["ok", "warn", "fail", "unknown"]
 AlertState = Literal["ok", "pending", "firing", "blind"]
 Event = Literal["firing", "resolved", "blind", "sighted", "reminded", "acknowledged", "explained"]
 ScoreKind = Literal["similarity", "distance"]
+Aspect = Literal["", "questions", "scores"]
+"""What a check compares that a new model changes by itself: which questions it was made for, and its scores."""
+ASPECTS: tuple[Aspect, ...] = ("questions", "scores")
 
 POOLED = "all"
 """The name of the segment that holds every query that no failing segment explains."""
@@ -279,6 +282,8 @@ class Baseline:
     set_at: datetime
     source: str = "*"
     """The source it was learnt from; ``*`` when a person set it for all of them."""
+    of: Aspect = ""
+    """Only for the checks that compare this: set when a new model goes into use, which changes it. Empty: for all."""
 
 
 # --- what is done --------------------------------------------------------------------------------------------------

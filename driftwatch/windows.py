@@ -18,7 +18,7 @@ from driftwatch.config import Watch
 from driftwatch.contents import Asked
 from driftwatch.migration import kept_comparisons
 from driftwatch.store import Store
-from driftwatch.types import POOLED, Baseline, Probe, Run, Sample, Tallies, Window
+from driftwatch.types import POOLED, Aspect, Baseline, Probe, Run, Sample, Tallies, Window
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -84,7 +84,7 @@ class Windows:
             return Pair(self._found_out(check, now, fresh), None, "")
         fresh = fresh if isinstance(fresh, Run) else None
         current = self._current_runs(check, now, fresh) if check.needs == "runs" else self._current_hours(check, now)
-        baseline = self.baseline(check.source, check.needs, now)
+        baseline = self.baseline(check.source, check.needs, now, check.aspect)
         if isinstance(baseline, Learning):
             filling = check.needs != "runs" and timedelta(0) < baseline.done < check.window
             return Pair(current, None, str(baseline), filling)
@@ -108,7 +108,10 @@ class Windows:
 
     def _usual_canaries(self, check: Check, now: datetime) -> Window | None:
         """The canary runs of the canaries' own baseline."""
-        if not check.learns_from or isinstance(usual := self.baseline(check.learns_from, "runs", now), Learning):
+        if not check.learns_from:
+            return None
+        usual = self.baseline(check.learns_from, "runs", now, check.aspect)
+        if isinstance(usual, Learning):
             return None
         key = (check.learns_from, "learns_from", usual.start, usual.end)
         return self.cached(key, lambda: self._canaries(check, usual.start, usual.end))
@@ -128,13 +131,13 @@ class Windows:
         kept = self.store.experiments.probes(check.source, start, now + JUST_AFTER)
         return Window(start, now, probes=(*kept, fresh) if isinstance(fresh, Probe) else kept)
 
-    def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
-        """What normal is for ``source``: set by hand, given in the YAML, or learnt once from its first days."""
+    def baseline(self, source: str, needs: str, now: datetime, of: Aspect = "") -> Baseline | Learning:
+        """What normal is for ``source``: set by hand or by a release, given in the YAML, or learnt from its start."""
         if self._baselines is None:
             self._baselines = self.store.decisions.baselines()
         for known in reversed(self._baselines):
-            if known.source in ("*", source):
-                return known
+            if known.source in ("*", source) and known.of in ("", of):
+                return known if now >= known.end else Learning(now - known.start, known.end - known.start)
         settings = self.watch.baseline
         if settings.start is not None and settings.end is not None:
             given = Baseline(settings.start, settings.end, "given in the configuration", "configuration", now)

@@ -314,3 +314,28 @@ def test_a_baseline_given_by_date_holds_from_its_end_on(tmp_path: Path, store: S
     assert isinstance(given, Baseline)
     assert (given.start, given.end) == (START, START + 2 * DAY)
     assert store.decisions.baselines() == []
+
+
+def test_what_a_release_brings_holds_for_its_aspect_alone_and_is_learnt_before_it_is_used(
+    tmp_path: Path, store: Store
+) -> None:
+    made = windows(tmp_path, store)
+    fill(store, 6, "de")
+    now, release = START + 5 * DAY, START + 4 * DAY
+    usual = made.baseline("live", "sample", now)
+    assert isinstance(usual, Baseline)
+    own = Baseline(release, release + 2 * DAY, "a release", "U1", release, "live", "scores")
+    store.decisions.set_baseline(own)
+    made.begin()
+    assert made.baseline("live", "sample", now, "questions") == made.baseline("live", "sample", now) == usual
+    assert made.baseline("live", "sample", now, "scores") == Learning(DAY, 2 * DAY)
+    assert made.baseline("live", "sample", release + 2 * DAY, "scores") == own
+
+
+def test_a_baseline_that_a_person_sets_later_counts_for_everything(tmp_path: Path, store: Store) -> None:
+    made = windows(tmp_path, store)
+    own = Baseline(START, START + DAY, "a release", "U1", START + DAY, "live", "scores")
+    by_hand = Baseline(START + DAY, START + 2 * DAY, "by hand", "me", START + 2 * DAY)
+    for each in (own, by_hand):
+        store.decisions.set_baseline(each)
+    assert made.baseline("live", "sample", START + 3 * DAY, "scores") == by_hand

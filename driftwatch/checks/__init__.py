@@ -14,7 +14,7 @@ from pydantic import Field
 
 from driftwatch.plugins import Kind
 from driftwatch.schedule import Duration, Schedule, duration
-from driftwatch.types import Finding, Verdict, Window
+from driftwatch.types import Aspect, Finding, Verdict, Window
 
 LEARNING = "the baseline is not full yet"
 
@@ -34,6 +34,8 @@ class Check(Kind):
     """False for a check that does not look at its previous finding: it is given None, and none is read."""
     compares: ClassVar[Literal["matching hours", "all hours"]] = "matching hours"
     """Which hours of the baseline it is given: those of the window's hours of the week, or all of them."""
+    aspect: ClassVar[Aspect] = ""
+    """What of the traffic a new model changes by itself: then a release brings the check a baseline of its own."""
 
     name: str
     """How the check is called in alerts and on the command line."""

@@ -13,7 +13,7 @@ from driftwatch.checks._usual_quality import Usual, usual_quality
 from driftwatch.checks._words import count, detected, percent, things
 from driftwatch.stats.ir import Measure
 from driftwatch.stats.qpp import PREDICTORS
-from driftwatch.types import Finding, Window
+from driftwatch.types import Aspect, Finding, Window
 
 MeasureSetting = Annotated[Measure, BeforeValidator(Measure.parse), PlainSerializer(str, return_type=str)]
 
@@ -34,6 +34,7 @@ class PredictedQuality(Check):
 
     kind: Literal["predicted_quality"] = "predicted_quality"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "sample"
+    aspect: ClassVar[Aspect] = "scores"
     family: ClassVar[str] = "scores"
     compares: ClassVar[Literal["matching hours", "all hours"]] = "all hours"
 

@@ -16,7 +16,7 @@ from driftwatch.checks._words import count, percent, shorten, things
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.shares import Shares, binned
 from driftwatch.stats.twosample import ks
-from driftwatch.types import Contents, Finding, Window
+from driftwatch.types import Aspect, Contents, Finding, Window
 
 CUTS = (0.90, 0.95, 0.99)
 """Shares of the baseline beyond which a unit is strange."""
@@ -39,6 +39,7 @@ class QueryDrift(Counted):
 
     kind: Literal["query_drift"] = "query_drift"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "sample"
+    aspect: ClassVar[Aspect] = "questions"
     family: ClassVar[str] = "queries"
     compares: ClassVar[Literal["matching hours", "all hours"]] = "all hours"
     budget_share: ClassVar[float] = 0.15

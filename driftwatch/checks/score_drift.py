@@ -14,7 +14,7 @@ from driftwatch.checks._words import count, detected, percent, score
 from driftwatch.stats.normal import Quantity
 from driftwatch.stats.shares import Shares, binned
 from driftwatch.stats.twosample import Weighted
-from driftwatch.types import Finding, Sample, Window
+from driftwatch.types import Aspect, Finding, Sample, Window
 
 RANK_OF_GAP = 0.75
 """A shift that opens a gap D moves the mean rank by about three quarters of D (0.71 for a normal distribution)."""
@@ -33,6 +33,7 @@ class ScoreDrift(Counted):
 
     kind: Literal["score_drift"] = "score_drift"
     needs: ClassVar[Literal["runs", "sample", "tallies"]] = "sample"
+    aspect: ClassVar[Aspect] = "scores"
     family: ClassVar[str] = "scores"
     budget_share: ClassVar[float] = 0.3
 

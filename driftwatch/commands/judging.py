@@ -12,7 +12,7 @@ from driftwatch.commands import opened, say
 from driftwatch.errors import DriftwatchError
 from driftwatch.schedule import duration
 from driftwatch.show import alerts_table, at, now_utc, table
-from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Incident, Silence
+from driftwatch.types import ASPECTS, Alert, Baseline, Diagnosis, Finding, Incident, Silence
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -35,11 +35,13 @@ def baseline_show(config: Path, *, json: bool) -> None:
     with opened(config) as (watch, store):
         windows = Windows(store, watch, learns=False)
         now = now_utc()
-        kept = {
-            name: windows.baseline(name, "runs" if source.gives == "runs" else "sample", now)
-            for name, source in watch.sources.items()
-            if source.gives in ("runs", "traffic")
-        }
+        kept = {}
+        for name, source in watch.sources.items():
+            if source.gives in ("runs", "traffic"):
+                needs = "runs" if source.gives == "runs" else "sample"
+                kept[name] = windows.baseline(name, needs, now)
+                of = {aspect: windows.baseline(name, needs, now, aspect) for aspect in ASPECTS}
+                kept |= {f"{name}, {aspect}": each for aspect, each in of.items() if each != kept[name]}
         history = store.decisions.baselines()
     rows = [
         (name, "learning", str(each), "", "")

@@ -56,7 +56,7 @@ def forecast(
     firing: Collection[str],
 ) -> Forecast | None:
     """The evidence of ``check`` from the look at ``moment`` on; None while there is nothing to compare with."""
-    baseline = ledgers.windows.baseline(check.source, check.needs, moment)
+    baseline = ledgers.windows.baseline(check.source, check.needs, moment, check.aspect)
     account = ledgers.look(check, moment, state, firing)
     if account is None or isinstance(baseline, Learning):
         return None

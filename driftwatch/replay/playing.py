@@ -59,7 +59,7 @@ def cannot_feed(watch: Watch, rehearsal: Rehearsal, record: Record) -> dict[str,
     player = Player(watch, rehearsal, record, None, every_look=True)
     found: dict[str, str] = {}
     for check in watch.checks:
-        known = record.baseline(check.source, check.needs, record.extents[check.source].end)
+        known = record.baseline(check.source, check.needs, record.extents[check.source].end, check.aspect)
         if isinstance(known, Learning) or (
             isinstance(check, Counted) and player.ledgers.watched(check, known) is not None
         ):
@@ -169,7 +169,7 @@ class Player:
         if (
             check.needs == "runs"
             or floored
-            or not isinstance(self.record.baseline(check.source, check.needs, moment), Learning)
+            or not isinstance(self.record.baseline(check.source, check.needs, moment, check.aspect), Learning)
         ):
             return False
         queries = self._queries(check, moment)
@@ -232,7 +232,7 @@ class Player:
         return made
 
     def _still_holds(self, made: Forecast, check: Counted, moment: datetime) -> bool:
-        baseline = self.record.baseline(check.source, check.needs, moment)
+        baseline = self.record.baseline(check.source, check.needs, moment, check.aspect)
         if (getattr(baseline, "start", None), getattr(baseline, "end", None)) != (
             made.baseline.start,
             made.baseline.end,

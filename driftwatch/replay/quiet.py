@@ -129,7 +129,7 @@ def opening(pages: Sequence[Page], families: Mapping[str, str], within: Mapping[
 def part_of(player: Player, group: Group, check: Counted, draw: Draw) -> Part | None:
     """One counted check over drawn weeks; None where there is nothing to compare with."""
     player.store.asked.now = None
-    known = player.record.baseline(check.source, check.needs, player.record.extents[check.source].end)
+    known = player.record.baseline(check.source, check.needs, player.record.extents[check.source].end, check.aspect)
     if isinstance(known, Learning) or (watched := player.ledgers.watched(check, known)) is None:
         return None
     block, hours = draw.weeks.block, draw.weeks.numbers

@@ -16,7 +16,7 @@ from driftwatch.ledgers import moment_of, step_of
 from driftwatch.replay.cadence import cadence
 from driftwatch.replay.traffic import FOREVER
 from driftwatch.store import Store
-from driftwatch.types import Baseline
+from driftwatch.types import Aspect, Baseline
 from driftwatch.windows import Learning, Windows, floor_hour
 
 MOST_KEPT = 400
@@ -67,13 +67,13 @@ class Record(Windows):
         """Every baseline that was ever set, oldest first."""
         return self.store.decisions.baselines()
 
-    def baseline(self, source: str, needs: str, now: datetime) -> Baseline | Learning:
+    def baseline(self, source: str, needs: str, now: datetime, of: Aspect = "") -> Baseline | Learning:
         """What was normal for ``source``, as it was known at ``now``."""
         if (given := self.given.get(source)) is not None:
             return given if now >= given.end else Learning(now - given.start, given.end - given.start)
         for known in reversed(self.changes):
-            if known.source in ("*", source) and known.set_at <= now:
-                return known
+            if known.source in ("*", source) and known.of in ("", of) and known.set_at <= now:
+                return known if now >= known.end else Learning(now - known.start, known.end - known.start)
         return self._of_settings(source, needs, now)
 
     def is_dense(self, source: str) -> bool:

@@ -82,7 +82,7 @@ def proposals(
     said = {name: _pages(player, check, part, long) for name, (_, check, part) in quiet.items()}
     for name, (group, check, part) in quiet.items():
         floor_name = next((each for each in FLOOR_NAMES if getattr(check, each, None)), None)
-        known = player.record.baseline(check.source, check.needs, player.record.extents[check.source].end)
+        known = player.record.baseline(check.source, check.needs, player.record.extents[check.source].end, check.aspect)
         if floor_name is None or isinstance(known, Learning):
             continue
         progress(f"trying settings of {name}", 0)

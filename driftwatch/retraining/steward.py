@@ -31,6 +31,7 @@ from driftwatch.retrain.trainers.local import NICE, environment
 from driftwatch.retrain.trigger import Decision, Evidence, Firing, decide
 from driftwatch.retraining.course import STEPS, Course, End, Step, courses, open_course
 from driftwatch.retraining.material import corpus_of, retrain_of, said, teller_of
+from driftwatch.retraining.normal import keep_normal
 from driftwatch.retraining.question import question_of
 from driftwatch.store import Store
 from driftwatch.types import Alert, Finding
@@ -79,6 +80,8 @@ class Steward:
         self.released = released
         """Called when another release is in use, whoever switched it on."""
         self._in_use = self._linked()
+        self._normal_for: str | None = None
+        """The release whose baselines are known to be set."""
         self._telling: threading.Thread | None = None
         self._counted: tuple[datetime, int] | None = None
         """When pairs were counted last, and how many there were."""
@@ -102,6 +105,9 @@ class Steward:
         if (linked := self._linked()) != self._in_use:
             self._in_use = linked
             self.released()
+        if linked != self._normal_for:
+            keep_normal(self.watch, self.store, now)
+            self._normal_for = linked
         course = open_course(self.folder)
         if course is None or not course.attempts:  # a switch tells by itself
             self._tell(now)

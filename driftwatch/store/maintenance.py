@@ -95,9 +95,10 @@ def maintain(database: Database, retention: Retention, now: datetime) -> None:
 
 
 def _baseline_spans(connection: Connection) -> list[Span]:
-    """The newest baseline of each source."""
-    query = sa.select(baselines.c.source, baselines.c.start, baselines.c.end).order_by(baselines.c.number)
-    return list({source: Span(source, start, end) for source, start, end in connection.execute(query)}.values())
+    """The newest baseline of each source, and the newest that a release brought for one aspect of it."""
+    columns = (baselines.c.source, baselines.c.of, baselines.c.start, baselines.c.end)
+    found = connection.execute(sa.select(*columns).order_by(baselines.c.number))
+    return list({(source, of): Span(source, start, end) for source, of, start, end in found}.values())
 
 
 def _first_days(database: Database, learnt: Sequence[Span]) -> list[Span]:

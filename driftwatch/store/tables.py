@@ -288,6 +288,7 @@ baselines = Table(
     Column("author", Words, nullable=False),
     Column("set_at", Moment, nullable=False),
     Column("source", Name, nullable=False),
+    Column("of", Name, nullable=False, server_default=""),
 )
 
 # --- experiments ---------------------------------------------------------------------------------------------------

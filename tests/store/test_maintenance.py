@@ -119,6 +119,14 @@ def test_a_baseline_of_one_source_keeps_nothing_of_another(store: Store) -> None
     assert found["sample"] == list(range(30, 40))
 
 
+def test_what_a_release_brings_is_kept_beside_the_baseline(store: Store) -> None:
+    fill(store)
+    store.decisions.set_baseline(baseline(0, 3))
+    store.decisions.set_baseline(replace(baseline(4, 6), of="questions"))
+    store.maintain(Kept(), NOW)
+    assert days_kept(store)["sample"] == [0, 1, 2, 4, 5, *range(30, 40)]
+
+
 def test_a_canary_that_came_later_keeps_its_own_first_days(store: Store) -> None:
     fill(store)
     later = MONDAY + 8 * DAY + HOUR
