@@ -99,7 +99,7 @@ def in_use(releases: Path | None, own: Release = OWN) -> Release:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     ours, index = folder / manifest["model"], manifest["index"]
     return Release(
-        folder.name,
+        folder.name if manifest["job"] else "",  # no job made what was there before the first release
         ours if ours.is_dir() else own.model,
         folder / index["index"] if index else None,
         folder / index["ids"] if index else None,

@@ -26,7 +26,7 @@ from driftwatch.store import Store
 from tests.fakes.mismatch import Shop, base_model, shop, write_config, write_shop
 from tests.fakes.tiny_model import tiny_model
 
-pytestmark = [pytest.mark.process, pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
 LAUNCH = START + timedelta(days=15)
@@ -131,6 +131,7 @@ def test_from_a_new_product_to_a_new_model_and_back(tmp_path: Path, base: Path) 
         assert service.recall(new=True) == before
 
 
+@pytest.mark.slow
 def test_a_candidate_that_is_worse_leaves_the_old_model_serving(tmp_path: Path, base: Path) -> None:
     worse = tiny_model(tmp_path / "worse", seed=5)
     run = [sys.executable, SPOILS, "{job_file}", str(worse)]
@@ -146,6 +147,7 @@ def test_a_candidate_that_is_worse_leaves_the_old_model_serving(tmp_path: Path, 
         assert not story.asks()
 
 
+@pytest.mark.slow
 def test_a_job_whose_processes_are_killed_at_every_step_ends_as_one_job(tmp_path: Path, base: Path) -> None:
     killed: set[str] = set()
     with told(tmp_path, base) as story:
