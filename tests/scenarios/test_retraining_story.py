@@ -131,7 +131,6 @@ def test_from_a_new_product_to_a_new_model_and_back(tmp_path: Path, base: Path) 
         assert service.recall(new=True) == before
 
 
-@pytest.mark.slow
 def test_a_candidate_that_is_worse_leaves_the_old_model_serving(tmp_path: Path, base: Path) -> None:
     worse = tiny_model(tmp_path / "worse", seed=5)
     run = [sys.executable, SPOILS, "{job_file}", str(worse)]
@@ -147,7 +146,6 @@ def test_a_candidate_that_is_worse_leaves_the_old_model_serving(tmp_path: Path, 
         assert not story.asks()
 
 
-@pytest.mark.slow
 def test_a_job_whose_processes_are_killed_at_every_step_ends_as_one_job(tmp_path: Path, base: Path) -> None:
     killed: set[str] = set()
     with told(tmp_path, base) as story:
