@@ -194,8 +194,11 @@ def _evict(database: Database, disk: int, learnt: Sequence[Span], kept_runs: Seq
     live = float(_live_bytes(database))
     if live <= disk:
         return
+    bytes_a_row: dict[str, float] = {}  # once a table: Postgres still holds the room of rows that are deleted
     for table, where, order in _order_of_eviction(database, learnt, kept_runs):
-        row = _row_bytes(database, table)
+        if table.name not in bytes_a_row:
+            bytes_a_row[table.name] = _row_bytes(database, table)
+        row = bytes_a_row[table.name]
         oldest = sa.select(*table.primary_key.columns).where(*where).order_by(order).limit(LOOKED_AT)
         while live > disk * SLACK and (keys := _read(database, oldest)):
             for start in range(0, len(keys), EVICTED):
