@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from driftwatch.errors import RetrainError
 from driftwatch.retrain._asked import Question
 from driftwatch.retrain._bm25 import Words
-from driftwatch.retrain._candidates import Neighbours, Source, Vectors, nearest
+from driftwatch.retrain._candidates import Neighbours, Source, Vectors
 from driftwatch.retrain._choose import Candidate, Choice, chosen, drawn
 from driftwatch.retrain._guards import ANSWERS, CLICKED, KNOWN, SAME_DOCUMENT, Answer, Corpus, Guard, Ranking
 from driftwatch.retrain._judge import Judge
+from driftwatch.retrain._neighbours import nearest
 from driftwatch.retrain.settings import Mine
 from driftwatch.retrained import Band, Row
 
@@ -150,8 +151,9 @@ class Miner:
 
     def _nearest(self, queries: NDArray[np.float32], count: int) -> Ranking:
         if self.neighbours is not None:
-            return Ranking(*self.neighbours(queries, self.corpus.vectors.whole(), count))
-        return Ranking(*nearest(queries, self.corpus.vectors, count, self.device))
+            return Ranking(*self.neighbours(queries, self.corpus.vectors, count))
+        found = nearest(queries, self.corpus.vectors.blocks(), count, self.device)
+        return Ranking(found.ids, found.scores)
 
     def _scored(self, places: NDArray[np.int64], queries: NDArray[np.float32]) -> Ranking:
         """With the cosines, a question at a time."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,22 @@ from driftwatch.retrievers._exact import search_by_faiss, search_by_torch
 
 Block = tuple[int, NDArray[np.float32]]
 """Place of its first document among all, and its vectors, shape (documents, dimension)."""
-
 BLOCK_BYTES = 16 << 20
 """Vectors that are compared in one go."""
 _MORE = 32
 """Candidates beyond those that are wanted, so that one look is nearly always enough."""
 _ROUNDING = 2.0**-24
 """The largest relative error of one float32 operation."""
+
+
+class Stored(Protocol):
+    """Vectors of documents, however they are kept."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+
+    def blocks(self) -> Iterator[Block]:
+        """All of them, one block after the other, each of ``BLOCK_BYTES`` at most."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""The heavy work of retraining on a Ray cluster that is there already: Ray Data for shards, Ray Train for training."""
+"""Shards of texts and of vectors on a Ray cluster that is there already, by Ray Data (training: ``_ray_train``)."""
 
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,13 @@ from driftwatch.embed._model import runs_on
 from driftwatch.embed._weights import find_weights
 from driftwatch.errors import MissingExtra, RetrainError
 from driftwatch.retrain import _ray_nodes
-from driftwatch.retrain._neighbours import BLOCK_BYTES, Neighbours
-from driftwatch.retrain.scale import SHARD, Closing, Role, in_shards
+from driftwatch.retrain._neighbours import Neighbours, Stored
+from driftwatch.retrain.scale import Closing, Role
 
-_BLOCKS = 8
-"""Of vectors, in one shard at most: what a node must hold."""
+ROUND = 256
+"""Shards of texts that are given out at a time: each round loads the models anew, and its texts are held in memory."""
+ANSWERS = 10.0
+"""Seconds within which the address of a cluster must answer."""
 _REMEDY = (
     "Start one with `ray start --head`, let this machine join it with `ray start --address=<host:port>`, and write "
     "that address into 'retrain: ray'."
@@ -42,59 +47,59 @@ class Ray(Closing):
         self._address = checked(address)
         self._settings = settings
         self._connected = False
+        self._lent: tuple[Stored, list[Any]] | None = None
 
-    def encode(self, role: Role, texts: Iterable[str]) -> Iterator[NDArray[np.float32]]:
-        """As ``scale.Scale``: in the shards that ``scale.Local`` would make, with the weights of this machine."""
+    def encode(self, role: Role, shards: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """As ``scale.Scale``, with the weights of this machine; so many shards as ``ROUND`` are read ahead."""
         self._connect()
-        ray = ray_package()
-        shards = [ray.put([text.encode("utf-8", "replace").decode() for text in shard]) for shard in in_shards(texts)]
-        if not shards:
-            return
-        places = Places.on_cluster(self._settings.device)
-        work = (self._settings_there(places), self._weights(), role, places.threads, SHARD)
-        expected = 0
-        for batch in _over(_ray_nodes.Embed, work, shards, places):
-            if batch["place"][0] != expected:
-                raise RetrainError(f"Ray gave the vector of text {batch['place'][0]} in place of {expected}.")
-            expected += len(batch["place"])
-            yield batch["vector"]
+        ray, places, rest = ray_package(), Places.on_cluster(self._settings.device), iter(shards)
+        work = (self._settings_there(places), self._weights(), role, places.threads)
+        while some := list(islice(rest, ROUND)):
+            texts = [ray.put([text.encode("utf-8", "replace").decode() for text in shard]) for shard in some]
+            for done in _over(_ray_nodes.Embed, work, texts, [len(shard) for shard in some], places):
+                yield done["vector"]
 
     def neighbours(
-        self, queries: NDArray[np.float32], documents: NDArray[np.float32], k: int
+        self, queries: NDArray[np.float32], documents: Stored, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """As ``scale.Scale``: every node searches its shards, and the best of all are found here."""
+        """As ``scale.Scale``: every node searches its shards, and the best of all are found here.
+
+        The same ``documents``, asked about again, are not sent again.
+        """
         self._connect()
         ray, places = ray_package(), Places.on_cluster("cpu")
-        most = max(1, _BLOCKS * BLOCK_BYTES // max(1, 4 * documents.shape[1]))
-        size = max(1, min(most, -(-len(documents) // places.count)))
-        shards = [
-            ray.put(np.ascontiguousarray(documents[start : start + size], np.float32))
-            for start in range(0, len(documents), size)
-        ]
         found = Neighbours(np.empty((len(queries), 0), np.int64), np.empty((len(queries), 0), np.float32))
-        if shards and len(queries) and k > 0:
-            asked = ray.put(np.ascontiguousarray(queries, np.float32))
-            for shard in _whole_shards(_over(_ray_nodes.Search, (asked, k, size), shards, places), len(queries)):
-                found = found.and_of(shard, k)
+        if len(documents) and len(queries) and k > 0:
+            shards = self._lend(documents, places)
+            work = (ray.put(np.ascontiguousarray(queries, np.float32)), k)
+            for shard in _over(_ray_nodes.Search, work, shards, [len(queries)] * len(shards), places):
+                found = found.and_of(Neighbours(shard["ids"], shard["scores"]), k)
         return found.ids, found.scores
-
-    def train(self, folder: Path) -> int:
-        """As ``scale.Scale``."""
-        from driftwatch.retrain._ray_train import train
-
-        self._connect()
-        return train(folder)
 
     def close(self) -> None:
         """As ``scale.Scale``."""
+        self._lent = None
         if self._connected:
             ray_package().shutdown()
             self._connected = False
 
     def _connect(self) -> None:
-        if not self._connected:
+        """A process has one connection: where there is one, it is used, and left to who made it."""
+        if not ray_package().is_initialized():
             connect(self._address)
             self._connected = True
+
+    def _lend(self, documents: Stored, places: Places) -> list[Any]:
+        """References to shards, one for each place at least: the place of the first vector, and the vectors."""
+        if self._lent is None or self._lent[0] is not documents:
+            size = -(-len(documents) // places.count)
+            parts = (
+                (first + start, np.ascontiguousarray(block[start : start + size], np.float32))
+                for first, block in documents.blocks()
+                for start in range(0, len(block), size)
+            )
+            self._lent = documents, [ray_package().put(part) for part in parts]
+        return self._lent[1]
 
     def _settings_there(self, places: Places) -> EmbedderSettings:
         """As here, down to the dtype that `auto` means here: it decides what the vectors are."""
@@ -127,10 +132,8 @@ class Places:
         Raises:
             RetrainError: none of them could.
         """
-        import torch
-
         nodes = [each["Resources"] for each in ray_package().nodes() if each["Alive"]]
-        threads = torch.get_num_threads()
+        threads = _threads()
         cpus = max(1, min(threads, int(max((each.get("CPU", 0) for each in nodes), default=0))))
         gpus = 0 if device in ("cpu", "mps") else int(sum(each.get("GPU", 0) for each in nodes))
         count = gpus or int(sum(each.get("CPU", 0) // cpus for each in nodes))
@@ -142,8 +145,22 @@ class Places:
         return cls(count, cpus, min(1, gpus), threads)
 
 
-def _over(work: type, arguments: Sequence[Any], shards: Sequence[Any], places: Places) -> Iterator[_ray_nodes.Batch]:
+def _threads() -> int:
+    """As torch takes them, which need not be loaded where the environment says how many."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    if said.isdigit() and int(said):
+        return int(said)
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _over(
+    work: type, arguments: Sequence[Any], shards: Sequence[Any], rows: Sequence[int], places: Places
+) -> Iterator[_ray_nodes.Batch]:
     """What ``work`` gives for each of ``shards``, in their order; the shards of a lost node are done again by others.
+
+    ``rows``: how many there must be of each.
 
     Raises:
         RetrainError: a shard cannot be done, and why.
@@ -165,22 +182,27 @@ def _over(work: type, arguments: Sequence[Any], shards: Sequence[Any], places: P
             **({"num_gpus": 1} if places.gpus else {"num_cpus": places.cpus}),
         )
     try:
-        for batch in done.iter_batches(batch_size=None, batch_format="numpy"):
-            if _ray_nodes.ERROR in batch:
-                raise RetrainError(str(batch[_ray_nodes.ERROR][0]))
-            yield batch
+        yield from _whole(iter(done.iter_batches(batch_size=None, batch_format="numpy")), rows)
     except ray.exceptions.RayError as error:
         raise failed(error) from None
 
 
-def _whole_shards(batches: Iterator[_ray_nodes.Batch], questions: int) -> Iterator[Neighbours]:
-    """Ray Data may part what a node gave for a shard: put together again."""
-    parts: list[_ray_nodes.Batch] = []
-    for batch in batches:
-        parts.append(batch)
-        if sum(len(each["ids"]) for each in parts) == questions:
-            yield Neighbours(*(np.concatenate([each[name] for each in parts]) for name in ("ids", "scores")))
-            parts = []
+def _whole(batches: Iterator[_ray_nodes.Batch], rows: Sequence[int]) -> Iterator[_ray_nodes.Batch]:
+    """What was given for each shard, put together again where Ray Data has parted it.
+
+    Raises:
+        RetrainError: a node said why it could not, or something is missing.
+    """
+    for number, count in enumerate(rows):
+        parts: list[_ray_nodes.Batch] = []
+        while (left := count - sum(len(part["shard"]) for part in parts)) > 0:
+            part = next(batches, {})
+            if _ray_nodes.ERROR in part:
+                raise RetrainError(str(part[_ray_nodes.ERROR][0]))
+            if not part or len(part["shard"]) > left or (part["shard"] != number).any():
+                raise RetrainError(f"Ray gave something else for the shard {number} of {len(rows)}.")
+            parts.append(part)
+        yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def connect(address: str) -> None:
@@ -189,13 +211,32 @@ def connect(address: str) -> None:
     Raises:
         RetrainError: there is no cluster at ``address``, or this machine is none of its nodes.
     """
+    _probe(address)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         ray_package().init(address=address, include_dashboard=False, log_to_driver=False, logging_level="warning")
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise RetrainError(
-            f"no Ray cluster can be reached at '{address}': {_last_line(error)}", remedy=_REMEDY
-        ) from None
+        raise _unreachable(address, _last_line(error)) from None
+
+
+def _probe(address: str) -> None:
+    """Whether anybody listens there: Ray itself would go on trying.
+
+    Raises:
+        RetrainError: nobody does.
+    """
+    known = checked(os.environ.get("RAY_ADDRESS", "") or address) if address == "auto" else address
+    if known == "auto":
+        return
+    host, _, port = known.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS).close()
+    except (OSError, OverflowError) as error:
+        raise _unreachable(known, _last_line(error)) from None
+
+
+def _unreachable(address: str, why: str) -> RetrainError:
+    return RetrainError(f"no Ray cluster can be reached at '{address}': {why}.", remedy=_REMEDY)
 
 
 def checked(address: str) -> str:
@@ -204,7 +245,7 @@ def checked(address: str) -> str:
     Raises:
         RetrainError: it would.
     """
-    if "://" in address or address.strip() in ("", "local"):
+    if address != "auto" and not re.fullmatch(r"[^\s/]+:\d{1,5}", address):
         raise RetrainError(
             f"'retrain: ray: {address}' is not 'auto', and not the host:port of a cluster.", remedy=_REMEDY
         )
@@ -234,10 +275,10 @@ def model_files(folder: Path) -> list[tuple[str, Path]]:
 def failed(error: BaseException) -> RetrainError:
     """What Ray says of work that could not be done, in one line."""
     return RetrainError(
-        f"the work on the Ray cluster failed: {_last_line(error)}", remedy="`ray status` shows its nodes."
+        f"the work on the Ray cluster failed: {_last_line(error)}.", remedy="`ray status` shows its nodes."
     )
 
 
 def _last_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    return (lines[-1] if lines else type(error).__name__)[:300].rstrip(".")

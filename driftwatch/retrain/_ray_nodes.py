@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import DriftwatchError
-from driftwatch.retrain._neighbours import blocks_of, nearest
+from driftwatch.retrain._neighbours import nearest
 from driftwatch.retrain._training.checkpoints import SEAL, is_whole, seal
 from driftwatch.retrain.dataset import read_json, write_json
 
@@ -60,12 +60,13 @@ class Shards(ABC):
 
         number = int(batch["shard"][0])
         try:
-            return self.done(number, ray.get(self._shards[number]))
+            rows = self.done(ray.get(self._shards[number]))
+            return rows | {"shard": np.full(len(next(iter(rows.values()))), number)}
         except DriftwatchError as error:  # Ray would bring its name and place, and lose what it says
             return {ERROR: np.array([str(error)])}
 
     @abstractmethod
-    def done(self, number: int, shard: Any) -> Batch:
+    def done(self, shard: Any) -> Batch:
         """What comes of the shard, in rows."""
 
 
@@ -73,17 +74,15 @@ class Embed(Shards):
     """Texts to vectors, with the model loaded once; no vector is kept on the node."""
 
     def __init__(
-        self, settings: EmbedderSettings, model: Files, role: str, threads: int, size: int, shards: Sequence[Any]
+        self, settings: EmbedderSettings, model: Files, role: str, threads: int, shards: Sequence[Any]
     ) -> None:
         super().__init__(shards)
-        self._settings, self._model, self._role = settings, model, role
-        self._threads, self._size = threads, size
+        self._settings, self._model, self._role, self._threads = settings, model, role, threads
 
-    def done(self, number: int, shard: Any) -> Batch:
-        """As ``Shards``: `place` of each text among all, and its `vector`."""
+    def done(self, shard: Any) -> Batch:
+        """As ``Shards``: the `vector` of each text."""
         encode = self._embedder.encode_queries if self._role == "query" else self._embedder.encode_documents
-        vectors = encode(shard)
-        return {"place": np.arange(len(vectors)) + number * self._size, "vector": vectors}
+        return {"vector": encode(shard)}
 
     @cached_property
     def _embedder(self) -> TextEmbedder:
@@ -101,15 +100,15 @@ class Embed(Shards):
 class Search(Shards):
     """The nearest of the documents of a shard, for every question."""
 
-    def __init__(self, queries: Any, k: int, size: int, shards: Sequence[Any]) -> None:
+    def __init__(self, queries: Any, k: int, shards: Sequence[Any]) -> None:
         super().__init__(shards)
-        self._queries, self._k, self._size = queries, k, size
+        self._queries, self._k = queries, k
 
-    def done(self, number: int, shard: Any) -> Batch:
+    def done(self, shard: Any) -> Batch:
         """As ``Shards``: `ids` and `scores` of the shard's best documents, a row for each question."""
         import ray
 
-        found = nearest(ray.get(self._queries), blocks_of(shard, number * self._size), self._k)
+        found = nearest(ray.get(self._queries), [shard], self._k)
         return {"ids": found.ids, "scores": found.scores}
 
 

@@ -29,7 +29,7 @@ from driftwatch.retrain._ray import Places, checked, connect, failed, model_file
 from driftwatch.retrain._training.candidate import ABOUT
 from driftwatch.retrain._training.checkpoints import SEAL, replace_folder, unseal
 from driftwatch.retrain.dataset import FILES, MANIFEST, read_json, write_json, write_whole
-from driftwatch.retrain.train import BUSY, DONE, FAILED, RESULT, Busy, Job, _alone
+from driftwatch.retrain.train import BUSY, DONE, FAILED, RESULT, STOPPED, Busy, Job, _alone
 
 
 def train(folder: Path) -> int:
@@ -52,16 +52,15 @@ def train(folder: Path) -> int:
 def _fit(job: Job) -> None:
     """Ray Train finds the node, and another one where that is lost."""
     import ray.train
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     places = Places.on_cluster(job.train.device)
     weights = find_weights(job.base.model, job.base.revision)
     desk = _on_this_node(Desk).remote(str(job.folder), str(weights))
     with TemporaryDirectory(prefix="driftwatch-ray-") as storage, _same_signals():
-        trainer = TorchTrainer(
+        trainer = DataParallelTrainer(  # not TorchTrainer: the process that trains loads torch, and nobody else
             _ray_nodes.train,
             train_loop_config={"desk": desk, "job": _for_a_node(job), "threads": places.threads},
-            torch_config=TorchConfig(backend="gloo"),  # of one process: NCCL would take memory of the GPU for nothing
             scaling_config=ray.train.ScalingConfig(
                 num_workers=1,
                 use_gpu=bool(places.gpus),
@@ -75,7 +74,7 @@ def _fit(job: Job) -> None:
         )
         try:
             trainer.fit()
-        except ray.train.TrainingFailedError as error:
+        except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
             raise failed(error) from None
         finally:
             ray.kill(desk)
@@ -187,6 +186,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         connect(checked(arguments[0]))
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # what it has on the cluster ends with it
         return train(Path(arguments[1]))
     except DriftwatchError as error:
         print(error, file=sys.stderr)

@@ -39,7 +39,7 @@ from driftwatch.retrain._promotion import (
 from driftwatch.retrain.checked import LOOKED_AT, check_index
 from driftwatch.retrain.folders import check_hash
 from driftwatch.retrain.manifests import index_of, settings_of
-from driftwatch.retrain.rebuild import Passages, Progress, rebuild, sample
+from driftwatch.retrain.rebuild import Encode, Passages, Progress, rebuild, sample
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrain.settings import Promote
 from driftwatch.retrain.telling import Teller
@@ -75,6 +75,8 @@ class Means:
     """After the dual run: why not to switch; empty: nothing speaks against it."""
     stopping: Callable[[], bool] = lambda: False
     progress: Callable[[Progress], None] = lambda _: None
+    encode: Callable[[str], Encode | None] = lambda _: None
+    """Who embeds the corpus with the model in a folder; None: the embedder does."""
 
 
 def begin(
@@ -160,7 +162,8 @@ def _add(known: Promotion, folder: Path, means: Means, now: datetime) -> Promoti
 def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Promotion:
     del now
     registry = means.registry
-    embedder = means.embedder(known.manifest, registry.model(known.manifest))
+    model = registry.model(known.manifest)
+    embedder = means.embedder(known.manifest, model)
     old = _index_in_use(means)
     done = rebuild(
         means.documents(old),
@@ -168,6 +171,7 @@ def _rebuild(known: Promotion, folder: Path, means: Means, now: datetime) -> Pro
         _writer(known, means, old),
         folder / WORK,
         shard=means.settings.shard,
+        encode=means.encode(model),
         rate=means.settings.rate,
         stopping=means.stopping,
         progress=means.progress,

@@ -2,15 +2,17 @@
 
 Two passes over the documents: the first embeds what has no vector yet, the second writes them all into the new index in
 the order of the documents, a shard at a time. Killed anywhere, the next call goes on, and ends with the same index as
-one that was never killed. Memory holds one shard.
+one that was never killed. Memory holds one shard, and what is read ahead.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
 from pathlib import Path
@@ -21,13 +23,17 @@ from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.dataset import read_json, write_json
-from driftwatch.retrain.kept import KeptVectors, keys_of
+from driftwatch.retrain.kept import KeptVectors, Keys, keys_of
+from driftwatch.retrain.scale import SHARD
 from driftwatch.retrain.writers import Writer
 from driftwatch.retrained import Passage
 from driftwatch.types import Embedder
 
+Encode = Callable[[Iterable[Sequence[str]]], Iterator[NDArray[np.float32]]]
+"""The vectors of each shard of texts, in order, as ``Scale.encode``; it may read shards ahead."""
+
 WRITTEN = "written.json"
-AT_ONCE = 256
+AT_ONCE = SHARD
 """Texts that are embedded in one go: between them it is asked whether to stop."""
 _SLICE = 1.0
 """Seconds that are waited without asking."""
@@ -78,11 +84,12 @@ class _Way:
     clock: Callable[[], float]
     wait: Callable[[float], None]
     began: float = 0.0
+    sent: int = 0
     embedded: int = 0
 
     def may_go_on(self) -> bool:
         """Waits until ``rate`` allows more; False: it is time to stop."""
-        while self.rate and (ahead := self.began + self.embedded / self.rate - self.clock()) > 0:
+        while self.rate and (ahead := self.began + self.sent / self.rate - self.clock()) > 0:
             if self.stopping():
                 return False
             self.wait(min(ahead, _SLICE))
@@ -102,6 +109,7 @@ def rebuild(
     work: Path,
     *,
     shard: int,
+    encode: Encode | None = None,
     rate: float = 0.0,
     stopping: Callable[[], bool] = lambda: False,
     progress: Callable[[Progress], None] = lambda _: None,
@@ -110,6 +118,7 @@ def rebuild(
 ) -> Rebuilt | None:
     """Embed ``documents`` with ``embedder``, at most ``rate`` a second, and write them with ``writer``; None: stopped.
 
+    ``encode``: who embeds them instead, to the vectors that ``embedder`` gives; it may read ahead at the same rate.
     ``work`` is where it is kept how far it is; it may go once the index is in use.
 
     Raises:
@@ -117,7 +126,7 @@ def rebuild(
     """
     way = _Way(rate, stopping, progress, clock, wait)
     kept = KeptVectors.opened(work, embedder.fingerprint)
-    corpus = _embed(documents, embedder, kept, shard, way)
+    corpus = _embed(documents, encode or partial(map, embedder.encode_documents), kept, shard, way)
     if corpus is None:
         return None
     state = _State.read(work / WRITTEN, corpus.name, embedder.fingerprint, shard)
@@ -173,44 +182,97 @@ class _Corpus:
         return str(self.hashed.hexdigest())
 
 
-def _embed(documents: Passages, embedder: Embedder, kept: KeptVectors, size: int, way: _Way) -> _Corpus | None:
-    """Every text has a vector then; None: stopped."""
-    corpus, total = _Corpus(), len(documents)
-    way.began = way.clock()
-    for piece in shards(documents, size):
+@dataclass(frozen=True)
+class _Shard:
+    """Texts that are embedded in one go."""
+
+    passages: Sequence[Passage]
+    keys: Keys
+    read: int
+    """Passages of the corpus that have a vector once these have one."""
+
+
+@dataclass
+class _Reading:
+    """The first pass over the documents: what has no vector yet, in shards, and what was read."""
+
+    documents: Passages
+    size: int
+    kept: KeptVectors
+    way: _Way
+    corpus: _Corpus = field(default_factory=_Corpus)
+    out: deque[_Shard] = field(default_factory=deque)
+    """Shards whose vectors have not come yet."""
+    asked: set[bytes] = field(default_factory=set)
+    """Texts that are not kept yet, and need not be asked for again."""
+    stopped: bool = False
+
+    def texts(self) -> Iterator[list[str]]:
+        """Each shard when it may be embedded; it is in ``out`` then."""
+        for piece in shards(self.documents, self.size):
+            for shard in self._new(piece):
+                if not self.way.may_go_on():
+                    self.stopped = True
+                    return
+                self.way.sent += len(shard.passages)
+                self.out.append(shard)
+                self.asked.update(shard.keys.tolist())
+                yield [each.text for each in shard.passages]
+            self.corpus.read(piece)
+
+    def _new(self, piece: Sequence[Passage]) -> Iterator[_Shard]:
         keys = keys_of([each.text for each in piece])
-        new = np.flatnonzero(~kept.has(keys))
-        _, first = np.unique(keys[new], return_index=True)
-        if len(rows := new[np.sort(first)]):
-            vectors = _vectors([piece[row] for row in rows.tolist()], embedder, way, (corpus.count, total))
-            if vectors is None:
-                return None
-            _check_room(kept, vectors, total)
-            kept.add(keys[rows], vectors)
-        corpus.read(piece)
-        way.embedding(corpus.count, total)
-    if corpus.count == 0:
+        asked = np.array([key in self.asked for key in keys.tolist()], bool)
+        new = np.flatnonzero(~(self.kept.has(keys) | asked))
+        rows = np.sort(new[np.unique(keys[new], return_index=True)[1]])
+        for start in range(0, len(rows), AT_ONCE):
+            some = rows[start : start + AT_ONCE]
+            read = self.corpus.count + start + len(some)
+            yield _Shard([piece[row] for row in some.tolist()], keys[some], read)
+
+
+def _embed(documents: Passages, encode: Encode, kept: KeptVectors, size: int, way: _Way) -> _Corpus | None:
+    """Every text has a vector then; None: stopped. Once there are ``size`` vectors, they are kept."""
+    reading, total = _Reading(documents, size, kept, way), len(documents)
+    way.began = way.clock()
+    waiting: list[tuple[Keys, NDArray[np.float32]]] = []
+    for vectors in encode(reading.texts()):
+        shard = reading.out.popleft()
+        waiting.append((shard.keys, _numbers(shard, vectors)))
+        way.embedded += len(vectors)
+        way.embedding(shard.read, total)
+        if sum(len(keys) for keys, _ in waiting) >= size:
+            _keep(waiting, reading, total)
+    _keep(waiting, reading, total)
+    if reading.stopped:
+        return None
+    if reading.corpus.count == 0:
         raise RetrainError("there are no documents to embed.", remedy="Check 'index' and 'documents'.")
-    return corpus
+    way.embedding(reading.corpus.count, total)
+    return reading.corpus
 
 
-def _vectors(
-    passages: Sequence[Passage], embedder: Embedder, way: _Way, done: tuple[int, int]
-) -> NDArray[np.float32] | None:
-    """shape (passages, dimension); None: stopped. ``done``: passages before these, and of all."""
-    found = []
-    for start in range(0, len(passages), AT_ONCE):
-        if not way.may_go_on():
-            return None
-        some = passages[start : start + AT_ONCE]
-        made = np.asarray(embedder.encode_documents([each.text for each in some]), dtype=np.float32)
-        if (odd := np.flatnonzero(~np.isfinite(made).all(axis=1))).size:
-            named = some[int(odd[0])].passage_id
-            raise RetrainError(f"the new model gives no numbers for '{named}'.", remedy="It must not be promoted.")
-        found.append(made)
-        way.embedded += len(some)
-        way.embedding(done[0] + start + len(some), done[1])
-    return np.concatenate(found)
+def _numbers(shard: _Shard, vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """The vectors of a shard, shape (texts, dimension).
+
+    Raises:
+        RetrainError: one of them is none.
+    """
+    made = np.asarray(vectors, dtype=np.float32)
+    if (odd := np.flatnonzero(~np.isfinite(made).all(axis=1))).size:
+        named = shard.passages[int(odd[0])].passage_id
+        raise RetrainError(f"the new model gives no numbers for '{named}'.", remedy="It must not be promoted.")
+    return made
+
+
+def _keep(waiting: list[tuple[Keys, NDArray[np.float32]]], reading: _Reading, total: int) -> None:
+    """All that wait, as one piece."""
+    if waiting:
+        keys, vectors = (np.concatenate(each) for each in zip(*waiting, strict=True))
+        _check_room(reading.kept, vectors, total)
+        reading.kept.add(keys, vectors)
+        reading.asked.difference_update(keys.tolist())
+        waiting.clear()
 
 
 def _check_room(kept: KeptVectors, vectors: NDArray[np.float32], total: int) -> None:

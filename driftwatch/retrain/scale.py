@@ -6,8 +6,6 @@ is decided here and not by who works on it.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -19,10 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
-from driftwatch.retrain._neighbours import blocks_of, nearest
-from driftwatch.retrain.jobs import JobFolder
+from driftwatch.retrain._neighbours import Stored, nearest
 from driftwatch.retrain.settings import Retrain
-from driftwatch.retrain.trainers import local
 
 Role = Literal["query", "document"]
 
@@ -34,22 +30,21 @@ everybody; the vectors of ``TextEmbedder`` for the same texts, so many at a time
 class Scale(Protocol):
     """Who does the heavy work; closed when it is done."""
 
-    def encode(self, role: Role, texts: Iterable[str]) -> Iterator[NDArray[np.float32]]:
-        """The vectors of ``texts`` in their order, in pieces of shape (n, dimension), rows of length 1.
+    def encode(self, role: Role, shards: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """The vectors of each of ``shards``, in their order, shape (texts, dimension), rows of length 1.
+
+        No shard is empty, and none holds more than ``SHARD`` texts; ``in_shards`` cuts them.
 
         Raises:
             EmbedError, RetrainError: there is no such model, or nobody is there to work.
         """
 
     def neighbours(
-        self, queries: NDArray[np.float32], documents: NDArray[np.float32], k: int
+        self, queries: NDArray[np.float32], documents: Stored, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Places and inner products of the ``k`` nearest documents, shape (questions, k), best first; equal ones in the
         order of the documents. ``k`` is less where there are fewer documents.
         """
-
-    def train(self, folder: Path) -> int:
-        """Train the job in ``folder``; the exit code of ``driftwatch.retrain.train``."""
 
     def close(self) -> None:
         """Let go of models and connections; what is asked after that begins anew."""
@@ -82,24 +77,17 @@ class Local(Closing):
     def __init__(self, settings: EmbedderSettings, cache: Path | None = None) -> None:
         self._embedder = TextEmbedder(settings, cache)
 
-    def encode(self, role: Role, texts: Iterable[str]) -> Iterator[NDArray[np.float32]]:
-        """As ``Scale``."""
+    def encode(self, role: Role, shards: Iterable[Sequence[str]]) -> Iterator[NDArray[np.float32]]:
+        """As ``Scale``; each shard is read when its turn comes."""
         embedder = self._embedder
-        encode = embedder.encode_queries if role == "query" else embedder.encode_documents
-        return map(encode, in_shards(texts))
+        return map(embedder.encode_queries if role == "query" else embedder.encode_documents, shards)
 
     def neighbours(
-        self, queries: NDArray[np.float32], documents: NDArray[np.float32], k: int
+        self, queries: NDArray[np.float32], documents: Stored, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """As ``Scale``."""
-        found = nearest(queries, blocks_of(documents), k, _gpu())
+        found = nearest(queries, documents.blocks(), k, _gpu())
         return found.ids, found.scores
-
-    def train(self, folder: Path) -> int:
-        """As ``Scale``: in a process of its own, which is waited for."""
-        program = local.program(JobFolder(folder))
-        ended = subprocess.run(program, env=local.environment(os.environ), stdin=subprocess.DEVNULL, check=False)  # noqa: S603 - our own interpreter and module
-        return ended.returncode
 
     def close(self) -> None:
         """As ``Scale``."""
@@ -113,18 +101,11 @@ def scale_of(retrain: Retrain, embedder: EmbedderSettings, cache: Path | None = 
         MissingExtra: that is Ray, and it is not installed.
         RetrainError: the address is none that work can be sent to.
     """
-    if retrain.scale == "local":
+    if not retrain.cluster:
         return Local(embedder, cache)
     from driftwatch.retrain._ray import Ray
 
-    return Ray(retrain.ray, embedder)
-
-
-def training_program(retrain: Retrain, job: JobFolder) -> list[str]:
-    """The program that trains ``job`` where the settings say, for who starts and keeps processes."""
-    if retrain.scale == "local":
-        return local.program(job)
-    return [sys.executable, "-P", "-m", "driftwatch.retrain._ray_train", retrain.ray, str(job.path)]
+    return Ray(retrain.cluster, embedder)
 
 
 def _gpu() -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from driftwatch.compare import Answers, compare
 from driftwatch.compared import ALL, content_of
@@ -22,7 +25,8 @@ from driftwatch.retrain.held import Held
 from driftwatch.retrain.manifests import in_use, index_of, release_name
 from driftwatch.retrain.passages import offsets_of, passages_of
 from driftwatch.retrain.promote import Means
-from driftwatch.retrain.rebuild import Passages, Progress
+from driftwatch.retrain.rebuild import Encode, Passages, Progress
+from driftwatch.retrain.scale import scale_of
 from driftwatch.retrained import Manifest
 from driftwatch.retraining.course import JUDGEMENT, Course
 from driftwatch.retraining.material import corpus_of, documents_of, retrain_of, teller_of
@@ -105,7 +109,19 @@ def _means(work: Work) -> Means:
         in_use=lambda: _adopted(work),
         compare=lambda manifest: _dual_run(work, manifest),
         progress=lambda progress: _tell(work, progress),
+        encode=lambda model: _elsewhere(work, _with(work.model, model)),
     )
+
+
+def _elsewhere(work: Work, model: EmbedderSettings) -> Encode | None:
+    """A cluster that embeds the corpus; None: this machine does, with the embedder."""
+    settings = retrain_of(work.watch)
+
+    def encode(shards: Iterable[Sequence[str]]) -> Iterator[NDArray[Any]]:
+        with scale_of(settings, model) as scale:
+            yield from scale.encode("document", shards)
+
+    return encode if settings.cluster else None
 
 
 def _adopted(work: Work) -> Manifest:

@@ -215,7 +215,8 @@ class Steward:
         return self._over(course, self._worked(course, "mine", course.began, now), now)
 
     def _train(self, course: Course, now: datetime) -> str:
-        return self._over(course, trainers.step(course.training, self.settings.trainer, now), now)
+        wanted = self.settings
+        return self._over(course, trainers.step(course.training, wanted.trainer, now, wanted.cluster), now)
 
     def _judge(self, course: Course, now: datetime) -> str:
         return self._over(course, self._worked(course, "judge", now, now), now)

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError, TooLittle
-from driftwatch.retrain import _asked, _candidates, _choose, _guards, _miner
+from driftwatch.retrain import _asked, _candidates, _choose, _guards, _miner, _neighbours
 from driftwatch.retrain import mine as mining
 from driftwatch.retrain._choose import allotted
 from driftwatch.retrain.mine import Mined, mine
@@ -375,7 +375,7 @@ def test_a_block_at_a_time_gives_the_same_rows(monkeypatch: pytest.MonkeyPatch) 
     world = World()
     whole = world.mine(bm25=0.25, random=0.1)
     monkeypatch.setattr(_miner, "QUESTIONS", 7)
-    monkeypatch.setattr(_candidates, "BLOCK_BYTES", 4 * DIMENSION * 11)
+    monkeypatch.setattr(_neighbours, "BLOCK_BYTES", 4 * DIMENSION * 11)
     assert world.mine(bm25=0.25, random=0.1).rows == whole.rows
 
 
@@ -415,10 +415,10 @@ def test_others_may_search() -> None:
     asked: list[tuple[int, ...]] = []
 
     def neighbours(
-        queries: NDArray[np.float32], documents: NDArray[np.float32], k: int
+        queries: NDArray[np.float32], documents: _neighbours.Stored, k: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         asked.append((len(queries), len(documents), k))
-        scores = queries @ documents.T
+        scores = queries @ np.concatenate([block for _, block in documents.blocks()]).T
         order = np.argsort(-scores, axis=1)[:, :k]
         return order, np.take_along_axis(scores, order, axis=1)
 
@@ -523,7 +523,7 @@ def test_torch_finds_what_faiss_finds() -> None:
     pytest.importorskip("torch")
     world = World()
     vectors = _candidates.Vectors.of(world.documents, ["" for _ in world.passages])
-    here = _candidates.nearest(world.queries, vectors, 20)
-    there = _candidates.nearest(world.queries, vectors, 20, device="cpu:0")
-    assert (here[0] == there[0]).all()
-    assert np.abs(here[1] - there[1]).max() < 1e-5
+    here = _neighbours.nearest(world.queries, vectors.blocks(), 20)
+    there = _neighbours.nearest(world.queries, vectors.blocks(), 20, device="cpu:0")
+    assert (here.ids == there.ids).all()
+    assert (here.scores == there.scores).all()

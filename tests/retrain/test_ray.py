@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,20 @@ import numpy as np
 import psutil
 import pytest
 
-from driftwatch.embed import EmbedderSettings
+from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import RetrainError
+from driftwatch.retrain._candidates import Vectors
 from driftwatch.retrain.dataset import read_json
-from driftwatch.retrain.scale import SHARD, Local, Scale, scale_of
-from driftwatch.retrain.settings import Retrain, Train
+from driftwatch.retrain.jobs import JobFolder
+from driftwatch.retrain.mine import mine
+from driftwatch.retrain.rebuild import rebuild
+from driftwatch.retrain.scale import SHARD, Local, Scale, in_shards, scale_of
+from driftwatch.retrain.settings import Mine, Retrain, Train
 from driftwatch.retrain.strategy import Strategy
 from driftwatch.retrain.train import DONE, FAILED
+from driftwatch.retrain.trainers import local
+from driftwatch.retrained import Pair, Passage
+from driftwatch.retraining.preparing import vectors_of
 from tests.fakes.tiny_model import THINGS, task, tiny_model, write_job
 
 pytest.importorskip("ray", reason="Ray is not installed (extra 'ray')")
@@ -38,21 +46,40 @@ TRAIN = Train(epochs=3, learning_rate=1e-2, batch_size=16, device="cpu")
 LONG = Strategy("contrastive", "a long one", True, 60, 1e-3, 0.1, 60, 4, (("dense", "bm25", "random"),))
 
 
+SURROUNDINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # at Ray's own 15, nodes wait for whatever else the machine does
+    "RAY_enable_worker_prestart": "0",
+    "RAY_prestart_worker_first_driver": "0",
+}
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """Two nodes of one processor each; nothing of them can be reached from elsewhere."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
     logging.getLogger("ray").setLevel(logging.ERROR)
-    started = Cluster(initialize_head=True, head_node_args=node())
-    started.add_node(**node())
-    yield started
-    started.shutdown()
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in SURROUNDINGS.items():
+            patched.setenv(name, value)
+        started = Cluster(initialize_head=True, head_node_args=node())
+        try:
+            started.add_node(**node())
+            yield started
+        finally:
+            started.shutdown()
 
 
 def node() -> dict[str, Any]:
-    return {"num_cpus": 1, "include_dashboard": False, "node_ip_address": LOOPBACK}
+    return {
+        "num_cpus": 1,
+        "include_dashboard": False,
+        "include_log_monitor": False,
+        "no_monitor": True,
+        "node_ip_address": LOOPBACK,
+        "object_store_memory": 200 << 20,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -88,16 +115,21 @@ def at_work(node: Any) -> list[psutil.Process]:
 
 
 def encoded(scale: Scale, role: Any, asked: list[str]) -> np.ndarray:
-    return np.concatenate(list(scale.encode(role, asked)))
+    return np.concatenate(list(scale.encode(role, in_shards(asked))))
+
+
+def stored(documents: np.ndarray) -> Vectors:
+    return Vectors.of(documents, [""] * len(documents))
 
 
 def test_the_vectors_are_the_same_bit_for_bit(scale: Scale, model: EmbedderSettings) -> None:
-    asked = [*texts(3 * SHARD + 7), "a lone surrogate \ud800", ""]
+    asked = [*texts(2 * SHARD + 7), "a lone surrogate \ud800", ""]
     with Local(model) as here:
         for role in ("query", "document"):
-            there = encoded(scale, role, asked)
-            assert there.dtype == np.float32
-            np.testing.assert_array_equal(there, encoded(here, role, asked))
+            there = list(scale.encode(role, in_shards(asked)))
+            assert [len(each) for each in there] == [SHARD, SHARD, 9]
+            assert there[0].dtype == np.float32
+            np.testing.assert_array_equal(np.concatenate(there), encoded(here, role, asked))
 
 
 def test_no_texts_have_no_vectors(scale: Scale) -> None:
@@ -106,16 +138,65 @@ def test_no_texts_have_no_vectors(scale: Scale) -> None:
 
 def test_the_neighbours_are_the_same_bit_for_bit(scale: Scale, model: EmbedderSettings) -> None:
     rng = np.random.default_rng(1)
-    documents = rng.standard_normal((900, 32)).astype(np.float32)
-    documents /= np.linalg.norm(documents, axis=1, keepdims=True)
-    documents = documents[rng.integers(0, 300, 900)]  # copies, in both halves
-    queries = documents[:50]
+    rows = rng.standard_normal((900, 32)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows[rng.integers(0, 300, 900)]  # copies, in both halves
+    queries, documents = rows[:50], stored(rows)
     with Local(model) as here:
         ids, scores = here.neighbours(queries, documents, 20)
-        np.testing.assert_array_equal(ids, scale.neighbours(queries, documents, 20)[0])
-        np.testing.assert_array_equal(scores, scale.neighbours(queries, documents, 20)[1])
-    assert scale.neighbours(queries, documents[:3], 20)[0].shape == (50, 3)
-    assert scale.neighbours(queries, documents[:0], 20)[0].shape == (50, 0)
+    for _ in range(2):  # the second time the vectors are there already
+        found = scale.neighbours(queries, documents, 20)
+        np.testing.assert_array_equal(ids, found[0])
+        np.testing.assert_array_equal(scores, found[1])
+    assert scale.neighbours(queries, stored(rows[:3]), 20)[0].shape == (50, 3)
+    assert scale.neighbours(queries, stored(rows[:0]), 20)[0].shape == (50, 0)
+
+
+def test_the_mined_rows_are_the_same(scale: Scale, model: EmbedderSettings) -> None:
+    """As `driftwatch retrain mine` mines them: embedded and searched there, chosen here."""
+    rows, passages = task()
+    pairs = [Pair(row.query, row.positive) for row in rows]
+    settings = Mine(seed=3, random=0.2, margin=0.0, near_duplicate=1.0, least_rows=50)
+    found = []
+    with Local(model) as here:
+        for each in (here, scale):
+            vectors = vectors_of(each, pairs, passages)
+            found.append(mine(pairs, passages, *vectors, settings, neighbours=each.neighbours))
+    assert found[0].rows == found[1].rows
+    assert found[0].report == found[1].report
+    assert found[0].report["bands"]["dense"] > 100
+
+
+def test_the_corpus_embedded_anew_is_the_same(scale: Scale, model: EmbedderSettings, tmp_path: Path) -> None:
+    """Killed or not: a second start finds the same shards."""
+    asked = texts(3 * SHARD)
+    passages = [Passage(str(number), str(number), text) for number, text in enumerate(asked)]
+    embedder, made = TextEmbedder(model), []
+    for name, encode in (("here", None), ("there", partial(scale.encode, "document"))):
+        writer = Rows()
+        done = rebuild(passages, embedder, writer, tmp_path / name, shard=2 * SHARD - 40, encode=encode)
+        made.append((done, writer.rows))
+    assert made[0][0] == made[1][0]
+    np.testing.assert_array_equal(made[0][1], made[1][1])
+    assert len(made[0][1]) == len(passages)
+
+
+class Rows:
+    """An index that is nothing but its vectors."""
+
+    rows: np.ndarray
+
+    def begin(self, dimension: int) -> None:
+        self.rows = np.empty((0, dimension), np.float32)
+
+    def write(self, number: int, passages: Any, vectors: np.ndarray) -> None:
+        self.rows = np.concatenate([self.rows, vectors])
+
+    def finish(self) -> dict[str, str]:
+        return {"kind": "rows"}
+
+    def discard(self) -> None:
+        self.begin(0)
 
 
 def test_the_shards_of_a_process_that_dies_are_done_again(scale: Scale, model: EmbedderSettings, cluster: Any) -> None:
@@ -123,23 +204,34 @@ def test_the_shards_of_a_process_that_dies_are_done_again(scale: Scale, model: E
     with Local(model) as here:
         whole = encoded(here, "document", asked)
     (second,) = cluster.worker_nodes
-    vectors = scale.encode("document", asked)
+    vectors = scale.encode("document", in_shards(asked))
     found = [next(vectors)]
     assert at_work(cluster.head_node), "both nodes were to work"
     (victim,) = at_work(second)
     victim.send_signal(signal.SIGKILL)
     found.extend(vectors)
     np.testing.assert_array_equal(np.concatenate(found), whole)
-    assert sum(map(len, found[:1])) < len(asked) // 2, "it was killed when nearly everything was done"
 
 
 def test_what_a_node_cannot_do_is_said_in_its_words(scale: Scale, model: EmbedderSettings, cluster: Any) -> None:
     settings = Retrain(when=("canary recall",), scale="ray", ray=cluster.address)
+    next(iter(scale.encode("query", [["ask1"]])))
     wide = scale_of(settings, model.model_copy(update={"dimension": 999}))
-    next(iter(scale.encode("query", ["ask1"])))
-    wide._connected = True  # type: ignore[attr-defined]  # one process has one connection
     with pytest.raises(RetrainError, match="'dimension: 999' is more than the 32 numbers"):
-        list(wide.encode("query", ["ask1"]))
+        list(wide.encode("query", [["ask1"]]))
+    wide.close()
+    assert scale.neighbours(np.ones((1, 2), np.float32), stored(np.eye(2, dtype=np.float32)), 1)[0].shape == (1, 1), (
+        "the connection is the other one's, and stays"
+    )
+
+
+def trained(folder: Path, cluster: str = "") -> int:
+    """The exit code of the process that `trainer: local` starts, by the one setting."""
+    return subprocess.run(words(folder, cluster), env=local.environment(os.environ), check=False).returncode
+
+
+def words(folder: Path, cluster: str = "") -> list[str]:
+    return local.program(JobFolder(folder), cluster)
 
 
 def weights(folder: Path) -> dict[str, np.ndarray]:
@@ -155,11 +247,10 @@ def furthest(one: Path, other: Path) -> float:
     return max(float(np.abs(left[name] - right[name]).max()) for name in left)
 
 
-def test_the_same_seed_trains_the_same_model(scale: Scale, model: EmbedderSettings, tmp_path: Path) -> None:
+def test_the_same_seed_trains_the_same_model(cluster: Any, model: EmbedderSettings, tmp_path: Path) -> None:
     here, there = (write_job(tmp_path / name, Path(model.model), TRAIN) for name in ("here", "there"))
-    with Local(model) as local:
-        assert local.train(here) == DONE
-    assert scale.train(there) == DONE
+    assert trained(there, cluster.address) == DONE
+    assert trained(here) == DONE
     assert (there / "candidate/model.safetensors").read_bytes() == (here / "candidate/model.safetensors").read_bytes()
     one, other = (read_json(folder / "result.json") for folder in (here, there))
     assert one["measures"] == other["measures"]
@@ -169,12 +260,12 @@ def test_the_same_seed_trains_the_same_model(scale: Scale, model: EmbedderSettin
     assert "done: " in (there / "trainer.log").read_text()
     names = [{each.relative_to(folder) for each in folder.rglob("*")} for folder in (here, there)]
     assert names[1] - names[0] == {Path("trainer.log")}
-    assert scale.train(there) == DONE, "what is done is not done again"
+    assert trained(there, cluster.address) == DONE, "what is done is not done again"
 
 
-def test_a_job_that_is_refused_says_so_here(scale: Scale, model: EmbedderSettings, tmp_path: Path) -> None:
+def test_a_job_that_is_refused_says_so_here(cluster: Any, model: EmbedderSettings, tmp_path: Path) -> None:
     folder = write_job(tmp_path, Path(model.model), TRAIN, rows=task()[0][:30])
-    assert scale.train(folder) == FAILED
+    assert trained(folder, cluster.address) == FAILED
     result = read_json(folder / "result.json")
     assert (result["outcome"], result["candidate"]) == ("refused", "")
     assert "there are 30 pairs" in result["reason"]
@@ -182,20 +273,19 @@ def test_a_job_that_is_refused_says_so_here(scale: Scale, model: EmbedderSetting
 
 
 def test_training_that_is_killed_goes_on_from_the_last_checkpoint(
-    scale: Scale, model: EmbedderSettings, tmp_path: Path
+    cluster: Any, model: EmbedderSettings, tmp_path: Path
 ) -> None:
     here, there = (write_job(tmp_path / name, Path(model.model), TRAIN, strategy=LONG) for name in ("here", "there"))
-    codes: list[int] = []
-    working = threading.Thread(target=lambda: codes.append(scale.train(there)))
-    working.start()
-    wait_for(lambda: list((there / "checkpoints").glob("*/checkpoint-*/whole.json")), working)
-    (process,) = trainers()
-    process.send_signal(signal.SIGKILL)
-    wait_for(lambda: [each for each in trainers() if each.pid != process.pid], working)
-    working.join(200)
-    assert codes == [DONE]
-    with Local(model) as local:
-        assert local.train(here) == DONE
+    with subprocess.Popen(words(there, cluster.address), env=local.environment(os.environ)) as working:
+        try:
+            wait_for(lambda: list((there / "checkpoints").glob("*/checkpoint-*/whole.json")), working)
+            (process,) = trainers()
+            process.send_signal(signal.SIGKILL)
+            wait_for(lambda: [each for each in trainers() if each.pid != process.pid], working)
+            assert working.wait(200) == DONE
+        finally:
+            working.kill()
+    assert trained(here) == DONE
     assert furthest(here, there) < 1e-5
 
 
@@ -204,18 +294,18 @@ def trainers() -> list[psutil.Process]:
     found = []
     for each in psutil.process_iter():
         try:
-            words = each.cmdline()
-            if "driftwatch.retrain.train" in words and "driftwatch-job-" in words[-1]:
+            said = each.cmdline()
+            if "driftwatch.retrain.train" in said and "driftwatch-job-" in said[-1]:
                 found.append(each)
         except psutil.Error:
             continue
     return found
 
 
-def wait_for(condition: Callable[[], object], working: threading.Thread, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], object], working: subprocess.Popen[bytes], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
     while not condition():
-        assert working.is_alive(), "it ended by itself"
+        assert working.poll() is None, "it ended by itself"
         assert time.monotonic() < until
         time.sleep(0.05)
 
@@ -226,7 +316,7 @@ def test_the_shards_of_a_lost_node_are_done_again(scale: Scale, model: EmbedderS
         whole = encoded(here, "document", asked)
     third = cluster.add_node(**node())
     (second,) = (each for each in cluster.worker_nodes if each is not third)
-    vectors = scale.encode("document", asked)
+    vectors = scale.encode("document", in_shards(asked))
     found = [next(vectors)]
     lost = second if at_work(second) else third
     assert at_work(lost)
@@ -237,14 +327,10 @@ def test_the_shards_of_a_lost_node_are_done_again(scale: Scale, model: EmbedderS
 
 def test_an_address_where_there_is_no_cluster_is_named(model: EmbedderSettings, tmp_path: Path) -> None:
     """In a process of its own: this one is connected."""
-    import subprocess
-    import sys
-
-    words = [sys.executable, "-P", "-m", "driftwatch.retrain._ray_train", "127.0.0.1:1", str(tmp_path)]
-    env = os.environ | {
-        "PYTHONPATH": os.pathsep.join(each for each in sys.path if each),
-        "RAY_gcs_rpc_server_connect_timeout_s": "1",
-    }
-    ended = subprocess.run(words, env=env, capture_output=True, text=True, timeout=120, check=False)
+    env = local.environment(os.environ)
+    ended = subprocess.run(
+        words(tmp_path, "127.0.0.1:1"), env=env, capture_output=True, text=True, timeout=120, check=False
+    )
     assert ended.returncode == FAILED
-    assert "no Ray cluster can be reached at '127.0.0.1:1'" in ended.stderr
+    assert "no Ray cluster can be reached at '127.0.0.1:1': " in ended.stderr
+    assert "ray start --head" in ended.stderr

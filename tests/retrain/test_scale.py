@@ -11,9 +11,11 @@ import pytest
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import MissingExtra, RetrainError
+from driftwatch.retrain._candidates import Vectors
 from driftwatch.retrain.jobs import JobFolder
-from driftwatch.retrain.scale import SHARD, Local, in_shards, scale_of, training_program
+from driftwatch.retrain.scale import SHARD, Local, in_shards, scale_of
 from driftwatch.retrain.settings import Retrain
+from driftwatch.retrain.trainers.local import program
 from tests.fakes.tiny_model import THINGS, tiny_model
 
 pytestmark = pytest.mark.filterwarnings("default::DeprecationWarning")
@@ -34,7 +36,7 @@ def texts(count: int) -> list[str]:
 def test_vectors_come_in_order_and_as_the_embedder_makes_them(model: EmbedderSettings) -> None:
     asked = texts(2 * SHARD + 10)
     with Local(model) as scale:
-        found = list(scale.encode("document", asked))
+        found = list(scale.encode("document", in_shards(asked)))
     assert [len(each) for each in found] == [SHARD, SHARD, 10]
     embedder = TextEmbedder(model)
     for start, vectors in zip(range(0, len(asked), SHARD), found, strict=True):
@@ -43,7 +45,7 @@ def test_vectors_come_in_order_and_as_the_embedder_makes_them(model: EmbedderSet
 
 def test_questions_and_documents_are_not_encoded_alike(model: EmbedderSettings) -> None:
     with Local(model) as scale:
-        query, document = (np.concatenate(list(scale.encode(role, texts(5)))) for role in ("query", "document"))
+        query, document = (next(iter(scale.encode(role, [texts(5)]))) for role in ("query", "document"))
     assert not np.allclose(query, document)
 
 
@@ -57,7 +59,7 @@ def test_texts_are_read_as_they_are_needed(model: EmbedderSettings) -> None:
             yield text
 
     with Local(model) as scale:
-        next(iter(scale.encode("document", counted())))
+        next(iter(scale.encode("document", in_shards(counted()))))
     assert read == SHARD
 
 
@@ -68,24 +70,18 @@ def test_no_texts_have_no_vectors(model: EmbedderSettings) -> None:
 
 def test_vectors_are_kept_where_a_folder_is_named(model: EmbedderSettings, tmp_path: Path) -> None:
     with Local(model, tmp_path) as scale:
-        first = np.concatenate(list(scale.encode("query", texts(20))))
+        first = next(iter(scale.encode("query", [texts(20)])))
     assert list(tmp_path.glob("vectors/*/young.vec"))
     with Local(model, tmp_path) as scale:
-        np.testing.assert_array_equal(np.concatenate(list(scale.encode("query", texts(20)))), first)
+        np.testing.assert_array_equal(next(iter(scale.encode("query", [texts(20)]))), first)
 
 
 def test_neighbours_are_places_and_inner_products_best_first(model: EmbedderSettings) -> None:
-    documents = np.eye(4, dtype=np.float32)
+    documents = Vectors.of(np.eye(4, dtype=np.float32), [""] * 4)
     with Local(model) as scale:
         ids, scores = scale.neighbours(np.array([[0.5, 0.0, 1.0, 0.0]], np.float32), documents, 3)
     assert ids.tolist() == [[2, 0, 1]]
     assert scores.tolist() == [[1.0, 0.5, 0.0]]
-
-
-@pytest.mark.process
-def test_the_exit_code_of_training_is_that_of_its_process(model: EmbedderSettings, tmp_path: Path) -> None:
-    with Local(model) as scale:
-        assert scale.train(tmp_path) == 1, "there is no job in it"
 
 
 def test_shards_are_of_one_size_but_for_the_last() -> None:
@@ -98,9 +94,9 @@ def test_this_machine_does_the_work_unless_something_else_is_named(model: Embedd
 
 
 def test_the_same_setting_says_which_program_trains(tmp_path: Path) -> None:
-    here = training_program(Retrain(when=("canary recall",)), JobFolder(tmp_path))
+    here = program(JobFolder(tmp_path), Retrain(when=("canary recall",), ray="head:6379").cluster)
     assert here[1:] == ["-P", "-m", "driftwatch.retrain.train", str(tmp_path)]
-    there = training_program(Retrain(when=("canary recall",), scale="ray", ray="head:6379"), JobFolder(tmp_path))
+    there = program(JobFolder(tmp_path), Retrain(when=("canary recall",), scale="ray", ray="head:6379").cluster)
     assert there[1:] == ["-P", "-m", "driftwatch.retrain._ray_train", "head:6379", str(tmp_path)]
 
 
@@ -111,7 +107,7 @@ def test_without_ray_it_is_said_what_to_install(model: EmbedderSettings, monkeyp
         scale_of(settings, model)
 
 
-@pytest.mark.parametrize("address", ["ray://head:10001", "local", "", "http://head:8265"])
+@pytest.mark.parametrize("address", ["ray://head:10001", "local", " ", "http://head:8265", "head", "head:"])
 def test_an_address_that_would_start_a_cluster_or_has_no_node_here_is_refused(
     model: EmbedderSettings, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,5 +119,5 @@ def test_an_address_that_would_start_a_cluster_or_has_no_node_here_is_refused(
 def test_ray_is_not_imported_by_who_does_not_use_it(model: EmbedderSettings) -> None:
     before = "ray" in sys.modules
     with Local(model) as scale:
-        list(scale.encode("query", ["ask1"]))
+        list(scale.encode("query", [["ask1"]]))
     assert ("ray" in sys.modules) is before

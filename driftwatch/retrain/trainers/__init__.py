@@ -18,20 +18,20 @@ from driftwatch.retrain.trainers import command, local, webhook
 Trainer = Literal["local"] | Command | Webhook
 
 
-def step(job: JobFolder, trainer: Trainer, now: datetime) -> State:
-    """Do what is due, and say what there is to say then.
+def step(job: JobFolder, trainer: Trainer, now: datetime, cluster: str = "") -> State:
+    """Do what is due, and say what there is to say then. ``cluster``: where `local` trains (``Retrain.cluster``).
 
     Raises:
         RetrainError: the folder cannot be read or written, or this machine starts no process.
     """
     state = poll(job, trainer, now)
     if state.name in ("waiting", "lost"):
-        start(job, trainer, now)
+        start(job, trainer, now, cluster)
         return poll(job, trainer, now)
     return state
 
 
-def start(job: JobFolder, trainer: Trainer, now: datetime) -> None:
+def start(job: JobFolder, trainer: Trainer, now: datetime, cluster: str = "") -> None:
     """Start the trainer of a job, or ask it again where that is due; whoever runs or has ended is left alone.
 
     Raises:
@@ -46,7 +46,7 @@ def start(job: JobFolder, trainer: Trainer, now: datetime) -> None:
     elif isinstance(trainer, Command):
         command.start(job, trainer, now)
     else:
-        local.start(job, now)
+        local.start(job, now, cluster)
 
 
 def poll(job: JobFolder, trainer: Trainer, now: datetime) -> State:

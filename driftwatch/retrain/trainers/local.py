@@ -1,4 +1,7 @@
-"""`trainer: local`: a process of its own on this machine, so that the monitor goes on whatever becomes of it."""
+"""`trainer: local`: a process of its own on this machine, so that the monitor goes on whatever becomes of it.
+
+With `scale: ray` that process has a node of a Ray cluster train, and keeps the folder of the job as if it did itself.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,16 @@ NICE = 10
 _PACKAGE = Path(__file__).parents[3]
 
 
-def start(job: JobFolder, now: datetime) -> None:
-    """Start training; after a kill it goes on from its last checkpoint."""
-    _process.launch(job, program(job), environment(os.environ), trainer="local", timeout=LONGEST, now=now, nice=NICE)
+def start(job: JobFolder, now: datetime, cluster: str = "") -> None:
+    """Start training; after a kill it goes on from its last checkpoint. ``cluster``: as ``Retrain.cluster``."""
+    words = program(job, cluster)
+    _process.launch(job, words, environment(os.environ), trainer="local", timeout=LONGEST, now=now, nice=NICE)
 
 
-def program(job: JobFolder) -> list[str]:
+def program(job: JobFolder, cluster: str = "") -> list[str]:
     """``-P``: what lies in the folder of the job, where it runs, is no module."""
-    return [sys.executable, "-P", "-m", "driftwatch.retrain.train", str(job.path)]
+    training = ["driftwatch.retrain._ray_train", cluster] if cluster else ["driftwatch.retrain.train"]
+    return [sys.executable, "-P", "-m", *training, str(job.path)]
 
 
 def environment(own: Mapping[str, str]) -> dict[str, str]:
