@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 from driftwatch.errors import RetrainError
@@ -59,7 +60,10 @@ class Ledger:
 def _read(path: Path) -> float:
     found = read_json(path)
     try:
-        return float(found["spent"]) + float(found["reserved"])
+        spent, reserved = float(found["spent"]), float(found["reserved"])
+        if not (isfinite(spent + reserved) and min(spent, reserved) >= 0):  # against these any price is small
+            raise ValueError
+        return spent + reserved
     except (KeyError, TypeError, ValueError):
         raise RetrainError(
             f"{path}: does not say what was spent: {str(found)[:80]}.",

@@ -21,6 +21,7 @@ from driftwatch.retrained import Asked, Pair, Passage, Row
 
 FILES = {"pairs.jsonl": Pair, "passages.jsonl": Passage, "rows.jsonl": Row, "asked.jsonl": Asked}
 MANIFEST = "manifest.json"
+_ANEW = "Start a new job."
 
 Noun = TypeVar("Noun", Pair, Passage, Row, Asked)
 
@@ -56,7 +57,7 @@ def read_nouns(folder: Path, noun: type[Noun]) -> Iterator[Noun]:
                     )
                 except (ValueError, TypeError, AttributeError) as error:
                     raise RetrainError(
-                        f"{path}:{number}: is not a {noun.__name__.lower()}: {error}.", remedy="Start a new job."
+                        f"{path}:{number}: is not a {noun.__name__.lower()}: {error}.", remedy=_ANEW
                     ) from None
     except OSError as error:
         raise RetrainError(f"{path}: {error.strerror}.", remedy="Run the step that writes it first.") from None
@@ -72,9 +73,8 @@ def seal(folder: Path, about: dict[str, Any]) -> str:
     decides.
     """
     hashes = {name: _hash(folder / name) for name in FILES if (folder / name).exists()}
-    whole = sha256(orjson.dumps(hashes, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    write_json(folder / MANIFEST, {"version": 1, "hash": whole, "files": hashes, **about})
-    return whole
+    write_json(folder / MANIFEST, {"version": 1, "hash": _whole(hashes), "files": hashes, **about})
+    return _whole(hashes)
 
 
 def sealed(folder: Path) -> str:
@@ -84,12 +84,13 @@ def sealed(folder: Path) -> str:
         RetrainError: there is no manifest, or a file is another than it was.
     """
     manifest = read_json(folder / MANIFEST)
-    changed = [name for name, known in manifest.get("files", {}).items() if _hash(folder / name) != known]
-    if changed:
-        raise RetrainError(
-            f"{folder / changed[0]}: is not what it was when the dataset was sealed.", remedy="Start a new job."
-        )
-    return str(manifest["hash"])
+    files = manifest.get("files")
+    there = {name: _hash(folder / name) for name in FILES if (folder / name).exists()}
+    names = [name for name in FILES if not isinstance(files, dict) or files.get(name) != there.get(name)]
+    if names or manifest.get("hash") != _whole(there):
+        changed = next(iter(names), MANIFEST)
+        raise RetrainError(f"{folder / changed}: is not what it was when the dataset was sealed.", remedy=_ANEW)
+    return _whole(there)
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -140,6 +141,10 @@ def _plain(name: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _whole(hashes: dict[str, str]) -> str:
+    return sha256(orjson.dumps(hashes, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
 def _hash(path: Path) -> str:
     digest = sha256()
     try:
@@ -147,5 +152,5 @@ def _hash(path: Path) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:
-        raise RetrainError(f"{path}: {error.strerror}.", remedy="Start a new job.") from None
+        raise RetrainError(f"{path}: {error.strerror}.", remedy=_ANEW) from None
     return digest.hexdigest()

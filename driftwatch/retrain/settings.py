@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -123,9 +123,9 @@ class Train(Settings):
 
     loss: Literal["mnrl", "gist"] = "gist"
     """`mnrl`: cached multiple-negatives ranking. `gist`: with false negatives left out that the model in use sees."""
-    epochs: int | Literal["auto"] = "auto"
+    epochs: Annotated[int, Field(ge=1, le=1000)] | Literal["auto"] = "auto"
     """`auto` is what the strategy says."""
-    learning_rate: float | Literal["auto"] = "auto"
+    learning_rate: Annotated[float, Field(gt=0, le=1)] | Literal["auto"] = "auto"
     batch_size: int = Field(default=64, ge=2, le=4096)
     """Questions whose answers are each other's negatives."""
     tokens: int = Field(default=8192, ge=256)

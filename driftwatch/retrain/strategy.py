@@ -64,11 +64,12 @@ class Strategy:
         Raises:
             RetrainError: it is none.
         """
-        known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
-        if "curriculum" in known:
-            known["curriculum"] = tuple(tuple(stage) for stage in known["curriculum"])
         try:
-            return cls(**known)
+            known = {each.name: content[each.name] for each in fields(cls) if each.name in content}
+            stages = tuple(tuple(stage) for stage in known.pop("curriculum", ()))
+            if unknown := [band for stage in stages for band in stage if band not in ALL]:
+                raise TypeError(f"there is no band {str(unknown[0])[:40]!r}")  # they are the name of a folder
+            return cls(**known, curriculum=stages)
         except TypeError as error:
             raise RetrainError(f"job.json: 'strategy' is none: {error}.", remedy="Start a new job.") from None
 

@@ -19,18 +19,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from driftwatch.errors import DriftwatchError, RetrainError, TooLittle
+from driftwatch.retrain._alike import key
 from driftwatch.retrain._training.base import Base
 from driftwatch.retrain._training.progress import Progress, Stopped
-from driftwatch.retrain.dataset import read_json, read_nouns, sealed, write_json
+from driftwatch.retrain.dataset import name_of, read_json, read_nouns, sealed, write_json
+from driftwatch.retrain.leaks import HELD_OUT
 from driftwatch.retrain.settings import Train
 from driftwatch.retrain.strategy import Strategy, strategy_of
-from driftwatch.retrained import Asked
+from driftwatch.retrained import Asked, Passage, Row
 
 log = logging.getLogger(__name__)
 
@@ -185,25 +188,33 @@ def load_base(base: Base, train: Train) -> Any:
 
 
 def _refuse_leaks(dataset: Path, queries: tuple[str, ...]) -> None:
-    """The last look, after the leak guard's: the gate's own questions, word for word, are not among the rows.
+    """The last look, after the leak guard's: no question of the gate is among the rows, however it is spelt, and no
+    answer is of a document that is held out.
 
     Raises:
         RetrainError: one is.
     """
-    if not (dataset / "asked.jsonl").exists():
+    if not (dataset / name_of(Asked)).exists():
         return
-    judged = {_plain(asked.text): asked.query_id for asked in read_nouns(dataset, Asked)}
-    for query in queries:
-        if (found := judged.get(_plain(query))) is not None:
-            raise RetrainError(
-                f"{dataset / 'rows.jsonl'}: trains on the question '{found}' of the gate, which would then judge by "
-                "what it taught.",
-                remedy="Start a new job.",
-            )
+    judged = list(read_nouns(dataset, Asked))
+    names = {key(asked.text): asked.query_id for asked in judged}
+    held = {doc_id: asked.query_id for asked in judged for doc_id in _held_out(asked)}
+    answers, passages = {row.positive for row in read_nouns(dataset, Row)}, read_nouns(dataset, Passage)
+    leaks = chain(
+        (names[key(query)] for query in queries if key(query) in names),
+        (held[each.parent] for each in passages if each.passage_id in answers and each.parent in held),
+    )
+    if (found := next(leaks, None)) is not None:
+        raise RetrainError(
+            f"{dataset / name_of(Row)}: trains on the question '{found}' of the gate, or on its document, and the gate "
+            "would then judge by what was taught.",
+            remedy="Start a new job.",
+        )
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+def _held_out(asked: Asked) -> Iterator[str]:
+    """The documents that a held-out question is about; a canary may be about any."""
+    return (doc_id for doc_id, relevance in asked.relevant.items() if relevance > 0 and asked.group == HELD_OUT)
 
 
 @contextmanager

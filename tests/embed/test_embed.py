@@ -75,6 +75,29 @@ def test_it_equals_the_bare_model_to_half_precision(embedder: TextEmbedder) -> N
     assert np.abs(ours - bare).max() < 2e-4
 
 
+def test_how_many_texts_are_read_at_once_changes_no_vector_and_no_place(embedder: TextEmbedder) -> None:
+    text = "the parcel was lost on its way and nobody at the counter could say where it may be now "
+    texts = [text[3 * number :] + text * (number * 5 % 12) for number in range(20)]
+    at_once: list[int] = []
+
+    class Noting(CountingModel):
+        def encode_document(self, texts: Sequence[str], batch_size: int, **options: Any) -> Any:
+            at_once.append(batch_size)
+            return self.model.encode_document(texts, batch_size=batch_size, **options)
+
+    def vectors(**changed: Any) -> Any:
+        other, counting = watched(embedder, None, **changed)
+        other._loaded = type(embedder._loaded)(Noting(counting.model), changed.get("batch_size", 32))  # type: ignore[misc]
+        return other.encode_documents(texts)
+
+    few, many = vectors(), vectors(batch_size=32)
+    alone = np.vstack([embedder.encode_anew("document", [text]) for text in texts])
+    assert at_once == [5, 32]
+    assert np.abs(few - many).max() < 1e-3  # half precision rounds at 5e-4
+    assert np.abs(few - alone).max() < 1e-3
+    assert ((few @ alone.T).argmax(axis=1) == np.arange(20)).all()
+
+
 def test_cached_vectors_are_the_very_same_and_need_no_model(embedder: TextEmbedder, tmp_path: Path) -> None:
     first, counting = watched(embedder, tmp_path)
     fresh = first.encode_queries(["one", "two", "three"])

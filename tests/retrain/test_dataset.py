@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain.dataset import read_nouns, seal, sealed, write_nouns
+from driftwatch.retrain.dataset import read_json, read_nouns, seal, sealed, write_json, write_nouns
 from driftwatch.retrained import Asked, Pair, Row
 
 PAIRS = [
@@ -62,6 +63,27 @@ def test_a_sealed_dataset_is_known_again_and_a_changed_one_is_not(tmp_path: Path
     whole = seal(tmp_path, {"seed": 3})
     assert sealed(tmp_path) == whole
     write_nouns(tmp_path, PAIRS[:1], Pair)
+    with pytest.raises(RetrainError, match="not what it was"):
+        sealed(tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["a file more", "a file less", "another hash", "no files"])
+def test_a_manifest_that_was_changed_with_its_files_is_no_seal(tmp_path: Path, harm: str) -> None:
+    """Who changes rows and puts their new hash in its place does not get the old name for it."""
+    write_nouns(tmp_path, PAIRS, Pair)
+    write_nouns(tmp_path, [Row("q", "doc-1")], Row)
+    seal(tmp_path, {})
+    manifest = read_json(tmp_path / "manifest.json")
+    if harm == "a file more":
+        write_nouns(tmp_path, [Asked("c-1", "q")], Asked)
+    elif harm == "a file less":
+        del manifest["files"]["rows.jsonl"]
+    elif harm == "another hash":
+        write_nouns(tmp_path, PAIRS[:1], Pair)
+        manifest["files"]["pairs.jsonl"] = sha256((tmp_path / "pairs.jsonl").read_bytes()).hexdigest()
+    else:
+        manifest["files"] = None
+    write_json(tmp_path / "manifest.json", manifest)
     with pytest.raises(RetrainError, match="not what it was"):
         sealed(tmp_path)
 

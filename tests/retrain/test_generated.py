@@ -390,7 +390,17 @@ def test_a_request_that_a_kill_cut_off_counts_as_its_worst(bench):
 
 
 @SERVES
-@pytest.mark.parametrize("content", ["{}", '{"version": 1, "spent": "x", "reserved": 0}', '{"spent": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        '{"version": 1, "spent": "x", "reserved": 0}',
+        '{"spent": 1}',
+        '{"version": 1, "spent": "nan", "reserved": 0}',
+        '{"version": 1, "spent": -100, "reserved": 0}',
+        '{"version": 1, "spent": 0.1, "reserved": -1}',
+    ],
+)
 def test_a_damaged_ledger_is_an_error_and_not_a_new_purse(bench, content):
     bench.cache.mkdir()
     (bench.cache / "spent.json").write_text(content)

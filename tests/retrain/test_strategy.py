@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import pytest
+from pydantic import ValidationError
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.settings import Train
@@ -70,6 +71,18 @@ def test_a_strategy_survives_job_json():
 def test_what_is_no_strategy_is_said():
     with pytest.raises(RetrainError, match=r"job\.json"):
         Strategy.read({"name": "few-shot"})
+
+
+@pytest.mark.parametrize("stages", [[["../../elsewhere"]], [["dense"], ["DENSE"]], [[["dense"]]], 3])
+def test_a_stage_of_unknown_bands_is_refused_and_names_no_folder(stages):
+    with pytest.raises(RetrainError, match=r"job\.json: 'strategy' is none"):
+        Strategy.read(asdict(strategy_of(20_000, Train())) | {"curriculum": stages})
+
+
+@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"epochs": -3}, {"learning_rate": 0.0}, {"learning_rate": -1e-5}])
+def test_settings_that_train_nothing_are_refused(wrong):
+    with pytest.raises(ValidationError):
+        Train(**wrong)
 
 
 def test_texts_without_pairs_are_refused_with_the_reason():

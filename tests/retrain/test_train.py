@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -345,6 +346,21 @@ def test_a_question_of_the_gate_never_trains(tmp_path):
     result = run(write_job(tmp_path, tmp_path / "no such model", TRAIN, asked=asked))
     assert result["outcome"] == "failed"
     assert "canary-7" in result["reason"]
+
+
+@pytest.mark.parametrize("spelt", ["Ask0-ask1?!", "as\u200bk0 ask1", "\u0430sk0 ask1"])
+def test_nor_does_it_however_it_is_spelt(tmp_path, spelt):
+    result = run(write_job(tmp_path, tmp_path / "no such model", TRAIN, asked=[Asked("canary-7", spelt)]))
+    assert "trains on the question 'canary-7' of the gate" in result["reason"]
+
+
+def test_no_document_of_a_held_out_question_trains(tmp_path):
+    asked = Asked("held-out:3", "another question", "en", {"d0-1": 1, "d0-2": 0}, "held-out")
+    result = run(write_job(tmp_path / "a", tmp_path / "no such model", TRAIN, asked=[asked]))
+    assert "'held-out:3' of the gate, or on its document" in result["reason"]
+    canary = replace(asked, group="canary")  # may be about a document that trains
+    result = run(write_job(tmp_path / "b", tmp_path / "no such model", TRAIN, asked=[canary]))
+    assert "there is no model folder" in result["reason"]
 
 
 def test_a_dataset_that_was_changed_is_refused(tmp_path):

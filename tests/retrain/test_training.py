@@ -103,7 +103,7 @@ def test_a_known_answer_is_never_a_negative_and_the_own_answer_always_counts():
     assert not out[np.arange(3), np.arange(3)].any()
 
 
-def test_a_negative_of_several_rows_counts_once_and_for_each_of_them():
+def test_a_negative_of_several_rows_counts_once_and_once_more_for_whom_it_was_mined():
     passages = [Passage(name, name, name) for name in ("a", "b", "c", "n")]
     texts = texts_of([Row("one", "a", ("n",)), Row("two", "b", ("n",)), Row("three", "c", ("n",))], passages)
     out = Guard.of(texts, Rows.of(texts.rows), None).left_out(np.array([0, 1, 2]))

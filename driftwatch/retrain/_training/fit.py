@@ -282,4 +282,7 @@ def _sentence(measures: dict[str, float]) -> str:
         went = f"nDCG@10 went from {before:.3f} to {after:.3f}"
     else:
         went = f"it got no better: nDCG@10 went from {before:.3f} to {after:.3f}"
-    return f"on {questions} questions that it had not been trained on {went}; the gate decides on its own questions."
+    return (
+        f"on {questions} questions that it had not been trained on {went}; then these trained it a little, "
+        "and the gate decides on questions of its own."
+    )
