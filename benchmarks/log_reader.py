@@ -27,6 +27,7 @@ from typing import Any
 
 import orjson
 
+from driftwatch.feedback import Votes
 from driftwatch.observing import READ_AT_ONCE
 from driftwatch.sampling import Sampler
 from driftwatch.sources._records import Reading
@@ -94,9 +95,10 @@ def bare(path: Path) -> int:
 
 def read(path: Path, fields: dict[str, str] | None = None) -> int:
     log = QueryLog(name="live", path=path.name, stratify="lang", fields=fields or {})
-    sampler = Sampler(log.keep_per_day)
+    sampler, votes = Sampler(log.keep_per_day), Votes(log.keep_per_day)
     now = START + timedelta(days=365)
-    batches = log.read(path.parent, None, sampler, Reading(), now=now, limit_bytes=READ_AT_ONCE)  # as the daemon does
+    given = {"now": now, "limit_bytes": READ_AT_ONCE, "votes": votes}  # as the daemon does
+    batches = log.read(path.parent, None, sampler, Reading(), **given)
     return sum(batch.lines for batch in batches)
 
 

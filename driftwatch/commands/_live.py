@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from driftwatch.coverage import Points, Texts
 from driftwatch.errors import DriftwatchError
 from driftwatch.privacy import redact
+from driftwatch.store.columns import micros
 from driftwatch.types import Embedder, Observation, Query, Sample
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ LONGEST_EXAMPLE = 160
 """Characters of an example."""
 MOST_ROWS = 100_000
 """Sampled queries whose answers are looked through for what went wrong, the newest."""
+MOST_DISLIKED = 500
+"""Queries with a thumbs-down on a line that is not in the sample, the newest: each of them is embedded."""
 
 Rows = NDArray[np.intp]
 
@@ -186,7 +189,43 @@ def _part(
     points = Points(_vectors(sample, rows, text, embedder), sample.lang[rows], _weights(sample, rows, wrong))
     observations = {place: seen[row] for place, row in enumerate(rows.tolist()) if row in seen}
     why = sample.contents.trouble if sample.contents is not None else ""
-    return _Part(points, sample.query_id[rows].tolist(), text, wrong[rows], observations, why)
+    part = _Part(points, sample.query_id[rows].tolist(), text, wrong[rows], observations, why)
+    known = {(micros(each.at), each.query_id) for each in seen.values()}
+    disliked = _disliked(store, name, start, end, known) if troubled and text is not None else []
+    return _with(part, disliked, embedder) if disliked else part
+
+
+def _disliked(
+    store: Store, name: str, start: datetime, end: datetime, known: Container[tuple[int, str]]
+) -> list[Observation]:
+    """What got a thumbs-down on a line that is not ``known``, such as a later one of a session; each text once."""
+    found: dict[tuple[str, str], Observation] = {}
+    for seen in store.traffic.with_feedback(name, start, end):
+        if seen.feedback == "down" and seen.text.strip() and (micros(seen.at), seen.query_id) not in known:
+            found.pop((seen.lang, seen.text), None)
+            found[seen.lang, seen.text] = seen
+            if len(found) > MOST_DISLIKED:
+                del found[next(iter(found))]
+    return list(found.values())
+
+
+def _with(part: _Part, disliked: Sequence[Observation], embedder: Embedder) -> _Part:
+    """These too. They weigh nothing: the traffic is what the sample says, and they only stand for what is near them."""
+    text = [seen.text for seen in disliked]
+    fresh = embedder.encode_queries(text)
+    count, points = len(part.points), part.points
+    return _Part(
+        Points(
+            np.concatenate([points.vectors, fresh]) if count else fresh,
+            np.concatenate([points.lang, np.array([seen.lang for seen in disliked], np.str_)]),
+            np.concatenate([points.weight, np.zeros(len(disliked))]),
+        ),
+        [*part.query_id, *(seen.query_id for seen in disliked)],
+        [*(part.text or ()), *text],
+        np.concatenate([part.troubled, np.ones(len(disliked), bool)]),
+        part.observations | dict(enumerate(disliked, count)),
+        part.why,
+    )
 
 
 def went_wrong(seen: Observation) -> tuple[str, ...]:
@@ -201,8 +240,6 @@ def went_wrong(seen: Observation) -> tuple[str, ...]:
 
 def _observed(store: Store, name: str, start: datetime, end: datetime, sample: Sample) -> dict[int, Observation]:
     """Row of the sample -> what was observed."""
-    from driftwatch.store.columns import micros
-
     found = store.traffic.recent_queries(name, start, end, MOST_ROWS)
     by_key = {(micros(seen.at), seen.query_id): seen for seen in found}
     keys = zip(sample.at.astype(np.int64).tolist(), sample.query_id.tolist(), strict=True)

@@ -15,6 +15,9 @@ from driftwatch.types import UNDETERMINED, Observation
 
 ALONE = "lines of feedback without a query were taken for what was said of the query with their query_id"
 
+MOST_HITS = 5
+"""Kept of a line, the best: feedback without a document speaks of the first, a person may choose among the others."""
+
 CROWDED = 1000
 """Lines that are looked through for those whose session was let go."""
 
@@ -71,14 +74,18 @@ class Hearing:
         """The lines that are kept; ``made``: by the ``id`` of a line, what was made of it for the sample."""
         self.let_go()
         return tuple(
-            Vote(priority, ballot.day, ballot.stratum, number, made.get(id(read[1])) or self._made(*read))
+            Vote(priority, ballot.day, ballot.stratum, number, _short(made.get(id(read[1])) or self._made(*read)))
             for priority, number, ballot, read in self._lines
         )
 
     def _made(
         self, load: Callable[[Any], Any], item: Any, at: datetime, lang: str, abstained: bool | None
     ) -> Observation:
-        return self._rows.row(load(item), at, lang, abstained)
+        record = load(item)
+        found = record.get("results")
+        if found and not (isinstance(found[0], Mapping) and "rank" in found[0]):  # as they stand is as they are ranked
+            record = {**record, "results": found[:MOST_HITS]}
+        return self._rows.row(record, at, lang, abstained)
 
     def heard(self) -> dict[tuple[date, str], Heard]:
         """How many lines with feedback there were, by day and stratum."""
@@ -91,6 +98,10 @@ def _number(record: Mapping[str, Any]) -> int:
     what = (feedback["value"], feedback.get("doc_id")) if isinstance(feedback, Mapping) else (feedback, None)
     said = "\x1f".join(map(str, (record["ts"], record.get("query_id"), record["query"], *what)))
     return int.from_bytes(blake2b(said.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
+
+
+def _short(seen: Observation) -> Observation:
+    return replace(seen, hits=seen.hits[:MOST_HITS]) if seen.hits and len(seen.hits) > MOST_HITS else seen
 
 
 def _as_it_is(record: Any) -> Any:

@@ -127,12 +127,14 @@ class Intake:
         self._crowded = CROWDED
 
     def holds(self, most: int) -> bool:
-        """Whether so many rows are kept now; what has left the sample again is let go first."""
-        if len(self._offered) + len(self._hearing) < most:
+        """Whether so many rows are in the sample now, or as many lines with feedback are kept beside it; what has left
+        again is let go first.
+        """
+        if max(len(self._offered), len(self._hearing)) < most:
             return False
         self._let_go()
         self._hearing.let_go()
-        return len(self._offered) + len(self._hearing) >= most * NEARLY
+        return max(len(self._offered), len(self._hearing)) >= most * NEARLY
 
     # --- lines -----------------------------------------------------------------------------------------------------
 

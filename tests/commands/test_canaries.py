@@ -221,6 +221,26 @@ def test_what_went_wrong_is_proposed_and_said(tmp_path: Path) -> None:
     assert reasons == {"q300": "got a thumbs-down", "q301": "the service abstained", "q302": "nothing was found"}
 
 
+def test_a_thumbs_down_late_in_a_session_is_proposed_and_weighs_nothing(tmp_path: Path) -> None:
+    asked = [line(number, number % 20, session=f"s{number}") for number in range(300)]
+    odd = [f"{name} {name}1 {name}2 some other words {name}" for name in ("password", "refund")]
+    asked[41]["query"] = odd[1]
+    late = line(300, 2, session="s7", feedback="down", query=odd[0])
+    alone = {"ts": late["ts"], "query_id": "q41", "session": "s41", "feedback": "down"}
+    watch = project(tmp_path, asked, 0, 1, 2, 3, 4)
+    before = live_of(watch, troubled=True)
+    (tmp_path / "again").mkdir()
+    watch = project(tmp_path / "again", [*asked, late, alone], 0, 1, 2, 3, 4)
+    after = live_of(watch, troubled=True)
+    assert after.points.weight.tolist() == [*before.points.weight.tolist(), 0.0, 0.0]
+    assert list(after.query_id)[-2:] == ["q300", "q41"]
+    assert len(live_of(watch).points) == len(before.points)
+    made = proposals(after, watch, 10, 0, unredacted=True)
+    why = {each["text"]: each["proposed"] for each in made if "thumbs-down" in each["proposed"]["why"]}
+    assert why[late["query"]]["candidates"][0]["id"] == "doc-2"
+    assert why[odd[1]]["candidates"][0]["id"] == "doc-1"
+
+
 def test_a_labelled_file_of_proposals_is_read_as_it_is_and_an_unlabelled_one_is_refused(tmp_path: Path) -> None:
     from driftwatch.commands._files import write_lines
 

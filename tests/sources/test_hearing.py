@@ -59,6 +59,17 @@ def test_a_line_in_the_sample_is_the_same_row_in_both():
     assert batch.votes[0].priority == batch.kept[0].priority
 
 
+@pytest.mark.parametrize("earlier", [{"session": "other"}, {"session": "s"}])
+@pytest.mark.parametrize("ranked", [False, True])
+def test_the_best_hits_are_kept(earlier: dict[str, Any], ranked: bool):
+    results: list[dict[str, Any]] = [{"id": f"d{n}", "score": n / 10} for n in range(9)]
+    if ranked:
+        results = [{**each, "rank": 9 - n} for n, each in enumerate(results)]
+    (vote,) = take(earlier, {"session": "s", "feedback": "up", "results": results}).votes
+    best = range(9)[::-1] if ranked else range(9)
+    assert [hit.doc_id for hit in vote.observation.hits or ()] == [f"d{n}" for n in best][:5]
+
+
 def test_without_votes_nothing_is_kept():
     intake = Intake("live", Sampler(10), Reading(), NOW)
     intake.add_record(BASE | {"feedback": "up"})
