@@ -153,11 +153,13 @@ class Gate(Settings):
     forgets: float = Field(default=0.02, ge=0, le=1)
     """The most that the forgetting set may lose."""
     confidence: float = Field(default=0.98, gt=0.5, lt=1)
-    """Of every interval; a model that is no better gets through at most half as often as what this leaves of 1."""
+    """Of every interval; a model that is no better gets through at most half as often as what this leaves of 1. Of each
+    further candidate that is judged against the same model in use, more is asked."""
     least: int = Field(default=50, ge=10)
     """Questions that neither model has seen, at least."""
     least_in_language: int = Field(default=20, ge=5)
-    """A language with fewer cannot be shown not to lose; it is said, and where it has a canary, it is refused."""
+    """A language with fewer cannot be shown not to lose; it is said, and where it has a canary, it is refused. Nor can
+    a gain be seen by fewer."""
     forgetting: str = ""
     """Canaries of the old distribution (`forgetting/*.jsonl`); without it, the canaries that are watched."""
     memory: float = Field(default=1.5, gt=0)
