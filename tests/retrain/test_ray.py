@@ -18,6 +18,7 @@ import pytest
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import RetrainError
+from driftwatch.retrain import _process
 from driftwatch.retrain._candidates import Vectors
 from driftwatch.retrain.dataset import read_json
 from driftwatch.retrain.jobs import JobFolder
@@ -27,9 +28,10 @@ from driftwatch.retrain.scale import SHARD, Local, Scale, in_shards, scale_of
 from driftwatch.retrain.settings import Mine, Retrain, Train
 from driftwatch.retrain.strategy import Strategy
 from driftwatch.retrain.train import DONE, FAILED
-from driftwatch.retrain.trainers import local
+from driftwatch.retrain.trainers import local, step
 from driftwatch.retrained import Pair, Passage
 from driftwatch.retraining.preparing import vectors_of
+from tests.fakes.jobs import NOW, new_job, until
 from tests.fakes.tiny_model import THINGS, task, tiny_model, write_job
 
 pytest.importorskip("ray", reason="Ray is not installed (extra 'ray')")
@@ -334,3 +336,13 @@ def test_an_address_where_there_is_no_cluster_is_named(model: EmbedderSettings, 
     assert ended.returncode == FAILED
     assert "no Ray cluster can be reached at '127.0.0.1:1': " in ended.stderr
     assert "ray start --head" in ended.stderr
+
+
+def test_a_local_job_is_trained_where_the_setting_says(tmp_path: Path) -> None:
+    """And one that finds no cluster there has failed, and says so."""
+    job = new_job(tmp_path)
+    try:
+        assert until(lambda: step(job, "local", NOW, "127.0.0.1:1").is_over, 200)
+        assert "no Ray cluster can be reached at '127.0.0.1:1'" in step(job, "local", NOW, "127.0.0.1:1").reason
+    finally:
+        _process.end_all(job)

@@ -104,6 +104,36 @@ def test_a_text_that_comes_twice_is_embedded_once(tmp_path):
     assert len(writer.rows) == 30
 
 
+def test_who_reads_ahead_is_given_the_same_shards(tmp_path):
+    """As a cluster does: all texts are asked for before there is a vector of any."""
+    corpus = [*passages(), *(Passage(f"again-{each.passage_id}", f"again-{each.parent}", each.text)
+                             for each in passages()), Passage("last", "last", "a last one")]  # fmt: skip
+    made = []
+    for name in ("here", "ahead"):
+        model, writer, asked = Model(), Memory(), list[int]()
+
+        def encode(shards, model=model, asked=asked):
+            asked += map(len, shards := list(shards))
+            return map(model.encode_documents, shards)
+
+        done = rebuild(corpus, model, writer, tmp_path / name, shard=25, encode=encode if name == "ahead" else None)
+        made.append((done, model.embedded, {each: row.tolist() for each, row in writer.rows.items()}))
+    assert made[0] == made[1]
+    assert len(asked) > 3
+    assert sum(asked) == len(passages()) + 1
+
+
+def test_who_reads_ahead_is_told_to_stop_and_loses_nothing(tmp_path):
+    model = Model()
+
+    def encode(shards):
+        return map(model.encode_documents, list(shards))
+
+    assert rebuild(passages(), model, Memory(), tmp_path, shard=25, stopping=stopping_after(2), encode=encode) is None
+    assert rebuild(passages(), model, Memory(), tmp_path, shard=25, encode=encode) is not None
+    assert sorted(model.embedded) == sorted(each.text for each in passages())
+
+
 def test_told_to_stop_it_stops_and_goes_on_later(tmp_path):
     stopped, again, whole = Model(), Model(), Memory()
     assert rebuild(passages(), stopped, whole, tmp_path, shard=25, stopping=stopping_after(2)) is None
