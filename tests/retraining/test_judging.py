@@ -19,7 +19,7 @@ from driftwatch.retraining.work import Refused
 from tests.fakes.workshop import DAY, HOUR, MINUTE, NOW, Workshop, questions, write_lines
 from tests.retraining.conftest import Models
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 Real = Callable[..., Workshop]
 

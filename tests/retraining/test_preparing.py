@@ -17,7 +17,7 @@ from driftwatch.retraining.course import Course
 from driftwatch.retraining.preparing import collect, mine_rows
 from tests.fakes.workshop import DAY, MINUTE, NOW, Workshop, questions, write_lines
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 Real = Callable[..., Workshop]
 
@@ -100,6 +100,16 @@ def test_without_a_known_answer_nothing_is_trained_and_it_says_why(real: Real) -
         again.store.close()
 
 
+def test_with_nothing_to_hold_out_nothing_is_trained_that_the_gate_could_only_refuse(
+    real: Real, tmp_path: Path
+) -> None:
+    shop = real()
+    labels = [{"query": text, "doc_id": "d0-1", "lang": "en"} for text, _ in questions()]
+    write_lines(tmp_path / "labels.jsonl", labels)
+    with pytest.raises(TooLittle, match="can be held out"):
+        collect(shop.work(shop.begun(), "pairs"))
+
+
 def test_what_somebody_clicked_is_no_negative_though_it_is_no_pair_either(real: Real, tmp_path: Path) -> None:
     shop = real()
     pairs = dict(questions())
@@ -134,6 +144,7 @@ def test_the_dataset_is_sealed_and_names_every_passage_of_its_rows(real: Real) -
 def test_the_same_data_make_the_same_dataset(real: Real) -> None:
     shop = real()
     first = prepared(shop)
+    first.end("failed", "", NOW)
     second = prepared(shop, NOW + DAY)
     assert first.job_id != second.job_id
     assert first.training.job.data == second.training.job.data
@@ -147,6 +158,19 @@ def test_killed_before_the_job_was_written_the_rows_are_mined_again_and_the_same
     mine_rows(shop.work(course, "mine"))
     assert course.training.job.data == data
     assert mine_rows(shop.work(course, "mine")) == "the rows were mined."
+
+
+def test_killed_after_the_dataset_was_sealed_it_is_what_trains_though_documents_changed(
+    real: Real, tmp_path: Path
+) -> None:
+    shop = real()
+    course = prepared(shop)
+    data = course.training.job.data
+    (course.path / "job.json").unlink()
+    write_lines(tmp_path / "articles.jsonl", [{"id": "d0-1", "text": "something else by now"}])
+    mine_rows(shop.work(course, "mine"))
+    assert course.training.job.data == data
+    assert course.training.job.strategy["allowed"] is True
 
 
 def test_too_few_rows_are_an_error_and_not_a_small_training_set(real: Real) -> None:

@@ -21,7 +21,7 @@ from driftwatch.retraining.worker import work_on
 from tests.fakes.workshop import DAY, HOUR, MINUTE, NOW, Workshop, decide, questions
 from tests.retraining.conftest import Models
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 Real = Callable[..., Workshop]
 
