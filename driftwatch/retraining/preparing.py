@@ -62,11 +62,19 @@ def collect(work: Work) -> str:
     work.say("collecting pairs")
     collected = collected_of(work, settings, corpus)
     divided = split(collected.pairs, settings.leaks, settings.mine.seed)
+    if not divided.held_out:
+        raise TooLittle(
+            "no question that people asked can be held out (those of a language model judge nothing), so the gate "
+            "would have nothing to see a gain by.",
+            remedy="Collect feedback on more documents, or label pairs ('retrain: pairs: files').",
+        )
     judged = (*canaries(work.watch), *remembered(work.watch), *questions(divided.held_out))
     work.say("keeping the gate's questions out")
+    named = {each.doc_id for each in collected.pairs} | {doc_id for each in judged for doc_id in each.relevant}
     texts: dict[str, list[str]] = defaultdict(list)
     for passage in _passages(work, settings, corpus):
-        texts[passage.parent].append(passage.text)
+        if passage.parent in named:
+            texts[passage.parent].append(passage.text)
     kept = guarded(divided.train, judged, texts, work.embedder().encode_queries, settings.leaks)
     write_nouns(dataset, judged, Asked)
     write_json(dataset / CLICKED, {query: sorted(docs) for query, docs in collected.clicked.items()})
@@ -129,6 +137,8 @@ def mine_rows(work: Work) -> str:
     if (work.course.path / "job.json").exists():
         return "the rows were mined."
     settings = retrain_of(work.watch)
+    if (dataset / MANIFEST).exists():  # killed after that: what is sealed counts, whatever the documents say by now
+        return _wanted(work, settings, sum(1 for _ in read_nouns(dataset, Row)))
     pairs = tuple(read_nouns(dataset, Pair))
     passages = tuple(_passages(work, settings, corpus_of(work.watch)))
     work.say("mining", 0, len(pairs))
@@ -147,8 +157,8 @@ def mine_rows(work: Work) -> str:
         raise TooLittle(strategy.why)
     report = {"mined": mined.report, "removed": [asdict(each) for each in mined.removed]}
     write_json(work.made / "report.json", report)
-    _seal(work, settings, mined, passages, strategy)
-    return f"{len(mined.rows)} rows: {strategy.sentence}"
+    _seal(work, settings, mined, passages)
+    return _wanted(work, settings, len(mined.rows))
 
 
 def vectors_of(
@@ -161,15 +171,20 @@ def vectors_of(
     return questions[[asked[each.query] for each in pairs]], documents
 
 
-def _seal(work: Work, settings: Retrain, mined: Mined, passages: Sequence[Passage], strategy: Strategy) -> None:
-    """Rows, the passages that they name, and what is wanted of the trainer."""
+def _seal(work: Work, settings: Retrain, mined: Mined, passages: Sequence[Passage]) -> None:
+    """Rows and the passages that they name; the manifest comes last."""
     dataset = work.course.path / DATASET
     named = {name for row in mined.rows for name in (row.positive, *row.negatives)}
     write_nouns(dataset, (each for each in passages if each.passage_id in named), Passage)
     write_nouns(dataset, mined.rows, Row)
-    if not (dataset / MANIFEST).exists():
-        seal(dataset, {"seed": settings.mine.seed})
-    write_job(work.course.path, _spec(work, settings, strategy, sealed(dataset)))
+    seal(dataset, {"seed": settings.mine.seed})
+
+
+def _wanted(work: Work, settings: Retrain, rows: int) -> str:
+    """Write down what is wanted of the trainer; what a person is told of it."""
+    strategy = strategy_of(rows, settings.train)
+    write_job(work.course.path, _spec(work, settings, strategy, sealed(work.course.path / DATASET)))
+    return f"{rows} rows: {strategy.sentence}"
 
 
 def _spec(work: Work, settings: Retrain, strategy: Strategy, data: str) -> Mapping[str, object]:
