@@ -97,8 +97,8 @@ def read(path: Path, fields: dict[str, str] | None = None) -> int:
     log = QueryLog(name="live", path=path.name, stratify="lang", fields=fields or {})
     sampler, votes = Sampler(log.keep_per_day), Votes(log.keep_per_day)
     now = START + timedelta(days=365)
-    given = {"now": now, "limit_bytes": READ_AT_ONCE, "votes": votes}  # as the daemon does
-    batches = log.read(path.parent, None, sampler, Reading(), **given)
+    # As the daemon does:
+    batches = log.read(path.parent, None, sampler, Reading(), now=now, limit_bytes=READ_AT_ONCE, votes=votes)
     return sum(batch.lines for batch in batches)
 
 

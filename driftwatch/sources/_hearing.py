@@ -95,8 +95,8 @@ class Hearing:
 def _number(record: Mapping[str, Any]) -> int:
     """What tells two lines of a session apart: when it was said, of which query, and what."""
     feedback = record["feedback"]
-    what = (feedback["value"], feedback.get("doc_id")) if isinstance(feedback, Mapping) else (feedback, None)
-    said = "\x1f".join(map(str, (record["ts"], record.get("query_id"), record["query"], *what)))
+    what = feedback if type(feedback) is str else f"{feedback['value']}\x1f{feedback.get('doc_id')}"
+    said = f"{record['ts']}\x1f{record.get('query_id')}\x1f{record['query']}\x1f{what}"
     return int.from_bytes(blake2b(said.encode("utf-8", "replace"), digest_size=8).digest(), "big", signed=True)
 
 
