@@ -38,6 +38,7 @@ pytest.importorskip("ray", reason="Ray is not installed (extra 'ray')")
 pytest.importorskip("datasets", reason="training is not installed (extra 'retrain')")
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.slow,  # nodes take their time, and must not wait for other tests
     pytest.mark.timeout(400),
     pytest.mark.filterwarnings("default"),  # Ray's own, of which there are many
 ]
