@@ -152,7 +152,7 @@ def _threads() -> int:
         return int(said)
     import torch
 
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())
 
 
 def _over(
