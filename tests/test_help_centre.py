@@ -35,7 +35,9 @@ def _release(releases: Path, name: str, threshold: float | None) -> None:
     faiss.write_index(flat, str(folder / "articles.faiss"))
     (folder / "ids.txt").write_text("en-b\nen-a\n")
     index = {"kind": "faiss", "index": str(folder / "articles.faiss"), "ids": str(folder / "ids.txt")}
-    (folder / "manifest.json").write_text(json.dumps({"model": "model", "index": index, "threshold": threshold}))
+    (folder / "manifest.json").write_text(
+        json.dumps({"model": "model", "index": index, "threshold": threshold, "job": "20260101-00000000"})
+    )
     _link(releases, name).replace(releases / "current")
 
 

@@ -25,7 +25,7 @@ from tests.fakes.jobs import JOB_ID, driven, new_job, runs
 PAGE = (Path(__file__).parents[2] / "docs" / "retrain" / "trainers.md").read_text("utf-8")
 SECRETS = {
     "TRAIN_SIGNING_SECRET": "whsec_dHdlbnR5LWZvdXIgYnl0ZXMgb3IgbW9yZQ==",
-    "TRAIN_CALLBACK_TOKEN": "callback",
+    "TRAIN_CALLBACK_TOKEN": "callback-callback",
     "AIRFLOW_TOKEN": "airflow",
     "PREFECT_API_KEY": "prefect",
     "GITHUB_TOKEN": "github",
