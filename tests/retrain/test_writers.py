@@ -538,13 +538,16 @@ def test_a_table_is_made_with_the_old_ones_columns_indexes_and_rows(database, tm
     }  # fmt: skip
     everything = "SELECT id, doc, body, lang, about, words FROM {} ORDER BY id"
     assert database.run(everything.format(f'"{new.table}"')) == database.run(everything.format("docs"))
-    defined = database.run(f"SELECT indexdef FROM pg_indexes WHERE tablename = '{new.table}' ORDER BY 1")
+    defined = database.run(
+        f"SELECT indexdef FROM pg_indexes WHERE schemaname = current_schema() AND tablename = '{new.table}' ORDER BY 1"
+    )
     assert sorted(each.partition(" USING ")[2] for (each,) in defined) == [
         "btree (doc)", "btree (id)", "hnsw (embedding vector_cosine_ops) WITH (m='7', ef_construction='31')",
     ]  # fmt: skip
     assert finds_itself(new, [each.text for each in ENTRIES]) == [each.doc_id for each in ENTRIES]
     assert database.run(
         "SELECT obj_description(oid) FROM pg_class WHERE relname LIKE 'docs__2%' AND relkind = 'r'"
+        " AND relnamespace = current_schema()::regnamespace"
     ) == [(None,)]
 
 
@@ -555,7 +558,8 @@ def test_rows_written_twice_are_there_once_and_discarding_removes_one_table(data
     assert database.run(f'SELECT count(*) FROM "docs__{RELEASE}"') == [(len(ENTRIES),)]
     writer.discard()
     writer.discard()
-    assert database.run("SELECT relname FROM pg_class WHERE relname LIKE 'docs%' AND relkind = 'r'") == [("docs",)]
+    ours = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'docs%'"
+    assert database.run(ours) == [("docs",)]
 
 
 @pytest.mark.postgres
