@@ -23,6 +23,8 @@ BLOCK_BYTES = 16 << 20
 """Vectors that are compared in one go."""
 _MORE = 32
 """Candidates beyond those that are wanted, so that one look is nearly always enough."""
+_PRODUCTS_BYTES = 1 << 19
+"""Products that are summed in one go: what stays in a processor's cache takes half the time."""
 _ROUNDING = 2.0**-24
 """The largest relative error of one float32 operation."""
 
@@ -110,7 +112,7 @@ def _error(queries: NDArray[np.float32], block: NDArray[np.float32]) -> NDArray[
 def _scores(queries: NDArray[np.float32], block: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """shape of ``rows``: products of float32 are exact in float64, and numpy sums a row in one fixed order."""
     scores = np.empty(rows.shape, np.float32)
-    at_once = max(1, BLOCK_BYTES // (8 * rows.shape[1] * block.shape[1]))
+    at_once = max(1, _PRODUCTS_BYTES // (8 * rows.shape[1] * block.shape[1]))
     for start in range(0, len(rows), at_once):
         part = slice(start, start + at_once)
         products = block[rows[part]].astype(np.float64)
