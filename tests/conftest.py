@@ -24,6 +24,9 @@ from tests.fakes.examples import QUICK
 if TYPE_CHECKING:
     from driftwatch.store import Store
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # each processor has tests of its own: threads would only wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("default", deadline=None)  # machines are small and noisy: time is measured in benchmarks/
 settings.register_profile(QUICK, deadline=None, max_examples=10)
 settings.load_profile("default")

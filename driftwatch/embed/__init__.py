@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from driftwatch.embed._batches import encode_in_batches, that_fit_the_cache
 from driftwatch.embed._cache import VectorCache, text_key
-from driftwatch.embed._model import Loaded, load, runs_on, vector_fingerprint
+from driftwatch.embed._model import Loaded, load, quick_dtype, runs_on, vector_fingerprint
 from driftwatch.embed._queries import QueryVectors
 from driftwatch.embed._weights import find_weights
 from driftwatch.errors import EmbedError
@@ -57,6 +57,10 @@ class EmbedderSettings(Settings):
     """Folder of cached vectors; without it, `vectors` beside `driftwatch.yaml`."""
     cache_size: Size = 1_000_000_000
     """Most that the cache may take on disk; the longest unused vectors go first."""
+
+    def in_haste(self) -> Self:
+        """For work in which speed counts for more than the last digits: mining, and two models side by side."""
+        return self.model_copy(update={"dtype": quick_dtype(self)})
 
     @field_validator("model")
     @classmethod

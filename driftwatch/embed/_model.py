@@ -9,8 +9,9 @@ import logging
 import os
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from driftwatch.embed._weights import weights_digest
 from driftwatch.errors import EmbedError, MissingExtra
@@ -23,6 +24,10 @@ log = logging.getLogger(__name__)
 _LIBRARIES = ("sentence-transformers", "transformers", "torch")
 _GPU_NODES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 _CPU_BATCH = 32
+_MATRIX_UNITS = "amx_bf16"
+"""How Linux calls a processor's units for products of bfloat16 matrices."""
+_LENGTHS = 16
+"""On the processor texts are padded to a multiple of so many tokens: the kernels of each length stay in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,25 @@ def _may_have_gpu() -> bool:
     if _version("torch").endswith("+cpu"):
         return False
     return sys.platform != "linux" or any(Path(node).exists() for node in _GPU_NODES)
+
+
+def quick_dtype(settings: EmbedderSettings) -> Literal["auto", "float32", "float16", "bfloat16"]:
+    """What texts are read in where speed counts for more than the last digits.
+
+    The settings' own; where they leave it open, bfloat16 on a processor with matrix units for it: a text takes less
+    than half of the time, and the cosine of two vectors moves by some .001.
+    """
+    if settings.dtype == "auto" and runs_on(settings.device, "auto")[0] == "cpu" and _has_matrix_units():
+        return "bfloat16"
+    return settings.dtype
+
+
+@cache
+def _has_matrix_units() -> bool:
+    try:
+        return _MATRIX_UNITS in Path("/proc/cpuinfo").read_text("utf-8", "replace").split()
+    except OSError:
+        return False
 
 
 def _version(library: str) -> str:
@@ -117,6 +141,8 @@ def load(settings: EmbedderSettings, weights: Path, device: str, dtype: str) -> 
             remedy="Check 'embedder: model' and 'device', or download the model again.",
         ) from None
     _fit(settings, model)
+    if device == "cpu":
+        _pad_to_few_lengths(model)
     return Loaded(model, _first_batch_size(settings, model, device))
 
 
@@ -129,6 +155,15 @@ def _fit(settings: EmbedderSettings, model: Any) -> None:
         )
     if settings.max_length:
         model.max_seq_length = settings.max_length
+
+
+def _pad_to_few_lengths(model: Any) -> None:
+    """Where the library can (from 6.0), and where a text that is cut ends at a multiple all the same."""
+    first = next(iter(model.children()), None)
+    known = getattr(first, "processing_kwargs", None)
+    if isinstance(known, dict) and (model.max_seq_length or 1) % _LENGTHS == 0:
+        of_text = {"pad_to_multiple_of": _LENGTHS, **known.get("text", {})}
+        first.processing_kwargs = {**known, "text": of_text}  # type: ignore[union-attr]
 
 
 def own_dimension(model: Any) -> int | None:

@@ -45,7 +45,7 @@ def served(
     texts = {each.query_id: each.text for each in asked}
     if not texts:
         raise TooLittle("there is no question to ask.", remedy="Give canaries, or keep pairs for the gate.")
-    embedder = TextEmbedder(settings, cache)
+    embedder, serving = TextEmbedder(settings.in_haste(), cache), TextEmbedder(settings, cache)
     try:
         queries = embedder.encode_queries(list(texts.values()))
         found = best_of(_embedded(embedder, passages), queries, k, "cosine")
@@ -55,13 +55,14 @@ def served(
             model=settings.model,
             rankings={name: tuple(hit.doc_id for hit in hits) for name, hits in zip(texts, found, strict=True)},
             scores={name: tuple(hit.score or 0.0 for hit in hits) for name, hits in zip(texts, found, strict=True)},
-            memory_bytes=embedder.weight_bytes(),
-            query_ms=_query_ms(embedder, list(texts.values())),
+            memory_bytes=serving.weight_bytes(),
+            query_ms=_query_ms(serving, list(texts.values())),
             dimension=int(queries.shape[1]),
             libraries=least_versions(find_weights(settings.model, settings.revision)),
         )
     finally:
         embedder.close()
+        serving.close()
 
 
 def _embedded(embedder: TextEmbedder, passages: Iterable[Passage]) -> Iterator[Block]:

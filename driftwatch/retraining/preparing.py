@@ -107,7 +107,7 @@ def _written(work: Work, settings: Retrain, corpus: Corpus) -> Iterator[Collecte
     """Questions that a language model writes, where one is named; each finds its document by the model in use."""
     if settings.pairs.generate is None:
         return
-    embedder, passages = work.embedder(), _passages(work, settings, corpus)
+    embedder, passages = work.embedder(work.model.in_haste()), _passages(work, settings, corpus)
     vectors = embedder.encode_documents([each.text for each in passages])
 
     def retrieve(texts: Sequence[str]) -> list[tuple[str, ...]]:
@@ -142,7 +142,7 @@ def mine_rows(work: Work) -> str:
     pairs = tuple(read_nouns(dataset, Pair))
     passages = tuple(_passages(work, settings, corpus_of(work.watch)))
     work.say("mining", 0, len(pairs))
-    with scale_of(settings, work.model, work.watch.state) as scale:
+    with scale_of(settings, work.model.in_haste(), work.watch.state) as scale:
         mined = mine(
             pairs,
             passages,

@@ -234,6 +234,50 @@ def test_the_precision_follows_the_device(device: str, dtype: str, expected: tup
     assert runs_on(device, dtype) == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "units", "expected"),
+    [
+        ({"device": "cpu"}, True, "bfloat16"),
+        ({"device": "cpu"}, False, "auto"),
+        ({"device": "cpu", "dtype": "float32"}, True, "float32"),
+        ({"device": "cuda"}, True, "auto"),
+    ],
+)
+def test_haste_takes_the_matrix_units_where_there_are_any(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], units: bool, expected: str
+) -> None:
+    monkeypatch.setattr("driftwatch.embed._model._has_matrix_units", lambda: units)
+    asked = EmbedderSettings(model="a/model", **given)
+    assert asked.in_haste() == asked.model_copy(update={"dtype": expected})
+
+
+def test_texts_have_few_lengths_and_keep_their_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import BertModel
+
+    lengths: list[int] = []
+    forward = BertModel.forward
+
+    def noted(self: Any, input_ids: Any = None, *args: Any, **given: Any) -> Any:
+        lengths.append(input_ids.shape[1])
+        return forward(self, input_ids, *args, **given)
+
+    monkeypatch.setattr(BertModel, "forward", noted)
+    tiny = EmbedderSettings(model=str(tiny_model(tmp_path)), device="cpu")
+    vectors = [TextEmbedder(tiny).encode_documents([" ".join(["say1"] * count)]) for count in (1, 3, 9, 17, 40)]
+    assert lengths == [16, 16, 16, 32, 32]
+    bare = TextEmbedder(tiny.model_copy(update={"max_length": 31})).encode_documents(["say1"])
+    assert lengths[-1] == 3
+    np.testing.assert_allclose(vectors[0], bare, atol=1e-3)
+
+
+def test_in_haste_means_nearly_the_same(embedder: TextEmbedder) -> None:
+    hasty = TextEmbedder(settings(dtype="bfloat16"))
+    texts = ["the refund takes three days", "Wo ist meine Bestellung?", "refund " * 300]
+    one, other = embedder.encode_documents(texts), hasty.encode_documents(texts)
+    assert np.einsum("ij,ij->i", one, other).min() > 0.999
+    assert hasty.fingerprint != embedder.fingerprint
+
+
 def test_auto_is_the_processor_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("driftwatch.embed._model._may_have_gpu", lambda: False)
     assert runs_on("auto", "auto") == ("cpu", "float32")

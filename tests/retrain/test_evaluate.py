@@ -42,7 +42,7 @@ def found(model: EmbedderSettings, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def test_documents_are_ranked_by_their_best_passage(model: EmbedderSettings, found: Served) -> None:
-    embedder = TextEmbedder(model)
+    embedder = TextEmbedder(model.in_haste())
     every = passages(120)
     assert len(every) > SHARD
     vectors = np.concatenate(
