@@ -344,6 +344,6 @@ def test_a_local_job_is_trained_where_the_setting_says(tmp_path: Path) -> None:
     job = new_job(tmp_path)
     try:
         assert until(lambda: step(job, "local", NOW, "127.0.0.1:1").is_over, 200)
-        assert "no Ray cluster can be reached at '127.0.0.1:1'" in step(job, "local", NOW, "127.0.0.1:1").reason
+        assert "no Ray cluster can be reached at '[ip]:1'" in step(job, "local", NOW, "127.0.0.1:1").reason
     finally:
         _process.end_all(job)
