@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from driftwatch.embed._batches import encode_in_batches, that_fit_the_cache
 from driftwatch.embed._cache import VectorCache, text_key
-from driftwatch.embed._model import Loaded, load, quick_dtype, runs_on, vector_fingerprint
+from driftwatch.embed._model import Loaded, load_to_read, quick_dtype, runs_on, vector_fingerprint
 from driftwatch.embed._queries import QueryVectors
 from driftwatch.embed._weights import find_weights
 from driftwatch.errors import EmbedError
@@ -134,7 +134,7 @@ class TextEmbedder:
         """Memory of the model's weights where it runs; it is loaded for that."""
         with self._model_lock:
             if self._loaded is None:
-                self._loaded = load(self._settings, self._weights, *self._place)
+                self._loaded = load_to_read(self._settings, self._weights, *self._place)
             return sum(each.numel() * each.element_size() for each in self._loaded.model.parameters())
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class TextEmbedder:
     ) -> dict[bytes, NDArray[np.float16]]:
         """Ask the model, longest texts first, and write each finished batch to the cache where it is to be kept."""
         if self._loaded is None:
-            self._loaded = load(self._settings, self._weights, *self._place)
+            self._loaded = load_to_read(self._settings, self._weights, *self._place)
         fresh: dict[bytes, NDArray[np.float16]] = {}
         keys = sorted(missing, key=lambda key: len(missing[key]), reverse=True)
         done = 0

@@ -109,6 +109,14 @@ def _short_name(model: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in name)[:60] or "model"
 
 
+def load_to_read(settings: EmbedderSettings, weights: Path, device: str, dtype: str) -> Loaded:
+    """As ``load``, for a model that only reads: what it is set to is nothing to train with, or to be saved."""
+    loaded = load(settings, weights, device, dtype)
+    if device == "cpu":
+        _pad_to_few_lengths(loaded.model)
+    return loaded
+
+
 def load(settings: EmbedderSettings, weights: Path, device: str, dtype: str) -> Loaded:
     """Load the weights from ``weights``; nothing is fetched and no code of the model's own is run.
 
@@ -141,8 +149,6 @@ def load(settings: EmbedderSettings, weights: Path, device: str, dtype: str) -> 
             remedy="Check 'embedder: model' and 'device', or download the model again.",
         ) from None
     _fit(settings, model)
-    if device == "cpu":
-        _pad_to_few_lengths(model)
     return Loaded(model, _first_batch_size(settings, model, device))
 
 
