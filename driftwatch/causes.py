@@ -61,12 +61,14 @@ def diagnosis_of(
 
     ``elsewhere``: what was found at the same time and does not explain them.
     """
+    measured = case.experiment.measured if case.experiment else None
     if not causes:
         seen = "every experiment that could be made is as it should be" if case.experiment else "no experiment was made"
         if elsewhere:
             seen = f"what was found at the same time ({', '.join(each.name for each in elsewhere)}) does not explain it"
         action = "Look at the examples, and at what was changed about then."
-        return Diagnosis("unknown", f"No known cause fits: {seen}.", action, unseen=case.unseen, at=case.now)
+        said = f"No known cause fits: {seen}."
+        return Diagnosis("unknown", said, action, unseen=case.unseen, at=case.now, experiment=measured)
     first = causes[0]
     segments = {cause.segment for cause in causes}
     return Diagnosis(
@@ -83,4 +85,5 @@ def diagnosis_of(
         causes=tuple(cause.name for cause in causes),
         unseen=case.unseen,
         at=case.now,
+        experiment=measured,
     )

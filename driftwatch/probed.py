@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -169,6 +169,11 @@ class Experiment:
     verdict: str = ""
     """One sentence."""
 
+    @property
+    def measured(self) -> Experiment:
+        """Only what was measured: the cells and the steps between them, without what is named query by query."""
+        return replace(self, contrasts=tuple(replace(each, flips=()) for each in self.contrasts), signs={})
+
     def cell(self, name: str) -> Cell | None:
         """The cell of that name."""
         return next((cell for cell in self.cells if cell.name == name), None)
@@ -203,3 +208,5 @@ class Diagnosis:
     unseen: tuple[str, ...] = ()
     """What could not be looked at."""
     at: datetime | None = None
+    experiment: Experiment | None = None
+    """What was measured to find it out (``Experiment.measured``); None: nothing was, or it was not kept."""

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from driftwatch.store.database import Database
 from driftwatch.store.experiments import known_of, packed, unpacked
 from driftwatch.store.tables import diagnoses
-from driftwatch.types import Diagnosis
+from driftwatch.types import Cell, Contrast, Diagnosis, Experiment
 
 
 class Diagnoses:
@@ -57,4 +57,21 @@ def _diagnosis(body: bytes) -> Diagnosis:
         known[name] = tuple(known.get(name, ()))
     known["silences"] = tuple((check, segment) for check, segment in known.get("silences", ()))
     known["at"] = datetime.fromisoformat(known["at"]) if known.get("at") else None
+    known["experiment"] = _experiment(known["experiment"]) if known.get("experiment") else None
     return Diagnosis(**known)
+
+
+def _experiment(plain: dict[str, Any]) -> Experiment:
+    """What ``Experiment.measured`` was when it was kept."""
+    cells = tuple(Cell(**{**known_of(Cell, each), "by": _tuples(each)}) for each in plain["cells"])
+    contrasts = tuple(
+        Contrast(**{**known_of(Contrast, each), "interval": tuple(each["interval"]), "by": _tuples(each), "flips": ()})
+        for each in plain["contrasts"]
+    )
+    at, notes = datetime.fromisoformat(plain["at"]), tuple(plain.get("notes", ()))
+    known = known_of(Experiment, plain) | {"at": at, "cells": cells, "contrasts": contrasts, "notes": notes}
+    return Experiment(**known)
+
+
+def _tuples(plain: dict[str, Any]) -> dict[str, Any]:
+    return {lang: tuple(numbers) for lang, numbers in plain.get("by", {}).items()}

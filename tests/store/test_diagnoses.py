@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from driftwatch.store import CheckRun, Store
-from driftwatch.types import Diagnosis
+from driftwatch.types import Cell, Contrast, Diagnosis, Experiment, Flip, Look
 from tests.fakes.batches import DAY, HOUR, MONDAY
 from tests.fakes.decided import EVERYTHING, alert, finding, transition
 from tests.store.test_experiments import HOSTILE
@@ -26,6 +26,14 @@ WHOLE = Diagnosis(
     causes=("mixed vectors", "filter"),
     unseen=("Nothing was compared with the baseline.",),
     at=MONDAY + timedelta(microseconds=7),
+    experiment=Experiment(
+        MONDAY,
+        "R@10",
+        cells=(Cell("service", 20, 0.6, {"de": (20, 0.6)}), Cell("fresh x exact", 0, None, unable="no embedder")),
+        contrasts=(Contrast("baseline", "service", 20, -0.3, (-0.5, -0.1), {"de": (20, -0.3, -0.5, -0.1)}),),
+        notes=("The index was searched exactly.",),
+        verdict="What stands between the index and its users loses.",
+    ),
 )
 
 
@@ -47,6 +55,14 @@ def test_a_diagnosis_with_every_field_comes_back_as_it_was(store: Store) -> None
     assert store.diagnoses.history("i1") == (WHOLE,)
     assert store.diagnoses.of("i2") is None
     assert store.diagnoses.history("i2") == ()
+
+
+def test_of_an_experiment_the_measures_are_kept_and_no_single_query(store: Store) -> None:
+    assert WHOLE.experiment is not None
+    (contrast,) = WHOLE.experiment.contrasts
+    flip = Flip("q1", "de", "doc-1", 1, None)
+    whole = replace(WHOLE.experiment, contrasts=(replace(contrast, flips=(flip,)),), signs={"displaced": Look(3, 1)})
+    assert whole.measured == WHOLE.experiment
 
 
 def test_an_incident_carries_what_is_thought_of_it(store: Store) -> None:
