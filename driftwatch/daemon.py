@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from dataclasses import astuple, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 STALE = 60.0
 """Seconds without a pulse after which a part counts as dead."""
+
+NAMED_BY = timedelta(days=28)
+"""What was asked in so long decides which languages the metrics name, where the configuration lists none."""
 
 LONGEST_TELLING = 180.0
 """Seconds that a receiver may take for one message, with its retries: longer than the lease of a delivery."""
@@ -84,6 +87,8 @@ class Daemon:
         self.ears: Ears | None = None
         self.pulse = Pulse()
         self.reload_error = ""
+        self.leading = False
+        """Whether this process is the one that writes to the database, when that was last looked at."""
         self.address = ""
         """Where the API listens on this machine; people may reach it elsewhere (``api.public_url``)."""
         self.started = datetime.now(UTC)
@@ -168,6 +173,8 @@ class Daemon:
 
     def _maintain(self, now: datetime) -> None:
         self.store.maintain(self.watch.retention, now)
+        if not self.watch.languages:
+            self.store.totals.choose_languages(now - NAMED_BY)
 
     def _send_heartbeat(self) -> None:
         """Tell a dead-man's switch that we live; that it does not answer is its own affair, but is logged."""

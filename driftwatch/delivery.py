@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from driftwatch import tracing
 from driftwatch.alerts import OPEN, silenced_until
 from driftwatch.errors import DeliveryError, DriftwatchError, MessageRefused
 from driftwatch.privacy import redact
@@ -88,7 +89,8 @@ def _send(
     # An attempt that failed may have arrived all the same: a reply can be lost on its way back.
     repeat = delivery.repeat or delivery.attempts > 1
     try:
-        told = _tell(notifier, notice, thread, repeat)
+        with tracing.span("deliver", receiver=notifier.name, event=notice.event, attempt=delivery.attempts):
+            told = _tell(notifier, notice, thread, repeat)
     except MessageRefused as error:
         log.error("%s will not be told %s: %s", notifier.name, notice.key, error)
         store.outbox.park(delivery, str(error), now)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
+from driftwatch import tracing
 from driftwatch.alerts import AlertPolicy
 from driftwatch.budget import alpha_per_look, quantities
 from driftwatch.casebook import Casebook
@@ -22,10 +23,11 @@ from driftwatch.contents import Asked
 from driftwatch.diagnosing import Diagnosing
 from driftwatch.incidents import Alerts, Decision, decide, explained, going_blind, held_back, reminders, retired
 from driftwatch.observing import Observed, Observer
-from driftwatch.segments import look
-from driftwatch.store import CheckRun, Store
+from driftwatch.segments import BROKE, look
+from driftwatch.store import CheckRun, Looked, Store
+from driftwatch.store.tables_totals import Outcome
 from driftwatch.types import Diagnosis, Embedder, Finding, Probe, Run, Transition
-from driftwatch.weighing import Weighing
+from driftwatch.weighing import Weighed, Weighing
 from driftwatch.windows import Windows
 
 
@@ -64,7 +66,10 @@ class Engine:
 
     def observe(self, name: str, now: datetime) -> Observed:
         """Read one source once; what went wrong is said in the result and kept as the source's trouble."""
-        return self.observer.observe(name, now)
+        with tracing.span("observe", source=name) as work:
+            observed = self.observer.observe(name, now)
+            work.note(count=observed.count, failed=observed.failed, trouble=bool(observed.trouble))
+        return observed
 
     # --- what it means ---------------------------------------------------------------------------------------------
 
@@ -79,46 +84,62 @@ class Engine:
 
     def _judge(
         self, checks: Sequence[Check], now: datetime, alerts: Alerts, fresh: Mapping[str, Run | Probe]
-    ) -> tuple[list[Finding], dict[str, bytes]]:
-        """Every finding, and the evidence that each check carries to its next look."""
+    ) -> tuple[list[Finding], dict[str, bytes], dict[str, float]]:
+        """Every finding, the evidence that each check carries to its next look, and the seconds that it took."""
         self.windows.begin()
         remembering = {check.name for check in checks if check.remembers}
         previous = self.store.decisions.last_findings(remembering) if remembering else {}
         runs = {name: each for name, each in fresh.items() if isinstance(each, Run)}
         weighed = self.evidence.weigh(checks, now, alerts, self.store.decisions.ledgers(), runs)
         findings: list[Finding] = []
+        seconds: dict[str, float] = {}
         states_of: dict[str, dict[str, str]] = {}
         for (name, segment), alert in alerts.items():
             states_of.setdefault(name, {})[segment] = alert.state
         for check in checks:
-            states = states_of.get(check.name, {})
-            followed = {segment for segment, state in states.items() if state != "ok"} | weighed.paged(check.name)
-            found = look(
-                check,
-                self.windows.pair(check, now, fresh.get(check.source)),
-                self.windows,
-                previous=previous,
-                alpha=self.alpha(check),
-                followed=followed,
-                firing={segment for segment, state in states.items() if state == "firing"},
-                changed=partial(weighed.changed, check.name),
-            )
+            with tracing.span("check", check=check.name, kind=check.kind) as work:
+                states = states_of.get(check.name, {})
+                found = self._look(check, now, states, weighed, previous, fresh.get(check.source))
+                work.note(segments=len(found))
             findings += [weighed.said(self._with_trouble(check, finding)) for finding in found]
+            seconds[check.name] = work.seconds
         findings = self._without_symptoms(findings, alerts)
         if expected := self.watch.expects(now):
             findings = [_as_expected(finding, expected) for finding in findings]
-        return findings, weighed.kept()
+        return findings, weighed.kept(), seconds
+
+    def _look(
+        self,
+        check: Check,
+        now: datetime,
+        states: Mapping[str, str],
+        weighed: Weighed,
+        previous: Mapping[tuple[str, str], Finding],
+        fresh: Run | Probe | None,
+    ) -> list[Finding]:
+        """Every segment of one check; ``states`` are those of its alerts."""
+        return look(
+            check,
+            self.windows.pair(check, now, fresh),
+            self.windows,
+            previous=previous,
+            alpha=self.alpha(check),
+            followed={segment for segment, state in states.items() if state != "ok"} | weighed.paged(check.name),
+            firing={segment for segment, state in states.items() if state == "firing"},
+            changed=partial(weighed.changed, check.name),
+        )
 
     def tick(self, checks: Sequence[Check], now: datetime, run: CheckRun | None = None) -> Tick:
         """Judge, decide and record: findings, alerts and transitions in one transaction."""
-        with self._deciding:
+        with self._deciding, tracing.span("tick", checks=len(checks)):
             alerts = self.store.decisions.alerts()
-            findings, ledgers = self._judge(checks, now, alerts, {})
+            findings, ledgers, seconds = self._judge(checks, now, alerts, {})
             severities = {check.name: check.severity for check in self.watch.checks}
             policies = {check.name: self.policy(check.name) for check in checks}
             moved = partial(decide, findings, alerts, policies.__getitem__, self._families(), now, severities)
             decision, diagnoses = self._explained(moved, findings, alerts, now)
-            self._record(findings, decision, now, run, ledgers, diagnoses)
+            looked = self._looked(checks, findings, seconds, now)
+            self._record(findings, decision, now, run, ledgers, diagnoses, looked)
         return Tick(tuple(findings), decision.transitions)
 
     def _explained(
@@ -131,7 +152,8 @@ class Engine:
         incidents = self.store.decisions.open_incidents()
         if not self.diagnosing.wanted(decision, incidents, now):
             return decision, {}
-        plan = self.diagnosing.plan(findings, alerts, incidents, now)
+        with tracing.span("experiment", incidents=len(incidents)):
+            plan = self.diagnosing.plan(findings, alerts, incidents, now)
         decision = moved(plan.together)
         told = {each.incident for each in decision.transitions}
         current = dict(alerts) | {(each.check, each.segment): each for each in decision.alerts}
@@ -184,6 +206,7 @@ class Engine:
         run: CheckRun | None,
         ledgers: Mapping[str, bytes] | None = None,
         diagnoses: Mapping[str, Diagnosis] | None = None,
+        looked: Iterable[Looked] = (),
     ) -> None:
         self.store.decisions.record(
             findings=findings,
@@ -194,7 +217,26 @@ class Engine:
             run=run,
             ledgers=ledgers,
             diagnoses=diagnoses,
+            looked=looked,
         )
+
+    def _looked(
+        self, checks: Sequence[Check], findings: Sequence[Finding], seconds: Mapping[str, float], now: datetime
+    ) -> list[Looked]:
+        """What became of each look, for those who count them."""
+        found: dict[str, list[Finding]] = {check.name: [] for check in checks}
+        for finding in findings:
+            found[finding.check].append(finding)
+        expected = self.watch.expects(now) is not None
+        return [
+            Looked(
+                check.name,
+                now,
+                seconds[check.name],
+                outcome_of(found[check.name], bool(self.observer.trouble.get(check.source)), expected),
+            )
+            for check in checks
+        ]
 
     def _families(self) -> dict[str, str]:
         return {check.name: check.family for check in self.watch.checks}
@@ -220,6 +262,17 @@ class Engine:
         if finding.verdict != "unknown" or not trouble or shorten(trouble) in finding.message:
             return finding
         return replace(finding, message=f"{finding.message} ({shorten(trouble)})")
+
+
+def outcome_of(found: Sequence[Finding], trouble: bool, expected: bool) -> Outcome:
+    """What became of one look: ``trouble`` that its source gave nothing, ``expected`` that nothing was judged."""
+    if any(finding.message.startswith(BROKE) for finding in found):
+        return "failure"
+    if any(finding.verdict != "unknown" for finding in found):
+        return "success"
+    if trouble:
+        return "failure"
+    return "skipped" if expected else "insufficient_data"
 
 
 def _as_expected(finding: Finding, expected: Expected) -> Finding:

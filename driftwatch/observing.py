@@ -25,6 +25,7 @@ from driftwatch.sources._records import Reading
 from driftwatch.sources.dual_run import DualRun
 from driftwatch.sources.index import Index
 from driftwatch.store import Store
+from driftwatch.store.totals import named_by
 from driftwatch.targets import target_of
 from driftwatch.types import Embedder, Observation, Probe, Query, Reply, Run, ScoreKind
 
@@ -128,7 +129,7 @@ class Observer:
         source = cast("Any", self.watch.sources[name])
         with self.lock_of(name), self._sampling(name, now) as (sampler, votes):
             batch: Batch = source.batch(records, sampler, self.reading, now, votes)
-            self.store.traffic.ingest(batch)
+            self.store.traffic.ingest(batch, self._named)
             self._asked.embed_heard(self._embedded_a_day)
             return batch
 
@@ -190,7 +191,7 @@ class Observer:
             for batch in cast("Any", source).read(
                 self.watch.base, cursor, sampler, self.reading, now=now, limit_bytes=READ_AT_ONCE, votes=votes
             ):
-                self.store.traffic.ingest(self._asked_again(source, batch))
+                self.store.traffic.ingest(self._asked_again(source, batch), self._named)
                 self._asked.embed_heard(self._embedded_a_day)
                 lines += batch.lines
                 rejected += batch.rejected
@@ -252,6 +253,11 @@ class Observer:
     def _embedded_a_day(self) -> int:
         """The most texts of a day that a check wants embedded; 0: none."""
         return max((check.embeds for check in self.watch.checks), default=0)
+
+    @cached_property
+    def _named(self) -> frozenset[str]:
+        """The languages that the totals name; without any, the store chooses them."""
+        return named_by(self.watch.languages)
 
     @cached_property
     def reading(self) -> Reading:

@@ -23,6 +23,9 @@ DOUBT = 0.05
 
 BAD = frozenset({"fail", "warn"})
 
+BROKE = "this check broke"
+"""How the message of a finding begins whose check raised an error."""
+
 MARGIN = 2
 """A language is judged by itself when it usually brings so many times what the check needs: it must not be called blind
 because of a poor day."""
@@ -136,7 +139,7 @@ def _judge(check: Check, current: Window, reference: Window | None, previous: Fi
     except Exception as error:
         # A broken check must not take the others with it, and must be seen: it is unknown, and soon blind.
         log.exception("check %r broke in segment %r", check.name, current.segment)
-        return check.unknown(current, f"this check broke: {type(error).__name__}: {error}")
+        return check.unknown(current, f"{BROKE}: {type(error).__name__}: {error}")
     if pair.filling and finding.verdict == "unknown":
         finding = replace(finding, learning=True)
     if finding.learning and pair.progress:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from driftwatch import tracing
 from driftwatch.agenda import Agenda, Job
 from driftwatch.api import start_server
 from driftwatch.config import Watch, load_watch
@@ -49,6 +50,8 @@ class Service:
         self.stack = stack
         self.reload_wanted = threading.Event()
         self.lead = stack.enter_context(leader(daemon.store))
+        daemon.leading = True
+        self.tracing = _export_spans(daemon.watch)
         daemon.store.outbox.reclaim(datetime.now(UTC))
         self.scheduler: Any = None
         self.tellers: list[threading.Thread] = []
@@ -130,7 +133,8 @@ class Service:
                 self.daemon.pulse.rest(f"job {job.name}")
 
     def _beat(self) -> None:
-        if not self.lead.still_held():
+        self.daemon.leading = self.lead.still_held()
+        if not self.daemon.leading:
             log.error("another driftwatch took over the database; stopping")
             self.exit_code = 1
             self.daemon.stop.set()
@@ -197,6 +201,10 @@ class Service:
         log.info("the new configuration is in use: %d jobs", len(self.daemon.agenda.jobs))
 
     def _switch(self, watch: Watch) -> None:
+        if watch.otel != self.daemon.watch.otel:
+            started = _export_spans(watch)
+            self.tracing()
+            self.tracing = started
         self.daemon.use(watch)
         self.daemon.engine.retire(datetime.now(UTC))
         self.daemon.reload_error = ""
@@ -224,11 +232,20 @@ class Service:
                 finished = False
         for teller in self.tellers:
             teller.join(max(0.0, deadline - time.monotonic()))
+        self.tracing()
         if not finished or any(teller.is_alive() for teller in self.tellers):
             log.warning("a step was still in hand; it will be done again at the next start")
             logging.shutdown()
             os._exit(self.exit_code)  # interpreter exit would wait for the threads without limit
         return self.exit_code
+
+
+def _export_spans(watch: Watch) -> Callable[[], None]:
+    """Export spans where the configuration says so; returns how to stop."""
+    if watch.otel is None:
+        return lambda: None
+    headers = {name: value.get_secret_value() for name, value in watch.otel.headers.items()}
+    return tracing.export(watch.otel.endpoint, headers, watch.otel.service_name)
 
 
 def _thread_of(job: Job) -> str:

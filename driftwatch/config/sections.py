@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
@@ -141,6 +141,37 @@ class Report(Settings):
     """When."""
     keep: Duration = duration("52 weeks")
     """How long reports are kept."""
+
+
+class OpenTelemetry(Settings):
+    """Where spans of driftwatch's own work go; needs the extra `otel`."""
+
+    endpoint: str = "http://127.0.0.1:4318"
+    """The collector; spans are posted to `/v1/traces` below it."""
+    protocol: Literal["http/protobuf"] = "http/protobuf"
+    """How it is spoken to."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    """Sent with every request, such as `authorization: "Bearer ${OTLP_TOKEN}"`. Their values are secrets."""
+    service_name: str = Field(default="driftwatch", min_length=1)
+    """How driftwatch is called in traces (`service.name`)."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def is_http(cls, endpoint: str) -> str:
+        """A password would be written into logs by others; it belongs into ``headers``."""
+        if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", endpoint):
+            raise ValueError("it must begin with http:// or https:// and hold no password, '?' or '#'.")
+        return endpoint.rstrip("/").removesuffix("/v1/traces")
+
+    @field_validator("headers")
+    @classmethod
+    def are_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """What HTTP does not allow would only fail when the first span is sent."""
+        for name, value in headers.items():
+            said = value.get_secret_value()
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or re.search(r"[\r\n\0]", said):
+                raise ValueError(f"'{name}' is no header: its name or its value holds what HTTP does not allow.")
+        return headers
 
 
 class Expected(Settings):

@@ -30,6 +30,7 @@ from driftwatch.config.sections import (
     DiagnosisSettings,
     Expected,
     Heartbeat,
+    OpenTelemetry,
     Privacy,
     Report,
     Retention,
@@ -104,6 +105,8 @@ class Watch(Settings):
     """The pages, the metrics and the push endpoint; `off` serves none of them."""
     heartbeat: Heartbeat | None = None
     """A dead-man's switch; an address, or `url` and `every`."""
+    otel: OpenTelemetry | None = None
+    """Spans of driftwatch's own work, for OpenTelemetry; without it, none are made."""
     retention: Retention = Retention()
     """How long things are kept, and how much disk they may take."""
     report: Report | None = None

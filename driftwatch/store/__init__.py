@@ -16,12 +16,14 @@ from driftwatch.store.decisions import Decisions
 from driftwatch.store.diagnoses import Diagnoses
 from driftwatch.store.experiments import Experiments
 from driftwatch.store.leader import Leadership, leader
+from driftwatch.store.numbers import Numbers, read_numbers
 from driftwatch.store.outbox import Delivery, Outbox
 from driftwatch.store.rows import CheckRun
 from driftwatch.store.schema import bring_up_to_date, checked_version
+from driftwatch.store.totals import Looked, Totals
 from driftwatch.store.traffic import Traffic
 
-__all__ = ["CheckRun", "Delivery", "Leadership", "Store", "leader"]
+__all__ = ["CheckRun", "Delivery", "Leadership", "Looked", "Numbers", "Store", "leader"]
 
 
 class Store:
@@ -36,6 +38,7 @@ class Store:
         self.experiments = Experiments(database)
         self.diagnoses = Diagnoses(database)
         self.approvals = Approvals(database)
+        self.totals = Totals(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:
@@ -83,6 +86,10 @@ class Store:
     def size(self) -> int:
         """Bytes on the disk."""
         return maintenance.database_size(self.database)
+
+    def numbers(self) -> Numbers:
+        """What a scrape tells."""
+        return read_numbers(self.database)
 
     def maintain(self, retention: maintenance.Retention, now: datetime) -> None:
         """Delete what is too old or too much, and give the space back."""

@@ -27,6 +27,7 @@ from driftwatch.store.rows import (
 )
 from driftwatch.store.tables import alerts, baselines, findings, incidents, last_findings, runs, silences, transitions
 from driftwatch.store.tables import ledgers as ledger_rows
+from driftwatch.store.totals import Looked, count_looks
 from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Incident, Silence, Transition
 
 _SILENCE = tuple(each.name for each in fields(Silence))
@@ -55,6 +56,7 @@ class Decisions:
         run: CheckRun | None = None,
         ledgers: Mapping[str, bytes] | None = None,
         diagnoses: Mapping[str, Diagnosis] | None = None,
+        looked: Iterable[Looked] = (),
     ) -> bool:
         """Write what one tick found and decided, with a delivery for every receiver that is told: all of it or nothing.
 
@@ -72,6 +74,7 @@ class Decisions:
             run: the scheduled work that this was.
             ledgers: check -> the evidence that it carries to its next look.
             diagnoses: incident -> what is thought to have broken, from now on.
+            looked: the looks that this was, to be counted.
         """
         news = list(transitions)
         held = held or {}
@@ -83,6 +86,7 @@ class Decisions:
             self._finding_rows.write(connection, [finding_row(each) for each in found])
             self._newest_rows.write(connection, [(each.check, each.segment, each.at) for each in found])
             _keep_ledgers(connection, insert, ledgers or {})
+            count_looks(connection, insert, looked)
             self._alert_rows.write(connection, _moved(connection, alerts, news))
             possible = (each for each in news if _is_possible(connection, each))
             new = [each for each in possible if _add_transition(connection, insert, each)]

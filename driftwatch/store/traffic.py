@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from driftwatch.store.database import Database
 from driftwatch.store.recent import Recent
 from driftwatch.store.samples import observation_of, query_hash, row_of, text_of
 from driftwatch.store.tables import readings, rejects, sampled, tallies, thresholds
+from driftwatch.store.totals import count_batch
 from driftwatch.store.votes import add_votes, held_votes, said, unkept
 from driftwatch.types import TALLY_FIELDS, Observation, Sample, Tallies
 
@@ -37,8 +38,10 @@ class Traffic:
 
     # --- writing ---------------------------------------------------------------------------------------------------
 
-    def ingest(self, batch: Batch) -> None:
+    def ingest(self, batch: Batch, languages: Collection[str] = ()) -> None:
         """Count a batch, sample it and move the cursor: all of it or nothing.
+
+        ``languages`` are those that the totals name; without any, these are the largest.
 
         Raises:
             StoreError: nothing was written; the same lines are to be read again from the stored cursor.
@@ -46,6 +49,7 @@ class Traffic:
         insert = self._database.insert
         with self._database.writing() as connection:
             _add_tallies(connection, insert, batch)
+            count_batch(connection, insert, batch, languages)
             for start in range(0, len(batch.kept), ROWS_AT_ONCE):
                 rows = [row_of(batch.source, kept) for kept in batch.kept[start : start + ROWS_AT_ONCE]]
                 connection.execute(insert(sampled).on_conflict_do_nothing(), rows)
