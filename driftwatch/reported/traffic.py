@@ -11,7 +11,7 @@ from driftwatch.reported.numbers import DayRate, Estimate, Rate
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One distribution of scores. The interval of a quantile is exact for its order (binomial)."""
+    """One distribution of scores. Intervals take the days of the stretch to differ by themselves."""
 
     mean: Estimate
     median: Estimate
@@ -42,11 +42,14 @@ class Scores:
     baseline: Shape | None
     ecdf: Ecdf
     ks: float | None = None
-    """D of the two-sample Kolmogorov-Smirnov test, in [0, 1]; None without a baseline, as are the next four."""
+    """D of the two-sample Kolmogorov-Smirnov test, in [0, 1]; None without a baseline, as are those that follow."""
     p_value: float | None = None
+    """Of that test, two-sided, asymptotic: as if days did not differ by themselves, which they do."""
     gap_at: float | None = None
     """The score at which the two functions are farthest apart."""
-    direction: Literal["lower", "higher", "none"] = "none"
+    gap: tuple[float, float] | None = None
+    """How high the two functions stand there, the week's and the baseline's: ``ks`` apart."""
+    direction: Literal["lower", "higher", "same"] = "same"
     """Whether scores fell or rose there."""
     wasserstein: float | None = None
     """Mean distance that a score moved, in units of the score."""

@@ -146,6 +146,12 @@ def mean_change(current: Days, reference: Days, spread: Spread | None = None, le
     return change - half, change + half
 
 
+def mean_interval(days: Days, level: float = 0.95) -> Interval:
+    """Interval of the mean of a sample whose days differ from each other, as ``mean_change`` has it of two."""
+    half = _reach(days.unevenness, Spread.of(days), [(days.chance, days.freedom)], level)
+    return days.whole - half, days.whole + half
+
+
 @dataclass(frozen=True, slots=True)
 class Quantile:
     """A quantile of a weighted sample with its own 95 % interval (or of another level)."""

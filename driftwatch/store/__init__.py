@@ -15,6 +15,7 @@ from driftwatch.store.database import Database, read_url
 from driftwatch.store.decisions import Decisions
 from driftwatch.store.diagnoses import Diagnoses
 from driftwatch.store.experiments import Experiments
+from driftwatch.store.history import History
 from driftwatch.store.leader import Leadership, leader
 from driftwatch.store.numbers import Numbers, read_numbers
 from driftwatch.store.outbox import Delivery, Outbox
@@ -39,6 +40,7 @@ class Store:
         self.diagnoses = Diagnoses(database)
         self.approvals = Approvals(database)
         self.totals = Totals(database)
+        self.history = History(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:
