@@ -21,6 +21,7 @@ from driftwatch.delivery import DeliveryContext, deliver_one
 from driftwatch.engine import Engine
 from driftwatch.evidence import texts_of
 from driftwatch.notify import Notifier
+from driftwatch.retelling import Retelling
 from driftwatch.schedule import Schedule
 from driftwatch.store import Store
 from driftwatch.types import Embedder
@@ -86,6 +87,7 @@ class Daemon:
         """Set when another model was switched on, which the configuration follows when it is read again."""
         self.ears: Ears | None = None
         self.pulse = Pulse()
+        self.retelling = Retelling()
         self.reload_error = ""
         self.leading = False
         """Whether this process is the one that writes to the database, when that was last looked at."""
@@ -129,7 +131,10 @@ class Daemon:
     def deliver(self, now: datetime) -> int:
         """Work off the outbox of every receiver as far as they take it; how many deliveries were tried."""
         context = self.delivery_context()
-        return sum(_while_there_is_work(self.store, notifier, now, context) for notifier in self.notifiers)
+        tried = sum(_while_there_is_work(self.store, notifier, now, context) for notifier in self.notifiers)
+        for notifier in self.notifiers:
+            self.retelling.tell(self.store, notifier, now, context)
+        return tried
 
     def delivery_context(self) -> DeliveryContext:
         """What delivery needs to know beside the outbox."""

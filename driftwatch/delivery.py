@@ -72,9 +72,8 @@ def deliver_one(store: Store, notifier: Notifier, now: datetime, context: Delive
     if isinstance(fate, Hold):
         store.outbox.failed(delivery, fate.why, min(fate.until, now + _SILENCE_CHECK))
         return True
-    return _send(
-        store, notifier, delivery, notice_of(store, delivery.transition, incident, context), thread, now, context
-    )
+    notice = notice_of(store, delivery.transition, incident, context, now)
+    return _send(store, notifier, delivery, notice, thread, now, context)
 
 
 def _send(
@@ -169,12 +168,15 @@ def _hushed(
 ) -> bool:
     """Whether the alert's episode began in a silence and ended before it did."""
     episode = _episode(transition, history)
-    if episode[-1].after in OPEN:
-        return False
-    end = episode[0].at
-    while (later := silenced_until(silences(end), transition.check, transition.segment, end)) is not None:
+    return episode[-1].after not in OPEN and episode[-1].at < _silent_until(episode[0], silences)
+
+
+def _silent_until(opening: Transition, silences: Callable[[datetime], Sequence[Silence]]) -> datetime:
+    """The end of the silences, one after the other, that an alert opened in; its opening where there were none."""
+    end = opening.at
+    while (later := silenced_until(silences(end), opening.check, opening.segment, end)) is not None:
         end = later
-    return episode[-1].at < end
+    return end
 
 
 def _episode(transition: Transition, history: Sequence[Transition]) -> list[Transition]:
@@ -205,7 +207,9 @@ def backoff(attempts: int, asked: float | None, seed: str) -> timedelta:
 # --- what is told --------------------------------------------------------------------------------------------------
 
 
-def notice_of(store: Store, transition: Transition, incident: Incident, context: DeliveryContext) -> Notice:
+def notice_of(
+    store: Store, transition: Transition, incident: Incident, context: DeliveryContext, now: datetime
+) -> Notice:
     """The incident as it is stored now, with what was found when ``transition`` happened."""
     page = f"{context.pages_url}/incidents/{incident.incident_id}" if context.pages_url else ""
     return Notice(
@@ -218,7 +222,18 @@ def notice_of(store: Store, transition: Transition, incident: Incident, context:
         example_texts=_texts(incident, context),
         url=page,
         finding=_found_then(store, transition),
+        hushed=hushed(incident, store.decisions.silences, now),
     )
+
+
+def hushed(
+    incident: Incident, silences: Callable[[datetime], Sequence[Silence]], now: datetime
+) -> frozenset[tuple[str, str]]:
+    """(check, segment) of the alerts that a silence has covered since they opened, up to now or to their end; pure."""
+    last = {(each.check, each.segment): each for each in incident.history}
+    episodes = {place: _episode(each, incident.history) for place, each in last.items()}
+    heard_until = {place: now if each[-1].after in OPEN else each[-1].at for place, each in episodes.items()}
+    return frozenset(place for place, each in episodes.items() if heard_until[place] < _silent_until(each[0], silences))
 
 
 def _texts(incident: Incident, context: DeliveryContext) -> dict[str, str]:

@@ -155,7 +155,9 @@ class Service:
         while not daemon.stop.is_set() and any(notifier is each for each in daemon.notifiers):
             daemon.pulse.beat(f"tell {notifier.name}", LONGEST_TELLING)
             try:
-                worked = deliver_one(daemon.store, notifier, datetime.now(UTC), daemon.delivery_context())
+                now, context = datetime.now(UTC), daemon.delivery_context()
+                worked = deliver_one(daemon.store, notifier, now, context)
+                daemon.retelling.tell(daemon.store, notifier, now, context)
             except DriftwatchError as error:
                 log.error("telling %s failed and will be tried again: %s", notifier.name, error)
                 daemon.stop.wait(GRACE)

@@ -355,6 +355,8 @@ class Notice:
     """Where a person reads more; empty when nobody said where the pages are reached."""
     finding: Finding | None = None
     """What was found when it happened (``incident`` holds what is found now); None when that is no longer kept."""
+    hushed: frozenset[tuple[str, str]] = frozenset()
+    """(check, segment) of the incident's alerts that a silence has covered since they opened: nobody is told of them."""
 
 
 # --- what is plugged in --------------------------------------------------------------------------------------------

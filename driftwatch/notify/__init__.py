@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from driftwatch.notify._sample import sample_notice as sample_notice
@@ -14,6 +16,11 @@ class Notifier(Kind):
     """The settings that every receiver has."""
 
     room: ClassVar[str] = "notify"
+
+    @property
+    def again_every(self) -> timedelta | None:
+        """How often it has to be told again of what is open, else takes it to be over; None: it remembers."""
+        return None
 
     name: str = ""
     """How the receiver is called in logs and in the outbox. Default: its kind, numbered when there are several."""
@@ -38,6 +45,13 @@ class Notifier(Kind):
         Raises:
             DeliveryError: not taken; try again, after ``retry_after`` seconds when the receiver said so.
             MessageRefused: never to be taken as it is.
+        """
+
+    def tell_again(self, notices: Sequence[Notice], now: datetime) -> None:
+        """Say how things stand to a receiver that forgets, for which ``again_every`` is set.
+
+        ``notices``: one for each incident that it was told of and that is open, or was over less than five minutes ago.
+        Raises DeliveryError; what was not taken is said the next time.
         """
 
     def reach(self) -> str:

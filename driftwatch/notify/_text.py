@@ -13,6 +13,8 @@ WORD_JOINER = "\u2060"
 
 _LINKED = re.compile(r"(?<=\S)([.:@/])(?=\S)")
 _ACTIVE = re.compile(r"([.:@/#!*_~`|])")
+_ADDRESS = re.compile(r"(?<=[^\s\d])([.:/])(?=\S)|(?<=\d)([.:/])(?=[^\s\d])|(@)(?=[^\s\d])")
+_BRACKETS = str.maketrans("<>", "‹›")
 
 
 def unlinked(text: str) -> str:
@@ -32,3 +34,14 @@ def inert(text: str) -> str:
     """
     broken = _ACTIVE.sub(rf"{WORD_JOINER}\1{WORD_JOINER}", text)
     return broken.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def disarmed(text: str) -> str:
+    """``text`` for a receiver that hands it on to chats, mail and telephones that we do not know.
+
+    Their templates paste it as it is, so it holds no markup, no mention and nothing to tap; numbers stay as they are.
+
+    >>> disarmed("<!here> recall R@10 is 0.41: see www.example.org, @ana").replace(WORD_JOINER, "·")
+    '‹!here› recall R@10 is 0.41: see www.·example.·org, @·ana'
+    """
+    return _ADDRESS.sub(lambda found: found[0] + WORD_JOINER, text.translate(_BRACKETS))

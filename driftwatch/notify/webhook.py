@@ -7,20 +7,20 @@ import json
 import re
 import time
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator
 
 from driftwatch.errors import DeliveryError, MessageRefused
 from driftwatch.notify import Notifier
+from driftwatch.notify._episodes import began, ended, figures, stamp
 from driftwatch.notify._http import checked_url, request
-from driftwatch.notify._render import figure, message, news
+from driftwatch.notify._render import message, news
 from driftwatch.notify._text import clean
 from driftwatch.notify._why import Why
 from driftwatch.schedule import Duration, duration
 from driftwatch.signing import signature, signing_key
-from driftwatch.types import Alert, Diagnosis, Incident, Member, Notice
+from driftwatch.types import Diagnosis, Member, Notice
 
 _NEVER = "0001-01-01T00:00:00Z"
 """How Alertmanager writes that something has not ended."""
@@ -148,7 +148,7 @@ def body(notice: Notice, receiver: str, show_queries: bool = True) -> dict[str, 
         "driftwatch": {
             "key": notice.key,
             "event": notice.event,
-            "at": _time(notice.at),
+            "at": stamp(notice.at),
             "state": incident.state,
             "openings": len(incident.openings),
             "title": told.title,
@@ -176,47 +176,18 @@ def _alert(member: Member, notice: Notice) -> dict[str, Any]:
         "segment": clean(alert.segment, 200),
         "family": clean(incident.family, 200),
     }
-    figures = {
-        name: figure(getattr(finding, name))
-        for name in ("value", "reference", "effect", "p_value", "evidence", "share")
-        if finding is not None and figure(getattr(finding, name))
-    }
-    if finding is not None and finding.onset is not None:
-        figures["onset"] = _time(finding.onset)
-    annotations = {"state": alert.state, "description": clean(finding.message, 500) if finding else ""} | figures
-    ended = _ended(alert, incident)
+    annotations = {"state": alert.state, "description": clean(finding.message, 500) if finding else ""}
+    over = ended(alert, incident)
     return {
-        "status": "resolved" if ended else "firing",
+        "status": "resolved" if over else "firing",
         "labels": labels,
-        "annotations": annotations,
-        "startsAt": _time(_began(alert, incident)),
-        "endsAt": _time(ended) if ended else _NEVER,
+        "annotations": annotations | figures(finding),
+        "startsAt": stamp(began(alert, incident)),
+        "endsAt": stamp(over) if over else _NEVER,
         "generatorURL": _external(notice.url),
         "fingerprint": hashlib.sha256(json.dumps(labels, sort_keys=True).encode("ascii")).hexdigest()[:16],
     }
 
 
-def _began(alert: Alert, incident: Incident) -> datetime:
-    """When this alert opened the last time, as far as the incident's history knows."""
-    began: datetime | None = None
-    going_on = False
-    for each in incident.history:
-        if (each.check, each.segment) == (alert.check, alert.segment):
-            began = began if going_on and began else each.at
-            going_on = each.after in ("firing", "blind")
-    return began or alert.fired_at or alert.since or incident.opened_at
-
-
-def _ended(alert: Alert, incident: Incident) -> datetime | None:
-    if alert.state in ("firing", "blind") and incident.resolved_at is None:
-        return None
-    own = [each.at for each in incident.history if (each.check, each.segment) == (alert.check, alert.segment)]
-    return own[-1] if own else incident.resolved_at or incident.opened_at
-
-
 def _external(url: str) -> str:
     return clean(url, 2000)
-
-
-def _time(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")

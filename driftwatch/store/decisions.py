@@ -138,6 +138,12 @@ class Decisions:
         query = sa.select(incidents).where(incidents.c.resolved_at.is_(None))
         return self._incidents(query.order_by(incidents.c.opened_at.desc(), incidents.c.incident_id))
 
+    def unforgotten(self, since: datetime) -> list[Incident]:
+        """The incidents that are not resolved, or were only after ``since``; newest first."""
+        lately = sa.or_(incidents.c.resolved_at.is_(None), incidents.c.resolved_at > since)
+        query = sa.select(incidents).where(lately)
+        return self._incidents(query.order_by(incidents.c.opened_at.desc(), incidents.c.incident_id))
+
     def recent_incidents(self, limit: int = 20) -> list[Incident]:
         """Open and resolved incidents, newest first."""
         query = sa.select(incidents).order_by(incidents.c.opened_at.desc(), incidents.c.incident_id)
