@@ -281,6 +281,34 @@ def alerts_silence(
     judging.silence(config, check, segment, length, reason, author, json=json)
 
 
+@alerts_app.command("expect")
+def alerts_expect(
+    reason: Annotated[str, typer.Argument(help="Why; it is kept and shown.")],
+    end: Annotated[str, typer.Option("--to", help="Until when: a day, which belongs to it, or a time; UTC.")],
+    start: Annotated[str, typer.Option("--from", help="From when; without it, from now on.")] = "",
+    author: Annotated[str, typer.Option(help="Who expects it.", envvar="USER")] = "",
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """Announce a change: nothing in its time is evidence. `alerts` lists what was announced."""
+    from driftwatch.commands import judging
+
+    judging.expect(config, start, end, reason, author, json=json)
+
+
+@alerts_app.command("expected-end")
+def alerts_expected_end(
+    change: Annotated[str, typer.Argument(help="The id of an expected change.")],
+    author: Annotated[str, typer.Option(help="Who ends it.", envvar="USER")] = "",
+    config: Config = HERE,
+    json: AsJson = False,
+) -> None:
+    """End an expected change before its time."""
+    from driftwatch.commands import judging
+
+    judging.end_expected(config, change, author, json=json)
+
+
 @notify_app.command("test")
 def notify_test(
     names: Annotated[list[str] | None, typer.Argument(help="Only these receivers.")] = None,

@@ -26,7 +26,7 @@ from driftwatch.observing import Observed, Observer
 from driftwatch.segments import BROKE, look
 from driftwatch.store import CheckRun, Looked, Store
 from driftwatch.store.tables_totals import Outcome
-from driftwatch.types import Diagnosis, Embedder, Finding, Probe, Run, Transition
+from driftwatch.types import Diagnosis, Embedder, ExpectedChange, Finding, Probe, Run, Transition
 from driftwatch.weighing import Weighed, Weighing
 from driftwatch.windows import Windows
 
@@ -104,7 +104,7 @@ class Engine:
             findings += [weighed.said(self._with_trouble(check, finding)) for finding in found]
             seconds[check.name] = work.seconds
         findings = self._without_symptoms(findings, alerts)
-        if expected := self.watch.expects(now):
+        if expected := self.windows.expects(now):
             findings = [_as_expected(finding, expected) for finding in findings]
         return findings, weighed.kept(), seconds
 
@@ -227,7 +227,7 @@ class Engine:
         found: dict[str, list[Finding]] = {check.name: [] for check in checks}
         for finding in findings:
             found[finding.check].append(finding)
-        expected = self.watch.expects(now) is not None
+        expected = self.windows.expects(now) is not None
         return [
             Looked(
                 check.name,
@@ -275,7 +275,7 @@ def outcome_of(found: Sequence[Finding], trouble: bool, expected: bool) -> Outco
     return "skipped" if expected else "insufficient_data"
 
 
-def _as_expected(finding: Finding, expected: Expected) -> Finding:
+def _as_expected(finding: Finding, expected: Expected | ExpectedChange) -> Finding:
     """In a window of expected difference nothing bad is evidence: the alert stays as it is."""
     if finding.verdict == "ok":
         return finding

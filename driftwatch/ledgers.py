@@ -228,7 +228,7 @@ class Ledgers:
 
     def unexpected(self, counted: Shares) -> Shares:
         """``counted`` without the hours in which a difference is expected."""
-        expected = [self.watch.expects(moment_of(step)) is not None for step in counted.step.tolist()]
+        expected = [self.windows.expects(moment_of(step)) is not None for step in counted.step.tolist()]
         return counted.keep(~np.array(expected, dtype=bool)) if any(expected) else counted
 
     def _nothing(self, watched: Watched) -> Standing:

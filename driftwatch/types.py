@@ -272,6 +272,21 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedChange:
+    """A stretch of time in which things are expected to be different, as somebody said while driftwatch ran."""
+
+    change_id: str
+    start: datetime
+    end: datetime
+    """When it is over: earlier than was said at first, where somebody has ended it."""
+    reason: str
+    author: str
+    created: datetime
+    ended_by: str = ""
+    """Who ended it before its time; empty: nobody."""
+
+
+@dataclass(frozen=True, slots=True)
 class Baseline:
     """What normal is: a stretch of recorded time, learnt once or set by hand."""
 

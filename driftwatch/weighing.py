@@ -52,7 +52,7 @@ class Weighing:
         limits = {check.name: self.ledgers.limit(check.severity) for check in self.watch.checks}
         counted = {check.name for check in checks if isinstance(check, Counted)}
         # What was found before a window of expected difference is told after it, and not lost in it.
-        decided = [] if self.watch.expects(now) else self._decided(accounts, standings)
+        decided = [] if self.ledgers.windows.expects(now) else self._decided(accounts, standings)
         return Weighed(accounts, frozenset(decided), limits, counted, self._sums(standings))
 
     def _sums(self, standings: Mapping[str, Standing]) -> dict[str, float]:

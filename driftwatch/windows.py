@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.checks import Check
-from driftwatch.config import Watch
+from driftwatch.config import Expected, Watch
 from driftwatch.contents import Asked
 from driftwatch.migration import kept_comparisons
 from driftwatch.store import Store
-from driftwatch.types import POOLED, Aspect, Baseline, Probe, Run, Sample, Tallies, Window
+from driftwatch.types import POOLED, Aspect, Baseline, ExpectedChange, Probe, Run, Sample, Tallies, Window
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(days=7)
@@ -73,6 +73,8 @@ class Windows:
         self._readers: dict[tuple[str, timedelta], Reader] = {}
         self._baselines: list[Baseline] | None = None
         """As they were when this look began."""
+        self._announced: tuple[ExpectedChange, ...] | None = None
+        """The same."""
         self._with: WeakKeyDictionary[Window, dict[Hashable, object]] = WeakKeyDictionary()
 
     def pair(self, check: Check, now: datetime, fresh: Run | Probe | None = None) -> Pair:
@@ -161,6 +163,15 @@ class Windows:
         self._look.clear()
         self._tallies.clear()
         self._baselines = None
+        self._announced = None
+
+    def expects(self, moment: datetime) -> Expected | ExpectedChange | None:
+        """The stretch of expected difference that ``moment`` is in: of the configuration, or announced since."""
+        if (configured := self.watch.expects(moment)) is not None:
+            return configured
+        if self._announced is None:
+            self._announced = self.store.expected.changes()
+        return next((each for each in self._announced if each.start <= moment < each.end), None)
 
     def _once(self, check: Check, start: datetime, end: datetime) -> Window:
         """What is read once a look, however many checks ask for it."""

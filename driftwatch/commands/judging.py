@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from driftwatch.alerts import acknowledge as acknowledged
+from driftwatch import acting
+from driftwatch.acting import NOBODY, alerts_called
 from driftwatch.commands import opened, say
 from driftwatch.errors import DriftwatchError
 from driftwatch.schedule import duration
 from driftwatch.show import alerts_table, at, now_utc, table
-from driftwatch.types import ASPECTS, Alert, Baseline, Diagnosis, Finding, Incident, Silence
+from driftwatch.types import ASPECTS, Baseline, Diagnosis, ExpectedChange, Finding, Incident
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 MOST_NAMED = 20
 """Documents and canaries that are printed; `--json` has them all."""
-
-NOBODY = "somebody"
-"""The author when neither --author nor USER says."""
 
 
 def baseline_show(config: Path, *, json: bool) -> None:
@@ -89,10 +87,11 @@ def moment(text: str, *, last: bool = False) -> datetime:
 
 
 def alerts(config: Path, *, json: bool) -> None:
-    """Print every alert that is not ok, and the silences in force."""
+    """Print every alert that is not ok, the silences in force, and the changes that were announced."""
     with opened(config) as (watch, store):
         kept = [alert for alert in store.decisions.alerts().values() if alert.state != "ok"]
         silences = store.decisions.silences(now_utc())
+        expected = store.expected.changes(now_utc())
         openings = {each.incident_id: len(each.openings) for each in store.decisions.open_incidents()}
     shown: list[Table | str] = [alerts_table(kept, watch.timezone, openings) if kept else "Nothing is wrong."]
     if silences:
@@ -101,32 +100,24 @@ def alerts(config: Path, *, json: bool) -> None:
             (each.check, each.segment, at(each.until, watch.timezone), each.author, each.reason) for each in silences
         ]
         shown.append(table("silenced", columns, rows))
-    say(json, {"alerts": kept, "silences": silences, "openings": openings}, *shown)
+    if expected:
+        shown.append(_expected_table(expected, watch.timezone))
+    content = {"alerts": kept, "silences": silences, "openings": openings, "expected": expected}
+    say(json, content, *shown)
+
+
+def _expected_table(expected: Sequence[ExpectedChange], zone: str) -> Table:
+    rows = [(each.change_id, at(each.start, zone), at(each.end, zone), each.author, each.reason) for each in expected]
+    return table("expected changes", ("id", "from", "to", "author", "reason"), rows)
 
 
 def acknowledge(config: Path, name: str, author: str, *, json: bool) -> None:
     """Acknowledge every open alert of that name."""
-    now = now_utc()
+    author = author or NOBODY
     with opened(config) as (watch, store):
-        families = {check.name: check.family for check in watch.checks}
-        moved = [
-            acknowledged(alert, author or NOBODY, now, family=families.get(alert.check, ""))
-            for alert in found(store, name)
-            if alert.state in ("firing", "blind")
-        ]
-        changed = [(alert, transition) for alert, transition in moved if transition is not None]
-        if not changed:
-            raise DriftwatchError(
-                f"'{name}' is not open, or is acknowledged already.", remedy="See `driftwatch alerts`."
-            )
-        store.decisions.record(
-            findings=(),
-            alerts=[alert for alert, _ in changed],
-            transitions=[transition for _, transition in changed if transition is not None],
-            receivers={notifier.name: frozenset(notifier.tell) for notifier in watch.notify},
-        )
-    names = [f"{alert.check}:{alert.segment}" for alert, _ in changed]
-    say(json, {"acknowledged": names, "by": author or NOBODY}, f"{author or NOBODY} looks after {', '.join(names)}")
+        changed = acting.acknowledge(watch, store, name, author, now_utc())
+    names = [f"{alert.check}:{alert.segment}" for alert in changed]
+    say(json, {"acknowledged": names, "by": author}, f"{author} looks after {', '.join(names)}")
 
 
 def silence(config: Path, check: str, segment: str, length: str, reason: str, author: str, *, json: bool) -> None:
@@ -137,28 +128,26 @@ def silence(config: Path, check: str, segment: str, length: str, reason: str, au
     except ValueError as error:
         raise DriftwatchError(str(error)) from None
     with opened(config) as (watch, store):
-        if check != "*" and check not in {each.name for each in watch.checks}:
-            names = ", ".join(each.name for each in watch.checks)
-            raise DriftwatchError(f"there is no check '{check}'.", remedy=f"There are: {names}.")
-        made = Silence(uuid.uuid4().hex[:12], check, segment, until, author or NOBODY, reason, now)
-        store.decisions.add_silence(made)
+        made = acting.silence(watch, store, check, segment, until, reason, author or NOBODY, now)
     say(json, {"silence": made}, f"silent about {check}:{segment} until {at(until, watch.timezone)}")
 
 
-def found(store: Store, name: str) -> list[Alert]:
-    """The alerts that ``name`` means: an incident, a check, or check:segment.
+def expect(config: Path, start: str, end: str, reason: str, author: str, *, json: bool) -> None:
+    """Write an expected change; without ``start`` it begins now."""
+    now = now_utc()
+    with opened(config) as (watch, store):
+        since = moment(start) if start else now
+        made = acting.expect(store, since, moment(end, last=True), reason, author or NOBODY, now)
+    until = at(made.end, watch.timezone)
+    say(json, {"expected": made}, f"{made.change_id}: a change is expected until {until} ({reason})")
 
-    Raises:
-        DriftwatchError: it means none.
-    """
-    every = store.decisions.alerts()
-    incident = store.decisions.incident(name)
-    if incident is not None:
-        return [member.alert for member in incident.members]
-    chosen = [alert for (check, segment), alert in every.items() if name in (check, f"{check}:{segment}")]
-    if not chosen:
-        raise DriftwatchError(f"nothing is called '{name}'.", remedy="See `driftwatch alerts` for what is open.")
-    return chosen
+
+def end_expected(config: Path, change_id: str, author: str, *, json: bool) -> None:
+    """End an expected change before its time."""
+    author = author or NOBODY
+    with opened(config) as (_, store):
+        acting.end_expected(store, change_id, author, now_utc())
+    say(json, {"ended": change_id, "by": author}, f"{change_id} is over: everything is evidence again")
 
 
 def explain(config: Path, name: str, *, json: bool) -> None:
@@ -168,7 +157,7 @@ def explain(config: Path, name: str, *, json: bool) -> None:
     with opened(config) as (watch, store):
         newest = store.decisions.last_findings()
         incident = store.decisions.incident(name)
-        members = [(alert, newest.get((alert.check, alert.segment))) for alert in found(store, name)]
+        members = [(alert, newest.get((alert.check, alert.segment))) for alert in alerts_called(store, name)]
         evidence = [evidence_of(finding, watch, store) for _, finding in members if finding is not None]
         content: dict[str, Any] = {
             "alerts": [

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from driftwatch.config import BaselineSettings, Watch, load_watch
+from driftwatch.config import BaselineSettings, Expected, Watch, load_watch
 from driftwatch.errors import DriftwatchError
 from driftwatch.ledgers import step_of
 from driftwatch.replay import projects
@@ -88,7 +88,7 @@ def _opened(request: Request, watch: Watch, progress: Progress) -> Iterator[tupl
         Store.probe(watch.database)
         store = Store.open(watch.database, migrate=False)
         try:
-            yield watch, store, {}
+            yield _with_announced(watch, store), store, {}
         finally:
             store.close()
         return
@@ -98,6 +98,13 @@ def _opened(request: Request, watch: Watch, progress: Progress) -> Iterator[tupl
             yield _read(request, watch, store, progress)
         finally:
             store.close()
+
+
+def _with_announced(watch: Watch, store: Store) -> Watch:
+    """``watch`` with the changes that were announced while the daemon ran."""
+    known = [(each.start, each.end, each.reason) for each in store.expected.changes() if each.start < each.end]
+    announced = [Expected.model_validate({"from": start, "to": end, "reason": why}) for start, end, why in known]
+    return watch.model_copy(update={"expected": (*watch.expected, *announced)})
 
 
 def _read(request: Request, watch: Watch, store: Store, progress: Progress) -> tuple[Watch, Store, dict[str, Taken]]:

@@ -11,9 +11,11 @@ from driftwatch.errors import StoreError
 from driftwatch.store import maintenance
 from driftwatch.store.approvals import Approvals
 from driftwatch.store.canaries import Canaries
+from driftwatch.store.courses import Courses
 from driftwatch.store.database import Database, read_url
 from driftwatch.store.decisions import Decisions
 from driftwatch.store.diagnoses import Diagnoses
+from driftwatch.store.expected import ExpectedChanges
 from driftwatch.store.experiments import Experiments
 from driftwatch.store.history import History
 from driftwatch.store.leader import Leadership, leader
@@ -41,6 +43,8 @@ class Store:
         self.approvals = Approvals(database)
         self.totals = Totals(database)
         self.history = History(database)
+        self.courses = Courses(database)
+        self.expected = ExpectedChanges(database)
 
     @classmethod
     def open(cls, url: str, *, migrate: bool = True, lasting: bool = True) -> Store:

@@ -96,14 +96,10 @@ def _alerts(connection: Connection, places: set[tuple[str, str]]) -> Mapping[tup
 
 def newest_findings(connection: Connection, checks: Collection[str] | None = None) -> dict[tuple[str, str], Finding]:
     """(check, segment) -> its newest finding; of ``checks`` only, when they are given."""
-    query = sa.select(findings).join(
-        last_findings,
-        sa.and_(
-            findings.c.check == last_findings.c.check,
-            findings.c.segment == last_findings.c.segment,
-            findings.c.at == last_findings.c.at,
-        ),
-    )
+    newest = sa.select(last_findings.c.check, last_findings.c.segment, last_findings.c.at)
     if checks is not None:
-        query = query.where(last_findings.c.check.in_(checks))
+        newest = newest.where(last_findings.c.check.in_(checks))
+    # Not a join: of a check that is named in both tables, SQLite would read every finding that there ever was.
+    place = sa.tuple_(findings.c.check, findings.c.segment, findings.c.at)
+    query = sa.select(findings).where(place.in_(newest))
     return {(row["check"], row["segment"]): finding_of(row) for row in connection.execute(query).mappings()}

@@ -187,6 +187,7 @@ findings = Table(
     Column("onset", Moment),
     Column("pages", Boolean, nullable=False, server_default=false()),
     Index(None, "at"),
+    Index(None, "check", "segment", "at", "verdict", "value", "evidence"),
 )
 
 last_findings = Table(

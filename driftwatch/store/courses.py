@@ -1,0 +1,86 @@
+"""The course of findings over time, of which only what is drawn is read: an index holds all of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import sqlalchemy as sa
+from numpy.typing import NDArray
+
+from driftwatch.store.columns import micros
+from driftwatch.store.database import Database
+from driftwatch.store.tables import findings, last_findings
+from driftwatch.types import Verdict
+
+_HOUR = 3_600_000_000
+Place = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Course:
+    """What one check found in one segment, oldest first; every array has the shape (n,)."""
+
+    at: NDArray[np.int64]
+    """Microseconds since 1970 UTC."""
+    verdict: tuple[Verdict, ...]
+    value: NDArray[np.float64]
+    """NaN where nothing was measured; so is ``evidence`` where none is kept."""
+    evidence: NDArray[np.float64]
+    """Days."""
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+class Courses:
+    """What was found, check by check, without its details."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def glance(self, length: timedelta, apart: int) -> dict[Place, Course]:
+        """(check, segment) -> the findings of the last ``length`` before its newest, about ``apart`` hours apart."""
+        at, newest = (sa.type_coerce(table.c.at, sa.BigInteger) for table in (findings, last_findings))
+        own = (findings.c.check == last_findings.c.check, findings.c.segment == last_findings.c.segment)
+        query = (
+            sa.select(last_findings.c.check, last_findings.c.segment, at, *_drawn())
+            # The age is counted from the series' own newest finding, so that each is looked up by itself.
+            .where(*own, at > newest - length // timedelta(microseconds=1), (newest - at) // _HOUR % apart == 0)
+            .order_by(last_findings.c.check, last_findings.c.segment, at)
+        )
+        found: defaultdict[Place, list[Any]] = defaultdict(list)
+        with self._database.reading() as connection:
+            for check, segment, *row in connection.execute(query):
+                found[check, segment].append(row)
+        return {place: _course(rows) for place, rows in found.items()}
+
+    def course(self, check: str, segment: str, since: datetime) -> Course:
+        """Everything that ``check`` found in ``segment`` from ``since`` on."""
+        at = sa.type_coerce(findings.c.at, sa.BigInteger)
+        where = (findings.c.check == check, findings.c.segment == segment, at >= micros(since))
+        with self._database.reading() as connection:
+            return _course(connection.execute(sa.select(at, *_drawn()).where(*where).order_by(at)).fetchall())
+
+    def segments(self) -> Mapping[str, list[str]]:
+        """Check -> the segments that it ever judged."""
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        query = sa.select(last_findings.c.check, last_findings.c.segment)
+        with self._database.reading() as connection:
+            for check, segment in connection.execute(query.order_by(last_findings.c.check, last_findings.c.segment)):
+                found[check].append(segment)
+        return found
+
+
+def _drawn() -> tuple[Any, ...]:
+    return findings.c.verdict, findings.c.value, findings.c.evidence
+
+
+def _course(rows: Sequence[Any]) -> Course:
+    at, verdict, value, evidence = zip(*rows, strict=True) if rows else ((), (), (), ())
+    numbers = (np.array(each, dtype=np.float64) for each in (value, evidence))  # None becomes NaN
+    return Course(np.array(at, dtype=np.int64), verdict, *numbers)
