@@ -131,13 +131,13 @@ def read(run: Run, measure: Measure) -> Asked:
         left = remaining(seen, run.gone)
         if seen.attempt:
             if seen.hits is not None and not seen.error:
-                again[seen.query_id, seen.digest] = _outcome(seen, left, measure)
+                again[seen.query_id, seen.digest] = outcome_of(seen, left, measure)
         elif seen.hits is None or seen.error:
             errors[seen.error or "the retriever gave no answer"] += 1
         elif left is None:
             rotten.append(seen)
         else:
-            outcomes[seen.query_id, seen.digest] = _outcome(seen, left, measure)
+            outcomes[seen.query_id, seen.digest] = outcome_of(seen, left, measure)
             partly += [seen.query_id] * (len(left) < len(seen.relevant))
     both = [abs(outcomes[key].value - again[key].value) for key in outcomes.keys() & again.keys()]
     return Asked(outcomes, tuple(rotten), errors, float(np.mean(both)) if both else None, tuple(partly))
@@ -228,7 +228,8 @@ def rot(asked: Asked) -> dict[str, Any]:
     }
 
 
-def _outcome(seen: Observation, left: Mapping[str, int] | None, measure: Measure) -> Outcome:
+def outcome_of(seen: Observation, left: Mapping[str, int] | None, measure: Measure) -> Outcome:
+    """What one answer measures, judged by the documents that are ``left`` (see ``remaining``)."""
     hits = seen.hits or ()
     if seen.expect_empty:
         return Outcome(0.0 if hits else 1.0, None, hits)

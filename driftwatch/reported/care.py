@@ -26,6 +26,8 @@ class Looked:
     """Language -> the same, at the last run."""
     ids: tuple[str, ...] = ()
     """A few of the bad ones."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Numbers of the last run, such as `recall@10` or `displacement p50`."""
     why: str = ""
     """What is wrong, one sentence; empty when nothing is."""
     unable: str = ""
@@ -82,7 +84,7 @@ class Budget:
     limit: float
     """Days of evidence at which somebody is told."""
     told: int
-    """Openings of incidents in the week that were told with this severity, true or false ..."""
+    """Openings of incidents in the week with this severity, whether true or false ..."""
     told_in_period: int
     """... and in the ``days`` that end with the week."""
     highest: float | None
@@ -98,8 +100,8 @@ class NotSeen:
     """Something that did not run, or could not see."""
 
     what: Literal[
-        "unknown", "learning", "blind", "never looked", "run failed", "run missed", "no traffic", "unasked", "no probe",
-        "feedback not kept", "delivery parked", "delivery late", "expected", "no embedding"
+        "blind", "never looked", "run missed", "run failed", "no traffic", "unknown", "unasked", "no probe", "learning",
+        "feedback not kept", "delivery parked", "delivery late", "expected"
     ]  # fmt: skip
     name: str
     """The check, job, source or receiver."""

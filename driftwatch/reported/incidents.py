@@ -48,6 +48,8 @@ class Symptom:
     p_value: float | None = None
     evidence: float | None = None
     """Days."""
+    onset: datetime | None = None
+    """Since when it had most likely been so."""
 
 
 @dataclass(frozen=True, slots=True)
