@@ -113,8 +113,9 @@ def _add_health(app: FastAPI, daemon: Daemon) -> None:
         return _json({"ready": True})
 
     @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(exposition(daemon), media_type="text/plain; version=0.0.4; charset=utf-8")
+    def metrics(request: Request) -> Response:
+        text, content_type = exposition(daemon, request.headers.get("accept", ""))
+        return Response(text, headers={"Content-Type": content_type})
 
 
 def _add_views(app: FastAPI, daemon: Daemon) -> None:

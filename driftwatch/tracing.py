@@ -135,9 +135,6 @@ class _SaidOnce:
     def shutdown(self) -> None:
         self._exporter.shutdown()
 
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._exporter.force_flush(timeout_millis)
-
 
 @contextmanager
 def _recorded(tracer: Any, name: str, work: Span) -> Iterator[None]:

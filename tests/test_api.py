@@ -69,7 +69,7 @@ def test_what_a_receiver_refused_is_in_the_health_and_in_the_metrics(client: htt
     delivery = daemon.store.outbox.claim("terminal", START, timedelta(minutes=1))
     daemon.store.outbox.park(delivery, "invalid_blocks", START)
     assert client.get("/healthz").json()["parked"] == {"terminal": 1}
-    assert 'driftwatch_outbox_parked{receiver="terminal"} 1.0' in client.get("/metrics").text
+    assert 'driftwatch_notifications_total{outcome="refused",receiver="terminal"} 1.0' in client.get("/metrics").text
 
 
 def test_metrics_speak_the_prometheus_text_format(client: httpx.Client, daemon: Daemon):

@@ -250,9 +250,9 @@ def database_size(database: Database) -> int:
     if database.path is not None:
         beside = [database.path, *(database.path.with_name(database.path.name + end) for end in ("-wal", "-shm"))]
         return sum(path.stat().st_size for path in beside if path.exists())
+    sizes = [sa.func.pg_total_relation_size(table.name) for table in metadata.sorted_tables]
     with database.reading() as connection:
-        sizes = (_relation_bytes(connection, table) for table in metadata.sorted_tables)
-        return sum(sizes)
+        return sum(map(int, connection.execute(sa.select(*sizes)).one()))
 
 
 def _live_bytes(database: Database) -> int:

@@ -163,7 +163,7 @@ def assert_blind(world: World, reason: str) -> None:
     for alert in body["alerts"]:
         assert reason in alert["annotations"]["description"]
         assert alert["annotations"].keys() == {"state", "description"}, "a figure was told of what nobody measured"
-    assert "driftwatch_finding_value{" not in exposition(world.daemon).decode()
+    assert "driftwatch_finding_value{" not in exposition(world.daemon)[0].decode()
 
 
 def assert_sighted(world: World) -> None:
