@@ -1,0 +1,43 @@
+"""The weekly message: what a receiver is told of a week, and the pictures that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from driftwatch.reported.checked import Level
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One PNG beside the report."""
+
+    file: str
+    """Its name in the report's folder, such as ``picture-1.png``."""
+    title: str
+    words: str
+    """What is to be seen in it, for who cannot see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A week in a message. Texts hold what others wrote: hostile, redacted, on one line each, and not escaped."""
+
+    service: str
+    week: str
+    """``2026-W47``."""
+    dates: str
+    """In words, such as `16 to 22 November 2026`."""
+    level: Level
+    sentence: str
+    """The verdict, without full stop."""
+    reasons: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    """Label and figure: driftwatch's own words and digits; at most eight."""
+    incidents: tuple[str, ...] = ()
+    """One line each, the worst first; at most five."""
+    more_incidents: int = 0
+    not_seen: str = ""
+    """What did not run or could not see; empty when everything could."""
+    pictures: tuple[Picture, ...] = ()
+    """At most two, what matters most first."""
+    version: int = 1
