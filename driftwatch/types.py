@@ -371,7 +371,7 @@ class Notice:
     finding: Finding | None = None
     """What was found when it happened (``incident`` holds what is found now); None when that is no longer kept."""
     hushed: frozenset[tuple[str, str]] = frozenset()
-    """(check, segment) of the incident's alerts that a silence has covered since they opened: nobody is told of them."""
+    """(check, segment) of the alerts that a silence has covered since they opened: nobody is told of them."""
 
 
 # --- what is plugged in --------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from driftwatch.notify._blocks import Block, fallback, incident_blocks, news_blo
 from driftwatch.notify._render import message, news
 from driftwatch.notify._terminal import lines, plain
 from driftwatch.notify._text import WORD_JOINER
+from driftwatch.notify.alertmanager import Alertmanager, alerts_of
+from driftwatch.notify.pagerduty import PagerDuty, events_of
 from driftwatch.notify.webhook import body
 from tests.fakes.examples import examples
 from tests.fakes.notices import story, with_text
@@ -116,6 +118,22 @@ def test_a_webhook_body_is_always_valid_json_of_the_same_shape(hostile: str) -> 
         json.dumps(read, ensure_ascii=False).encode("utf-8")
         assert set(read) == set(body(each, "x"))
         assert all(isinstance(value, str) for alert in read["alerts"] for value in alert["labels"].values())
+
+
+@everywhere
+def test_what_alertmanager_and_pagerduty_hand_on_is_bounded_and_carries_no_markup(hostile: str) -> None:
+    prom = Alertmanager(kind="alertmanager", urls=("http://prom",), show_queries=True)
+    pager = PagerDuty(kind="pagerduty", routing_key="0" * 32, show_queries=True)  # type: ignore[arg-type]
+    for each in NOTICES:
+        attacked = with_text(each, hostile)
+        for alert in alerts_of(attacked, each.at, prom):
+            assert not set("<>") & set("".join(alert["annotations"].values()) + alert["labels"].get("segment", ""))
+            assert len(json.dumps(alert, allow_nan=False).encode("ascii")) < 60_000
+        for event in events_of(attacked, "key", pager, known=True):
+            payload = event.get("payload", {"summary": "x", "custom_details": {}})
+            assert 0 < len(payload["summary"]) <= 1024
+            assert not set("<>") & set(json.dumps([payload["summary"], payload["custom_details"]], ensure_ascii=False))
+            assert len(json.dumps(event, allow_nan=False).encode("ascii")) < 100_000
 
 
 @everywhere
