@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from driftwatch.checks import Check
-from driftwatch.config import schedule_of
+from driftwatch.config import job_of, schedule_of
 from driftwatch.engine import Engine
 from driftwatch.schedule import Schedule
 from driftwatch.store import CheckRun, Store
@@ -91,7 +91,7 @@ class Agenda:
                 groups[check.source, str(schedule_of(check, self.engine.watch))].append(check)
         return [
             Job(
-                f"checks of {source} every {every}",
+                job_of(source, every),
                 Schedule.parse(every),
                 self._judge(source, every, group),
                 remembered=True,
@@ -107,7 +107,7 @@ class Agenda:
             started = datetime.now(UTC)
             if followed:
                 self.engine.observe(source, now)
-            run = CheckRun(f"checks of {source} every {every}", due, started, datetime.now(UTC), "done")
+            run = CheckRun(job_of(source, every), due, started, datetime.now(UTC), "done")
             self.engine.tick(checks, now, run)
 
         return work

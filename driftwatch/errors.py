@@ -13,6 +13,7 @@
     │   └── LeaderElsewhere         another driftwatch already writes to this database
     ├── DeliveryError               a receiver did not take a message; it will be tried again
     │   └── MessageRefused          the receiver read the message and will never take it as it is
+    ├── ReportError                 a weekly report cannot be made, kept or read
     ├── RetrainError                a better model cannot be prepared, proved or switched on
     │   └── TooLittle               there is not enough to train on, or to judge by; how much there is and is needed
     └── MissingExtra                an optional package is not installed
@@ -102,6 +103,10 @@ class DeliveryError(DriftwatchError):
 
 class MessageRefused(DeliveryError):
     """The receiver read the message and will never take it as it is (for example, it is too long)."""
+
+
+class ReportError(DriftwatchError):
+    """A weekly report cannot be made, kept or read."""
 
 
 class RetrainError(DriftwatchError):

@@ -16,7 +16,7 @@ from driftwatch.config.sections import (
     Report,
     Retention,
 )
-from driftwatch.config.upcoming import agenda, schedule_of
+from driftwatch.config.upcoming import agenda, job_of, remembered, schedule_of
 from driftwatch.config.watch import Origin, Watch
 from driftwatch.retrain.settings import Gate, Retrain
 
@@ -35,8 +35,10 @@ __all__ = [
     "Retrain",
     "Watch",
     "agenda",
+    "job_of",
     "load_watch",
     "problems",
     "read_watch",
+    "remembered",
     "schedule_of",
 ]

@@ -135,7 +135,7 @@ class DiagnosisSettings(Settings):
 
 
 class Report(Settings):
-    """The weekly report. Read and checked; written by a later version."""
+    """The weekly report: made by itself, kept below the state's `reports/`, and shown by `driftwatch report`."""
 
     every: Schedule = Schedule.parse("mon 08:00")
     """When."""

@@ -109,8 +109,8 @@ class Watch(Settings):
     """Spans of driftwatch's own work, for OpenTelemetry; without it, none are made."""
     retention: Retention = Retention()
     """How long things are kept, and how much disk they may take."""
-    report: Report | None = None
-    """The weekly report. Read and checked; written by a later version."""
+    report: Report | None = Report()
+    """The weekly report: when it is made, and how long it is kept; `off` makes none by itself."""
     retrain: Retrain | None = None
     """When a better model is prepared, and what it must show; without it, none is."""
     expected: tuple[Expected, ...] = ()
@@ -175,7 +175,7 @@ class Watch(Settings):
             raise ValueError(f"'{name}' is not a time zone that this machine knows. {remedy}")
         return name
 
-    @field_validator("api", "diagnosis", mode="before")
+    @field_validator("api", "diagnosis", "report", mode="before")
     @classmethod
     def may_be_off(cls, given: Any) -> Any:
         """``api: off`` is text in YAML 1.2."""

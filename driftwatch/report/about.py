@@ -48,5 +48,7 @@ class About:
     expected: tuple[Expected, ...] = ()
     retraining: tuple[Retraining, ...] = ()
     """Everything of it that is known elsewhere than in the store, in any order."""
+    unread: tuple[str, ...] = ()
+    """What of it could not be read, and why."""
     shows_queries: bool = True
     """Whether any text of a query, redacted, may be in the report."""

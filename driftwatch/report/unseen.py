@@ -37,6 +37,8 @@ def not_seen(
     yield from _never_looked(about, checked)
     yield from _jobs(store, about, span)
     yield from _by_verdict(checked, "unknown")
+    for why in about.unread:
+        yield NotSeen("run failed", "retraining", f"its history could not be read: {line(why)}")
     yield from _unasked(suites)
     yield from _no_probe(about, indexes)
     yield from _feedback(store, about, span)
