@@ -81,10 +81,12 @@ def about_of(watch: Watch) -> About:
     settings = watch.baseline
     given = (settings.start, settings.end) if settings.start and settings.end else settings.length
     assert given is not None
+    events: tuple[Retraining, ...]
+    unread: tuple[str, ...]
     try:
         events, unread = tuple(_events(watch)), ()
     except (RetrainError, OSError, ValueError) as error:
-        events, unread = (), (str(error),)  # type: ignore[assignment]
+        events, unread = (), (str(error),)
     return About(
         service=watch.service,
         zone=watch.zone,
