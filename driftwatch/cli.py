@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from driftwatch import __version__, verbs_retrain
+from driftwatch import __version__, verbs_report, verbs_retrain
 from driftwatch.errors import DriftwatchError
 from driftwatch.verbs import HERE, AsJson, Config, add_to
 
@@ -31,6 +31,7 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(notify_app, name="notify")
 add_to(app)
 verbs_retrain.add_to(app)
+verbs_report.add_to(app)
 
 
 @app.callback()

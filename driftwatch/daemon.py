@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -40,6 +41,9 @@ NAMED_BY = timedelta(days=28)
 
 LONGEST_TELLING = 180.0
 """Seconds that a receiver may take for one message, with its retries: longer than the lease of a delivery."""
+
+Reporter = Callable[[Watch, Store, datetime, Callable[[], bool]], None]
+"""Makes the report of the week that was over at a time, unless it is told to stop meanwhile."""
 
 LONGEST_JOB = 3600.0
 """Seconds that one job may take: a retriever that never returns holds up everything behind it."""
@@ -79,6 +83,7 @@ class Daemon:
         *,
         embedder: Embedder | None = None,
         notifiers: tuple[Notifier, ...] | None = None,
+        reporter: Reporter | None = None,
     ) -> None:
         self.store = store
         self.embedder = embedder
@@ -95,6 +100,7 @@ class Daemon:
         """Where the API listens on this machine; people may reach it elsewhere (``api.public_url``)."""
         self.started = datetime.now(UTC)
         self._given_notifiers = notifiers
+        self.reporter = reporter
         self.use(watch)
 
     def use(self, watch: Watch) -> None:
@@ -150,6 +156,9 @@ class Daemon:
         ]
         if self.watch.heartbeat is not None:
             jobs.append(Job("heartbeat", self.watch.heartbeat.every, lambda _due, _now: self._send_heartbeat()))
+        if self.reporter is not None and self.watch.report is not None:
+            every = self.watch.report.every
+            jobs.append(Job("report", every, lambda due, _now: self._report(due), remembered=True, asks=True))
         if self.retraining is not None:
             jobs.append(Job("retrain", Schedule.parse("1m"), lambda _due, now: self._retrain(now)))
         return tuple(jobs)
@@ -171,6 +180,10 @@ class Daemon:
         finally:
             self.ears.prick()  # whatever is wrong with a job, who was asked is heard
         log.log(logging.INFO if stand.job else logging.DEBUG, "retraining %s: %s. %s", *astuple(stand))
+
+    def _report(self, due: datetime) -> None:
+        assert self.reporter is not None
+        self.reporter(self.watch, self.store, due, self.stop.is_set)
 
     @staticmethod
     def _ignore(_result: object) -> None:

@@ -96,7 +96,7 @@ def about_of(watch: Watch) -> About:
             Accepted("page", watch.false_pages.count, watch.false_pages.per),
             Accepted("warn", watch.false_warnings.count, watch.false_warnings.per),
         ),
-        baseline=given,  # type: ignore[arg-type]
+        baseline=given,
         jobs=remembered(watch),
         expected=tuple(Expected(each.start, each.end, each.reason) for each in watch.expected),
         retraining=events,
@@ -139,11 +139,21 @@ def make_by_itself(watch: Watch, store: Store, due: datetime, stopping: Callable
     """
     started, name = now_utc(), last_week(due, watch.zone)
     reports = Reports(watch.state)
-    if reports.find(name) is None and not _done(watch.path.absolute(), name, stopping):
+    wanted = reports.find(name) is None and _began(watch, store) < span_of(name, watch.zone).end
+    if wanted and not _done(watch.path.absolute(), name, stopping):
         return
     if watch.report is not None:
         reports.prune(watch.report.keep, due)
     store.decisions.record_run(CheckRun(JOB, due, started, now_utc(), "done"))
+
+
+def _began(watch: Watch, store: Store) -> datetime:
+    """When anything was first seen; now, where nothing was."""
+    first = [
+        store.traffic.first_hour(name) if source.gives == "traffic" else store.canaries.first_run(name)
+        for name, source in watch.sources.items()
+    ]
+    return min((each for each in first if each is not None), default=now_utc())
 
 
 def _done(config: Path, name: str, stopping: Callable[[], bool]) -> bool:

@@ -24,6 +24,7 @@ from driftwatch.daemon import LONGEST_JOB, LONGEST_TELLING, Daemon, open_embedde
 from driftwatch.delivery import deliver_one
 from driftwatch.errors import DriftwatchError
 from driftwatch.notify import Notifier
+from driftwatch.reporting import make_by_itself
 from driftwatch.store import Store, leader
 
 log = logging.getLogger(__name__)
@@ -265,7 +266,7 @@ def serve(path: Path, ready: Callable[[Daemon], None] | None = None) -> int:
     with ExitStack() as stack:
         store = Store.open(watch.database)
         stack.callback(store.close)
-        daemon = Daemon(watch, store, embedder=open_embedder(watch))
+        daemon = Daemon(watch, store, embedder=open_embedder(watch), reporter=make_by_itself)
         service = Service(daemon, path, stack)
         daemon.engine.retire(datetime.now(UTC))
         if watch.api is not None:
