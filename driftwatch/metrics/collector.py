@@ -69,7 +69,7 @@ class Collector:
             StoreError: the database cannot be reached: then nothing is true of driftwatch but that it is not well.
         """
         watch = self.daemon.watch
-        numbers = self.daemon.store.numbers()
+        numbers = self.daemon.store.numbers(datetime.now(UTC))
         shown = shown_languages(watch.languages, numbers)
         checks = {check.name: check for check in watch.checks}
         judged = _judged(numbers.newest, checks, shown)

@@ -56,15 +56,17 @@ def _canaries() -> Iterator[Family]:
 RETRIEVAL = (
     *_canaries(),
     _gauge("score_drift_ks_statistic", "D of the Kolmogorov-Smirnov test against the baseline, in [0, 1].", *_SCORED),
-    _gauge("score_drift_pvalue", "Its p-value, adjusted for days that differ anyway.", *_SCORED),
+    _gauge(
+        "score_drift_pvalue", "p-value of the Kolmogorov-Smirnov test, adjusted for days that differ anyway.", *_SCORED
+    ),
     _counter("queries_observed", "Queries that were read from a source.", *_TRAFFIC),
     _counter("retrievals_observed", "Queries of which it is known what came back.", *_TRAFFIC),
-    _counter("retrievals_empty", "Those of them to which nothing came back.", *_TRAFFIC),
+    _counter("retrievals_empty", "Queries to which nothing came back.", *_TRAFFIC),
     _counter("retrievals_failed", "Queries whose retrieval ended in an error.", *_TRAFFIC),
     _counter("answers_observed", "Queries of which it is known whether the service abstained.", *_TRAFFIC),
-    _counter("answers_abstained", "Those of them that it declined to answer.", *_TRAFFIC),
-    _counter("feedback_observed", "Queries with any feedback.", *_TRAFFIC),
-    _counter("feedback", "Those of them by feedback: up, down, click, accepted.", *_TRAFFIC, "feedback"),
+    _counter("answers_abstained", "Queries that the service declined to answer.", *_TRAFFIC),
+    _counter("feedback_observed", "Queries of which anything was said.", *_TRAFFIC),
+    _counter("feedback", "Queries by what was said of the answer: up, down, click, accepted.", *_TRAFFIC, "feedback"),
     _counter("languages_detected", "Queries whose language driftwatch guessed.", *_TRAFFIC),
 )
 """What retrieval does."""
@@ -74,8 +76,8 @@ JUDGEMENT = (
         "finding_verdict", "1 for the newest verdict (ok, warn, fail, unknown), 0 for the others.", *_JUDGED, "verdict"
     ),
     _gauge("finding_value", "What the newest look of a check found; see the page of its kind.", *_JUDGED),
-    _gauge("finding_reference", "The same in the baseline.", *_JUDGED),
-    _gauge("finding_effect", "How far the two are apart, as the kind of the check measures it.", *_JUDGED),
+    _gauge("finding_reference", "What a check finds in the baseline.", *_JUDGED),
+    _gauge("finding_effect", "How far value and reference are apart, as the kind of the check measures it.", *_JUDGED),
     _gauge("finding_n", "Independent units behind the newest finding.", *_JUDGED),
     _gauge("finding_evidence_seconds", "Traffic without drift shows as much evidence once in so long.", *_JUDGED),
     _gauge("false_alarm_interval_seconds", "Evidence at which an alert fires: one false one in so long.", "severity"),
@@ -90,7 +92,7 @@ CHECKS = (
     _gauge("check_learning", "1 while the baseline of a check is not full in some segment.", "check"),
     _gauge("check_duration_seconds", "What the last look took, without what it shares with other checks.", "check"),
     _gauge("check_last_run_timestamp_seconds", "When a check last looked.", "check"),
-    _gauge("check_last_success_timestamp_seconds", "When it last could judge anything.", "check"),
+    _gauge("check_last_success_timestamp_seconds", "When a check last could judge anything.", "check"),
     _counter(
         "check_runs",
         "Looks by outcome: success, failure, insufficient_data, skipped (`expected:`).",
@@ -103,17 +105,22 @@ CHECKS = (
 SELF = (
     _gauge("source_up", "0 while a source gives nothing; absent until it was first read.", "source"),
     _counter("lines_read", "Log lines and pushed records, the rejected ones among them.", "source"),
-    _counter("lines_rejected", "Those of them that could not be used.", "source"),
+    _counter("lines_rejected", "Log lines and pushed records that could not be used.", "source"),
     _counter(
         "notifications", "Messages by outcome: delivered, dropped (nobody had to know), refused.", "receiver", "outcome"
     ),
     _gauge("outbox_waiting", "Messages not delivered yet.", "receiver"),
-    _gauge("outbox_oldest_timestamp_seconds", "When the oldest of them happened; absent when none waits.", "receiver"),
+    _gauge(
+        "outbox_oldest_timestamp_seconds",
+        "When that happened of which a receiver has waited longest to be told; absent when none waits. What a silence "
+        "holds back does not count.",
+        "receiver",
+    ),
     _gauge("parts_dead", "Jobs and workers that have not shown themselves for too long."),
     _gauge("leader", "1 while this process is the one that writes to the database."),
     _gauge("config_last_reload_successful", "0 after an invalid reload."),
     _gauge("database_bytes", "Size of the database."),
-    _gauge("database_limit_bytes", "What it may take (`retention: disk`)."),
+    _gauge("database_limit_bytes", "What the database may take (`retention: disk`)."),
     _gauge("time_seconds", "The daemon's clock."),
     _gauge("build_info", "1; the version that runs, and what it watches.", "version", "service"),
     _gauge("embedding_model_info", "1; the configured model.", "model", "revision", "dtype"),

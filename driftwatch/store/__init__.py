@@ -93,9 +93,9 @@ class Store:
         """Bytes on the disk."""
         return maintenance.database_size(self.database)
 
-    def numbers(self) -> Numbers:
+    def numbers(self, now: datetime) -> Numbers:
         """What a scrape tells."""
-        return read_numbers(self.database)
+        return read_numbers(self.database, now)
 
     def maintain(self, retention: maintenance.Retention, now: datetime) -> None:
         """Delete what is too old or too much, and give the space back."""

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftwatch.store.database import Database
+from driftwatch.store.outbox import not_held
 from driftwatch.store.rows import ALERT_COLUMNS, alert_of
 from driftwatch.store.tables import alerts, deliveries, findings, incidents, last_findings, readings, transitions
 from driftwatch.store.tables_totals import COUNTED, OUTCOMES, looks, named_languages, totals
@@ -65,12 +66,12 @@ class Numbers:
     deliveries: Mapping[tuple[str, str], int]
     """(receiver, state) -> deliveries: waiting, done, dropped or parked."""
     waiting_since: Mapping[str, datetime]
-    """Receiver -> when that happened of which it has waited longest to be told."""
+    """Receiver -> when that happened of which it has waited longest to be told; without what a silence holds back."""
     open_incidents: int
 
 
-def read_numbers(database: Database) -> Numbers:
-    """The numbers as they are now.
+def read_numbers(database: Database, now: datetime) -> Numbers:
+    """The numbers as they are ``now``.
 
     Raises:
         StoreError: the database cannot be reached.
@@ -84,7 +85,7 @@ def read_numbers(database: Database) -> Numbers:
             alerts=tuple(map(alert_of, connection.execute(sa.select(*ALERT_COLUMNS).where(_is_news())))),
             lines=_lines(connection),
             deliveries=_deliveries(connection),
-            waiting_since=_waiting_since(connection),
+            waiting_since=_waiting_since(connection, now),
             open_incidents=_open_incidents(connection),
         )
 
@@ -132,11 +133,11 @@ def _deliveries(connection: Connection) -> dict[tuple[str, str], int]:
     return {(receiver, state): count for receiver, state, count in rows}
 
 
-def _waiting_since(connection: Connection) -> dict[str, datetime]:
+def _waiting_since(connection: Connection, now: datetime) -> dict[str, datetime]:
     query = (
         sa.select(deliveries.c.receiver, sa.func.min(transitions.c.at))
         .join(transitions, transitions.c.key == deliveries.c.transition)
-        .where(deliveries.c.state == "waiting")
+        .where(deliveries.c.state == "waiting", not_held(now))
         .group_by(deliveries.c.receiver)
     )
     return dict(connection.execute(query).all())

@@ -116,7 +116,7 @@ class Outbox:
     def waiting(self, now: datetime | None = None) -> dict[str, int]:
         """Receiver -> how many deliveries wait; with ``now``, without those that a silence holds back."""
         query = sa.select(deliveries.c.receiver, sa.func.count()).where(deliveries.c.state == "waiting")
-        query = query.where(_free(now)).group_by(deliveries.c.receiver)
+        query = query.where(not_held(now)).group_by(deliveries.c.receiver)
         with self._database.reading() as connection:
             return dict(connection.execute(query).all())
 
@@ -132,7 +132,7 @@ class Outbox:
             sa.select(sa.func.min(transitions.c.at))
             .join(deliveries, transitions.c.key == deliveries.c.transition)
             .where(deliveries.c.receiver == receiver, deliveries.c.state == "waiting")
-            .where(_free(now))
+            .where(not_held(now))
         )
         with self._database.reading() as connection:
             found: datetime | None = connection.execute(query).scalar()
@@ -266,5 +266,6 @@ def _is_past(column: sa.Column[Any], now: datetime) -> sa.ColumnElement[bool]:
     return sa.or_(column.is_(None), column <= now)
 
 
-def _free(now: datetime | None) -> sa.ColumnElement[bool]:
+def not_held(now: datetime | None) -> sa.ColumnElement[bool]:
+    """Deliveries that no silence holds back at ``now``; every one without it."""
     return sa.true() if now is None else _is_past(deliveries.c.held_until, now)
