@@ -123,7 +123,7 @@ def main() -> None:
         print(f"{written:,} findings written in {time.perf_counter() - began:.0f} s", file=sys.stderr)
         daemon = Daemon(watch, store)
         stop = start_server(daemon, Api(port=0))
-        with httpx.Client(base_url=daemon.address) as client:
+        with httpx.Client(base_url=daemon.address, timeout=60) as client:
             first, *taken = [_scrape(client) for _ in range(asked.scrapes + 1)]
             text = client.get("/metrics").text
         worked = [_work(daemon) for _ in range(asked.scrapes)]

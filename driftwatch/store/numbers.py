@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -109,13 +110,10 @@ def _newest(connection: Connection) -> tuple[Newest, ...]:
     columns: list[Any] = [findings.c[name] for name in (*_NEWEST, "evidence", "learning")]
     columns[2] = sa.type_coerce(findings.c.at, sa.BigInteger)
     keys = ("check", "segment", "at")
-    query = (
-        sa.select(*columns)
-        .join(last_findings, sa.and_(*(findings.c[name] == last_findings.c[name] for name in keys)))
-        .where(last_findings.c.at == newest_look)
-        .order_by(findings.c.check, findings.c.segment)
-    )
-    return tuple(map(Newest._make, connection.execute(query)))
+    newest = sa.select(*(last_findings.c[name] for name in keys)).where(last_findings.c.at == newest_look)
+    # A join may be read from either end, and from the wrong one it is a scan of everything that is kept.
+    query = sa.select(*columns).where(sa.tuple_(*(findings.c[name] for name in keys)).in_(newest))
+    return tuple(sorted(map(Newest._make, connection.execute(query)), key=itemgetter(0, 1)))
 
 
 def _is_news() -> sa.ColumnElement[bool]:

@@ -83,10 +83,14 @@ def test_sqlite_tables_are_clustered_the_same_in_both_ways(tmp_path: Any) -> Non
 
     fresh = Store.open(f"sqlite:///{tmp_path}/fresh.db")
     with migrated(f"sqlite:///{tmp_path}/migrated.db") as database:
-        assert clustered(database) == clustered(fresh.database) == {
-            *("tallies", "thresholds", "feedback_days"),
-            *("totals", "named_languages", "looks"),
-        }
+        assert (
+            clustered(database)
+            == clustered(fresh.database)
+            == {
+                *("tallies", "thresholds", "feedback_days"),
+                *("totals", "named_languages", "looks"),
+            }
+        )
     fresh.close()
 
 
