@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from driftwatch.reported import Estimate, Rate
 from driftwatch.stats.interval import COINS, Design, share_interval
 
+NOTHING = 1e-12
+"""What is smaller is rounding, and is 0."""
 DIGITS = 6
 """Digits that are kept of a number: the last bits of a sum depend on the machine."""
 
@@ -20,12 +22,16 @@ def rounded(value: float | None) -> float | None:
     """
     if value is None or not math.isfinite(value):
         return None
-    return float(f"{value:.{DIGITS}g}") + 0.0  # and no minus zero
+    return _to_digits(value)
 
 
 def rounded_each(values: Iterable[float]) -> tuple[float, ...]:
     """``rounded`` of numbers that are finite."""
-    return tuple(float(f"{value:.{DIGITS}g}") + 0.0 for value in values)
+    return tuple(map(_to_digits, values))
+
+
+def _to_digits(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}") if abs(value) >= NOTHING else 0.0
 
 
 def rate(k: int, n: int, design: Design = COINS) -> Rate:
