@@ -80,8 +80,9 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
         MissingExtra: OpenTelemetry is not installed.
     """
     global _record
+    stopped = threading.Event()
     try:
-        provider = _provider(f"{endpoint.rstrip('/')}/v1/traces", headers, service_name)
+        provider = _provider(f"{endpoint.rstrip('/')}/v1/traces", headers, service_name, stopped)
     except ImportError:
         raise MissingExtra("opentelemetry-exporter-otlp-proto-http", "otel", "exporting spans") from None
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would say with every batch what we say once
@@ -94,6 +95,7 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
         global _record
         if _record is record:
             _record = None
+        stopped.set()
         last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         last.start()
         last.join(LAST_WORDS)
@@ -102,7 +104,7 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
     return stop
 
 
-def _provider(endpoint: str, headers: Mapping[str, str], service_name: str) -> Any:
+def _provider(endpoint: str, headers: Mapping[str, str], service_name: str, stopped: threading.Event) -> Any:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -111,19 +113,22 @@ def _provider(endpoint: str, headers: Mapping[str, str], service_name: str) -> A
     exporter = OTLPSpanExporter(endpoint, headers=dict(headers), timeout=ANSWER_WITHIN)
     named = Resource.create({"service.name": service_name, "service.version": __version__})
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
-    provider.add_span_processor(BatchSpanProcessor(_SaidOnce(exporter)))
+    provider.add_span_processor(BatchSpanProcessor(_SaidOnce(exporter, stopped)))
     return provider
 
 
 class _SaidOnce:
     """An exporter that says once that nobody takes its spans, and once that somebody does again."""
 
-    def __init__(self, exporter: SpanExporter) -> None:
+    def __init__(self, exporter: SpanExporter, stopped: threading.Event) -> None:
         self._exporter = exporter
+        self._stopped = stopped
         self._failing = False
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         result = self._exporter.export(spans)
+        if self._stopped.is_set():
+            return result
         failed = result.name == "FAILURE"
         if failed and not self._failing:
             log.warning("the collector does not take spans; they are dropped until it does")

@@ -7,7 +7,7 @@ number of languages.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -51,7 +51,7 @@ COUNTERS = {
 """Metric -> column of the totals."""
 
 DAY = 86_400
-RUNS_LOOKED_AT = 40
+FEWEST_RUNS, MOST_RUNS = 15, 800
 
 _MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -189,8 +189,17 @@ def longest_gap(schedule: Schedule) -> float:
     """
     if schedule.period is not None:
         return schedule.period.total_seconds()
-    runs = schedule.next_runs(_MONDAY, RUNS_LOOKED_AT)
-    return max((later - earlier).total_seconds() for earlier, later in pairwise(runs))
+    return max((later - earlier).total_seconds() for earlier, later in pairwise(_runs(schedule)))
+
+
+def _runs(schedule: Schedule) -> Iterator[datetime]:
+    """So many that a weekend is among them, however often it is due on the other days."""
+    moment = _MONDAY
+    for number in range(MOST_RUNS):
+        moment = schedule.next_after(moment)
+        yield moment
+        if number >= FEWEST_RUNS and moment > _MONDAY + timedelta(days=8):
+            return
 
 
 # --- how driftwatch itself does ------------------------------------------------------------------------------------
