@@ -144,7 +144,7 @@ def _measured(suite: _Suite, place: int, lang: str, keys: frozenset[Key], days: 
     measure = suite.measures[place]
     now = {key: _mean(told, place) for key, told in sorted(suite.now.outcomes.items()) if key in keys}
     usual = {key: each for key, each in sorted(suite.usual[place].items()) if key in keys}
-    moved = [value - _beside(usual[key], suite, key, place).mean for key, value in now.items() if key in usual]
+    moved = [_moved(suite.now.outcomes[key], usual[key], measure, place) for key in now if key in usual]
     shown = [(day, _values(suite.daily.get(day, {}), keys, place)) for day in days]
     usually = [_values(told, keys, place) for _, told in sorted(suite.before.lasts.items())]
     return CanaryMeasure(
@@ -183,6 +183,17 @@ def _mean(told: Sequence[Outcomes], place: int) -> float:
 
 def _values(told: Mapping[Key, Outcomes], keys: frozenset[Key], place: int) -> list[float]:
     return [outcomes[place].value for key, outcomes in told.items() if key in keys]
+
+
+def _moved(told: Sequence[Outcomes], usual: Usual, measure: Measure, place: int) -> float:
+    """Mean difference from what it usually measures, judged in every run by the documents that there were."""
+    total, beside = 0.0, usual
+    for each in told:
+        outcome = each[place]
+        if beside.median is None or beside.median.judged != outcome.judged:
+            beside = usual.judged_by(outcome.judged, measure)
+        total += outcome.value - beside.mean
+    return total / len(told)
 
 
 def _beside(usual: Usual, suite: _Suite, key: Key, place: int) -> Usual:

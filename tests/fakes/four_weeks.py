@@ -193,7 +193,7 @@ def _answer(chance: random.Random, at: datetime, number: int, lang: str, n: int)
     if n % 4 == 0:
         names[7] = f"{lang}-{n}b"
     hits = tuple(ScoredDoc(name, 0.9 - place / 50) for place, name in enumerate(names))
-    broken = at == LAST + 6 * HOUR + timedelta(minutes=2) and lang == "fr"
+    broken = at == LAST + 5 * HOUR + timedelta(minutes=2) and lang == "fr"
     return Observation(
         at, "canaries", f"{lang}-q{n}", f"question {n} {HOSTILE if n == 2 else ''}", lang,
         hits=None if broken else hits, relevant=relevant, digest="d1",
