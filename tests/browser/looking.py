@@ -7,7 +7,7 @@ served, policy and all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -41,6 +41,16 @@ TOO_WIDE = """
         .slice(0, 8).concat('the page is ' + document.documentElement.scrollWidth + ' px wide');
 }
 """
+
+AXE_RUN = """
+only => axe.run(
+    {exclude: [['svg > *']]},
+    {resultTypes: ['violations'], ...(only.length ? {runOnly: {type: 'rule', values: only}} : {})})
+"""
+"""A chart is one picture with a name and a table beside it: its thousands of strokes are nothing to a reader."""
+
+OF_COLOUR = ("color-contrast", "link-in-text-block")
+"""The rules that a page in dark mode may break and the same page in light mode keeps."""
 
 REACHABLE = """
 () => [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]')]
@@ -99,10 +109,10 @@ class Tab:
         """What makes the page wider than the window; empty: nothing does."""
         return list(self.page.evaluate(TOO_WIDE))
 
-    def violations(self) -> list[str]:
-        """What axe finds serious or critical."""
+    def violations(self, only: Sequence[str] = ()) -> list[str]:
+        """What axe finds serious or critical, by all of its rules or these."""
         self.page.evaluate(axe())
-        found: dict[str, Any] = self.page.evaluate("() => axe.run({resultTypes: ['violations']})")
+        found: dict[str, Any] = self.page.evaluate(AXE_RUN, list(only))
         return [
             f"{each['id']}: {each['help']}: " + "; ".join(node["html"][:160] for node in each["nodes"][:3])
             for each in found["violations"]
