@@ -1,7 +1,7 @@
 """The HTTP side: health for the orchestrator, metrics for Prometheus, pushed queries, and pages for a person.
 
 Bound to 127.0.0.1 unless told otherwise. Everything that a query, a document or a client wrote is hostile: pages are
-escaped by their templates and carry a policy that runs no script at all.
+escaped by their templates and carry a policy that runs no script but our own.
 """
 
 from __future__ import annotations
@@ -21,25 +21,28 @@ from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
+from driftwatch.api_forms import Pages, to_login, wants_html
+from driftwatch.api_pages import add_pages
 from driftwatch.config import Api
 from driftwatch.errors import DriftwatchError, RecordsRefused, SourceError
 from driftwatch.metrics import exposition
-from driftwatch.pages import render_incident, render_overview
+from driftwatch.pages.session import Sessions
 from driftwatch.show import as_json
 from driftwatch.sources import Source
 
 if TYPE_CHECKING:
     from driftwatch.daemon import Daemon
 
-OPEN_PATHS = re.compile(r"/(healthz|readyz|metrics|v1/queries|v1/jobs/[0-9A-Za-z-]{1,64}/result)")
+OPEN_PATHS = re.compile(r"/(healthz|readyz|metrics|login|static/[a-z.]+|v1/queries|v1/jobs/[0-9A-Za-z-]{1,64}/result)")
 """Reached without the API token; /v1/queries has the token of its source, and a result that of the trainer."""
 MOST_OF_A_RESULT = 1 << 16
 """Bytes."""
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from
     "Cache-Control": "no-store",
 }
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
@@ -48,26 +51,45 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]", ""})
 def create_app(daemon: Daemon, settings: Api) -> FastAPI:
     """The application of one daemon."""
     app = FastAPI(title="driftwatch", docs_url=None, redoc_url=None, openapi_url=None)
-    app.middleware("http")(_guard(settings))
+    sessions = Sessions(settings.token.get_secret_value()) if settings.token is not None else None
+    shown = Pages(daemon, settings, sessions)
+    app.middleware("http")(_guard(settings, shown))
     _add_health(app, daemon)
     _add_views(app, daemon)
     _add_push(app, daemon)
     _add_trainer(app, daemon)
+    add_pages(app, shown)
     return app
 
 
-def _guard(settings: Api) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    async def guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+Next = Callable[[Request], Awaitable[Response]]
+
+
+def _guard(settings: Api, shown: Pages) -> Callable[[Request, Next], Awaitable[Response]]:
+    async def guard(request: Request, call_next: Next) -> Response:
         if is_loopback(settings.host) and _host_name(request) not in LOCAL_NAMES:
             # A web page can make a browser call 127.0.0.1 under a name of its own (DNS rebinding).
             return problem(421, "this server answers to localhost only")
-        if not OPEN_PATHS.fullmatch(request.url.path) and not bearer_is(request, settings.token):
-            return problem(401, "send the API token as 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"})
-        response = await call_next(request)
-        response.headers.update(HEADERS)
+        request.state.bearer = settings.token is not None and bearer_is(request, settings.token)
+        response = await (call_next(request) if _may(request, settings, shown) else _turned_away(request))
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
         return response
 
     return guard
+
+
+def _may(request: Request, settings: Api, shown: Pages) -> bool:
+    """Whether a request needs no token, brings it, or comes from somebody who has logged in."""
+    if settings.token is None or request.state.bearer or OPEN_PATHS.fullmatch(request.url.path):
+        return True
+    return shown.session(request) is not None
+
+
+async def _turned_away(request: Request) -> Response:
+    if request.method == "GET" and wants_html(request):
+        return to_login(request)
+    return problem(401, "send the API token as 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"})
 
 
 def _host_name(request: Request) -> str:
@@ -119,17 +141,6 @@ def _add_health(app: FastAPI, daemon: Daemon) -> None:
 
 
 def _add_views(app: FastAPI, daemon: Daemon) -> None:
-    @app.get("/")
-    def overview() -> Response:
-        return Response(render_overview(daemon.watch, daemon.store, datetime.now(UTC)), media_type="text/html")
-
-    @app.get("/incidents/{incident_id}")
-    def incident_page(incident_id: str) -> Response:
-        incident = daemon.store.decisions.incident(incident_id)
-        if incident is None:
-            return problem(404, "there is no such incident")
-        return Response(render_incident(daemon.watch, daemon.store, incident), media_type="text/html")
-
     @app.get("/v1/alerts")
     def alerts() -> Response:
         return _json({"alerts": list(daemon.store.decisions.alerts().values())})

@@ -21,6 +21,7 @@ from driftwatch.store.history import History
 from driftwatch.store.leader import Leadership, leader
 from driftwatch.store.numbers import Numbers, read_numbers
 from driftwatch.store.outbox import Delivery, Outbox
+from driftwatch.store.ranks import RankHistory
 from driftwatch.store.rows import CheckRun
 from driftwatch.store.schema import bring_up_to_date, checked_version
 from driftwatch.store.totals import Looked, Totals
@@ -44,6 +45,7 @@ class Store:
         self.totals = Totals(database)
         self.history = History(database)
         self.courses = Courses(database)
+        self.ranks = RankHistory(database)
         self.expected = ExpectedChanges(database)
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,14 +66,14 @@ class Courses:
         with self._database.reading() as connection:
             return _course(connection.execute(sa.select(at, *_drawn()).where(*where).order_by(at)).fetchall())
 
-    def segments(self) -> Mapping[str, list[str]]:
-        """Check -> the segments that it ever judged."""
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        query = sa.select(last_findings.c.check, last_findings.c.segment)
+    def intervals(self, check: str, segment: str, since: datetime) -> list[tuple[int, float, float]]:
+        """(at, low, high) of what each finding is certain of: its reference with the interval of the effect."""
+        at = sa.type_coerce(findings.c.at, sa.BigInteger)
+        bounds = (findings.c.reference + findings.c.low, findings.c.reference + findings.c.high)
+        where = (findings.c.check == check, findings.c.segment == segment, at >= micros(since))
+        known = (findings.c.low.is_not(None), findings.c.high.is_not(None), findings.c.reference.is_not(None))
         with self._database.reading() as connection:
-            for check, segment in connection.execute(query.order_by(last_findings.c.check, last_findings.c.segment)):
-                found[check].append(segment)
-        return found
+            return [tuple(row) for row in connection.execute(sa.select(at, *bounds).where(*where, *known).order_by(at))]
 
 
 def _drawn() -> tuple[Any, ...]:

@@ -75,6 +75,17 @@ class Experiments:
         """The runs of [start, end), oldest first, without what they handed on."""
         return tuple(_probe(unpacked(body)) for _, body in self.bodies(PROBES, source, start, end))
 
+    def some_probes(self, source: str, since: datetime, most: int) -> tuple[Probe, ...]:
+        """Runs from ``since`` on, oldest first: at most so many, evenly spread, the newest among them."""
+        table = experiments.c
+        where = (table.kind == PROBES, table.source == source)
+        with self._database.reading() as connection:
+            times = connection.execute(sa.select(table.at).where(*where, table.at >= since).order_by(table.at.desc()))
+            moments = [at for (at,) in times]
+            wanted = moments[:: max(1, -(-len(moments) // most))]
+            rows = connection.execute(sa.select(table.body).where(*where, table.at.in_(wanted)).order_by(table.at))
+            return tuple(_probe(unpacked(body)) for (body,) in rows)
+
     def last_probe(self, source: str) -> Probe | None:
         """The newest run with what it hands to the next."""
         newest = self.newest(PROBES, source)

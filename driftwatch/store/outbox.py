@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -34,6 +34,20 @@ class Delivery:
     """This one included; it also says whose claim this is."""
     repeat: bool
     """Whether an earlier claim never reported back, so that the receiver may know already."""
+
+
+class Message(NamedTuple):
+    """One message about an incident to one receiver."""
+
+    receiver: str
+    event: str
+    check: str
+    segment: str
+    state: str
+    """`waiting`, `done`, `dropped` or `parked`."""
+    finished_at: datetime | None
+    outcome: str
+    """Why it was not told, or not yet."""
 
 
 class Outbox:
@@ -105,6 +119,15 @@ class Outbox:
         )
         with self._database.reading() as connection:
             return connection.execute(query.limit(1)).first() is not None
+
+    def told_of(self, incident_id: str) -> list[Message]:
+        """What became of every message about an incident, in the order of what happened."""
+        news = (transitions.c.event, transitions.c.check, transitions.c.segment)
+        fate = (deliveries.c.state, deliveries.c.finished_at, deliveries.c.outcome)
+        query = sa.select(deliveries.c.receiver, *news, *fate).join(transitions, transitions.c.key == deliveries.c.transition)
+        query = query.where(transitions.c.incident == incident_id).order_by(transitions.c.number, deliveries.c.receiver)
+        with self._database.reading() as connection:
+            return [Message(*row) for row in connection.execute(query)]
 
     def thread(self, receiver: str, incident_id: str) -> str | None:
         """What the receiver calls the incident's message."""
