@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from driftwatch.show import number
+from driftwatch.show import number, safe
 
 Floats = NDArray[np.float64]
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 46, 14, 12, 24
@@ -109,7 +109,7 @@ def thinned(at: NDArray[np.int64], values: Floats) -> tuple[NDArray[np.int64], F
 
 def chart(frame: Frame, name: str, *parts: str) -> Markup:
     """The whole of it; ``name`` is what a screen reader says."""
-    head = f'<svg viewBox="0 0 {WIDTH} {frame.height}" role="img" aria-label="{escape(name)}">'
+    head = f'<svg viewBox="0 0 {WIDTH} {frame.height}" role="img" aria-label="{escape(safe(name))}">'
     return Markup(head + "".join(parts) + "</svg>")  # noqa: S704 words() escapes what is no number
 
 
@@ -120,14 +120,14 @@ def line(kind: str, d: str) -> str:
 
 def words(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
     """A few words in a chart."""
-    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(text)}</text>'
+    return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(safe(text))}</text>'
 
 
 def level(frame: Frame, kind: str, value: float, text: str) -> str:
     """A line across, with its name."""
     y = float(frame.up(value))
     drawn = line(kind, f"M{frame.left} {y:.1f}H{WIDTH - RIGHT}")
-    return drawn + words(WIDTH - RIGHT - 2, y - 4 if y > TOP + 14 else y + 13, text, anchor="end")
+    return drawn + words(frame.left + 4, y - 4 if y > TOP + 14 else y + 13, text)
 
 
 def scale(frame: Frame, percent: bool = False) -> str:

@@ -124,7 +124,8 @@ class Outbox:
         """What became of every message about an incident, in the order of what happened."""
         news = (transitions.c.event, transitions.c.check, transitions.c.segment)
         fate = (deliveries.c.state, deliveries.c.finished_at, deliveries.c.outcome)
-        query = sa.select(deliveries.c.receiver, *news, *fate).join(transitions, transitions.c.key == deliveries.c.transition)
+        told = sa.select(deliveries.c.receiver, *news, *fate)
+        query = told.join(transitions, transitions.c.key == deliveries.c.transition)
         query = query.where(transitions.c.incident == incident_id).order_by(transitions.c.number, deliveries.c.receiver)
         with self._database.reading() as connection:
             return [Message(*row) for row in connection.execute(query)]

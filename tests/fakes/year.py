@@ -295,15 +295,12 @@ def _decide(store: Store, now: datetime) -> None:
     members = ("canary recall", "top-score drift")
     news = [_change(check, "de", "firing", "pending", "firing", began, INCIDENT) for check in members]
     told = began + timedelta(minutes=20)
-    news.append(_change("canary recall", "de", "acknowledged", "firing", "firing", told, INCIDENT, f"ana {HOSTILE}"))
+    taken = _change("canary recall", "de", "acknowledged", "firing", "firing", told, INCIDENT, f"ana {HOSTILE}")
     over = [
         _change("canary recall", "all", "blind", "ok", "blind", past, PAST_INCIDENT),
         _change("canary recall", "all", "resolved", "blind", "ok", past + 7 * HOUR, PAST_INCIDENT),
     ]
-    firing = [
-        Alert(check, "de", "firing", began, 25, fired_at=began, acknowledged_by=by, incident=INCIDENT)
-        for check, by in zip(members, (f"ana {HOSTILE}", ""), strict=True)
-    ]
+    firing = [Alert(check, "de", "firing", began, 25, fired_at=began, incident=INCIDENT) for check in members]
     warned = Alert("canary first rank", "de", "pending", began, 1)
     store.decisions.record(findings=list(_findings(now)), alerts=(), transitions=(), receivers={})
     blind = Alert("canary recall", "all", "blind", past, unknown=6, incident=PAST_INCIDENT)
@@ -314,6 +311,7 @@ def _decide(store: Store, now: datetime) -> None:
     receivers = {"terminal": frozenset({"firing"})}
     alerts = [*firing, warned]
     store.decisions.record(findings=(), alerts=alerts, transitions=news, receivers=receivers, diagnoses=thought)
+    store.decisions.record(findings=(), alerts=firing[:1], transitions=[taken], receivers=receivers)
 
 
 def _change(check: str, segment: str, event, before, after, at, incident: str, actor: str = "") -> Transition:  # type: ignore[no-untyped-def]
