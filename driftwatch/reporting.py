@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from driftwatch.config import Watch, load_watch, remembered
 from driftwatch.config.release import folder_of, registry_of
@@ -30,6 +30,9 @@ from driftwatch.report.week import build_week
 from driftwatch.reported import Retraining, Week
 from driftwatch.show import now_utc
 from driftwatch.store import CheckRun, Store
+
+if TYPE_CHECKING:
+    from driftwatch.report.attached import Attached
 
 JOB = "report"
 LONGEST = 900.0
@@ -59,6 +62,7 @@ def make(watch: Watch, store: Store, name: str, now: datetime, *, anew: bool = F
         ConfigError: that is no week, or it has not begun.
         ReportError: what is kept cannot be read, or the disk refuses.
     """
+    from driftwatch.report.attached import NOT_YET
     from driftwatch.report.render import render
 
     span = span_of(name or last_week(now, watch.zone), watch.zone, now)
@@ -66,9 +70,32 @@ def make(watch: Watch, store: Store, name: str, now: datetime, *, anew: bool = F
     week = None if anew else reports.week(span.name)
     if week is None:
         week = build_week(store, about_of(watch), span)
-    files = render(week)
-    kept = reports.keep(week, files) if week.complete and seen_anything(week) else None
+    lasting = week.complete and seen_anything(week)
+    attached, pages = (
+        _beside(watch, store, week, None if anew else reports.find(span.name)) if lasting else (NOT_YET, {})
+    )
+    files = {**render(week, attached), **pages}
+    kept = reports.keep(week, files) if lasting else None
     return Made(week, files, kept)
+
+
+def _beside(watch: Watch, store: Store, week: Week, kept: Kept | None) -> tuple[Attached, dict[str, bytes]]:
+    """The Evidently page: the one that was kept, else a new one."""
+    from driftwatch.contents import Asked
+    from driftwatch.report.attached import NOT_ASKED, attach, read_attached
+    from driftwatch.report.drift_rows import week_rows
+
+    if kept is not None:
+        return read_attached(kept.files)
+    if watch.report is None or not watch.report.evidently:
+        return NOT_ASKED, {}
+    embedder = None
+    if watch.embedder is not None and any(check.embeds for check in watch.checks):
+        from driftwatch.embed import TextEmbedder
+
+        embedder = TextEmbedder(watch.embedder, watch.state)
+    asked = Asked(store, embedder, watch.privacy, at_once=0) if embedder is not None else None
+    return attach(week_rows(store, week, asked.fill if asked is not None else None).arrays)
 
 
 def seen_anything(week: Week) -> bool:

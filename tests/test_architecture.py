@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "driftwatch"
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in path.parts)
-HEAVY = ("torch", "faiss", "transformers", "sentence_transformers", "evidently", "pandas", "slack_sdk", "fastapi")
+HEAVY = ("torch", "faiss", "transformers", "sentence_transformers", "evidently", "pandas", "matplotlib", "slack_sdk",
+         "fastapi")  # fmt: skip
 
 
 def functions() -> list[tuple[str, int]]:

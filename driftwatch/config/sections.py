@@ -141,6 +141,8 @@ class Report(Settings):
     """When."""
     keep: Duration = duration("52 weeks")
     """How long reports are kept."""
+    evidently: bool = True
+    """Whether a page by Evidently stands beside it; needs the extra `report`, and is left out where that is missing."""
 
 
 class OpenTelemetry(Settings):

@@ -221,7 +221,8 @@ def bad_week(languages: int = 6) -> Week:
                              for day in range(7))),
                 Looked("finds itself", at(6.5), rate(1, 400), rate(2, 400), runs=14),
                 Looked("orphans", at(6.5), Rate(0, 0), Rate(0, 0), unable="The index does not list what it holds"),
-            ), 120_400, 119_900, 384, "cosine", "acme/mini-lm v2", {"ef_search": "64"}, ("settings ef_search 64, before 128",)),
+            ), 120_400, 119_900, 384, "cosine", "acme/mini-lm v2", {"ef_search": "64"},
+                ("settings ef_search 64, before 128",)),
         ),
         retraining=(
             Retraining(at(5), "job", "job-12", "done", "recall of German", "driftwatch"),
@@ -267,7 +268,10 @@ EMPTY = Week(
     verdict=Verdict("unknown", "Nothing was seen"),
 )
 
-HOSTILE = "<script>alert({})</script><img src=x onerror=alert(1)>\"'`</svg></title>]]>$\\alpha${{x}}|[a](javascript:b)*_#\u202e\x1b[31m"
+HOSTILE = (
+    "<script>alert({})</script><img src=x onerror=alert(1)>\"'`</svg></title>]]>$\\alpha${{x}}|"
+    "[a](javascript:b)*_#\u202e\x1b[31m"
+)
 
 
 def hostile_week() -> Week:
