@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from driftwatch import tracing
 from driftwatch.agenda import Agenda, Job
 from driftwatch.config import Watch, load_watch
 from driftwatch.delivery import DeliveryContext, deliver_one
@@ -183,7 +184,8 @@ class Daemon:
 
     def _report(self, due: datetime) -> None:
         assert self.reporter is not None
-        self.reporter(self.watch, self.store, due, self.stop.is_set)
+        with tracing.span("report", due=due.date().isoformat()):
+            self.reporter(self.watch, self.store, due, self.stop.is_set)
 
     @staticmethod
     def _ignore(_result: object) -> None:

@@ -111,6 +111,42 @@ def test_compose_mounts_files_that_exist():
     assert [source for source in sources if not (DEPLOY / source).exists()] == []
 
 
+def test_compose_takes_images_of_others_by_their_version():
+    images = {name: service["image"] for name, service in compose()["services"].items() if "image" in service}
+    assert images.keys() == {"prometheus", "grafana"}
+    assert [image for image in images.values() if not re.search(r":v?\d+\.\d+\.\d+$", image)] == []
+
+
+def test_every_volume_of_compose_is_declared():
+    named = {
+        volume.split(":")[0]
+        for service in compose()["services"].values()
+        for volume in service["volumes"]
+        if not volume.startswith(".")
+    }
+    assert named == compose()["volumes"].keys()
+
+
+def test_prometheus_of_compose_finds_its_files_and_driftwatch():
+    services = compose()["services"]
+    mounts = dict(volume.split(":")[:2] for volume in services["prometheus"]["volumes"])
+    (config,) = [each for each in services["prometheus"]["command"] if each.startswith("--config.file=")]
+    folder, _, name = config.removeprefix("--config.file=").rpartition("/")
+    assert mounts["./prometheus"] == folder
+    settings = yaml.safe_load((DEPLOY / "prometheus" / name).read_text("utf-8"))
+    ((target,),) = [each["targets"] for each in settings["scrape_configs"][0]["static_configs"]]
+    host, _, port = target.partition(":")
+    assert host in services
+    assert services[host]["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert [name for name in settings["rule_files"] if not (DEPLOY / "prometheus" / name).exists()] == []
+
+
+def test_nobody_can_log_in_to_grafana_of_compose_with_a_password_that_everybody_knows():
+    environment = compose()["services"]["grafana"]["environment"]
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+
+
 def test_the_configuration_of_compose_is_one_that_driftwatch_takes(tmp_path):
     (tmp_path / "driftwatch.yaml").write_text((DEPLOY / "compose" / "driftwatch.yaml").read_text("utf-8"), "utf-8")
     for folder in ("checks", "canaries"):
