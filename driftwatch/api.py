@@ -38,8 +38,11 @@ OPEN_PATHS = re.compile(r"/(healthz|readyz|metrics|login|static/[a-z.]+|v1/queri
 MOST_OF_A_RESULT = 1 << 16
 """Bytes."""
 
+EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
+"""The hash of nothing: the chart library fills style elements that it makes empty. One that holds text stays refused."""
+
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY}; img-src 'self' data:; "
     "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from

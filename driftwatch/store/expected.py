@@ -7,6 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from driftwatch.store.columns import Moment
 from driftwatch.store.database import Database
 from driftwatch.store.tables_expected import expected_changes
 from driftwatch.types import ExpectedChange
@@ -37,7 +38,7 @@ class ExpectedChanges:
 
     def end(self, change_id: str, author: str, now: datetime) -> bool:
         """Let it be over now, or never begin; False when no such change goes on or is to come."""
-        ends = sa.case((_table.start > now, _table.start), else_=now)
+        ends = sa.case((_table.start > now, _table.start), else_=sa.literal(now, Moment))
         with self._database.writing(durable=True) as connection:
             left = sa.update(expected_changes).where(_table.change_id == change_id, _table.end > now)
             return bool(connection.execute(left.values(end=ends, ended_by=author)).rowcount)
