@@ -23,9 +23,11 @@ from driftwatch.delivery import DeliveryContext, deliver_one
 from driftwatch.engine import Engine
 from driftwatch.evidence import texts_of
 from driftwatch.notify import Notifier
+from driftwatch.report.kept import Reports
 from driftwatch.retelling import Retelling
 from driftwatch.schedule import Schedule
 from driftwatch.store import Store
+from driftwatch.telling import tell_one
 from driftwatch.types import Embedder
 
 if TYPE_CHECKING:
@@ -141,7 +143,14 @@ class Daemon:
         tried = sum(_while_there_is_work(self.store, notifier, now, context) for notifier in self.notifiers)
         for notifier in self.notifiers:
             self.retelling.tell(self.store, notifier, now, context)
+            while self.tell_report(notifier, now):
+                tried += 1
         return tried
+
+    def tell_report(self, notifier: Notifier, now: datetime) -> bool:
+        """Tell one receiver of the oldest weekly report that it waits for; whether to go on at once."""
+        pages_url = self.watch.api.public_url if self.watch.api else ""
+        return tell_one(self.store, notifier, Reports(self.watch.state), pages_url, now)
 
     def delivery_context(self) -> DeliveryContext:
         """What delivery needs to know beside the outbox."""

@@ -171,6 +171,9 @@ def make_by_itself(watch: Watch, store: Store, due: datetime, stopping: Callable
         return
     if watch.report is not None:
         reports.prune(watch.report.keep, due)
+    # Before the run counts as done: a crash in between makes the job run again, and nobody is told twice.
+    if reports.find(name) is not None:
+        store.weekly.announce(name, [each.name for each in watch.notify if "report" in each.tell], due)
     store.decisions.record_run(CheckRun(JOB, due, started, now_utc(), "done"))
 
 

@@ -54,6 +54,7 @@ class Service:
         daemon.leading = True
         self.tracing = _export_spans(daemon.watch)
         daemon.store.outbox.reclaim(datetime.now(UTC))
+        daemon.store.weekly.reclaim(datetime.now(UTC))
         self.scheduler: Any = None
         self.tellers: list[threading.Thread] = []
         self.in_hand = {ASKING: threading.Lock(), READING: threading.Lock()}
@@ -159,6 +160,7 @@ class Service:
                 now, context = datetime.now(UTC), daemon.delivery_context()
                 worked = deliver_one(daemon.store, notifier, now, context)
                 daemon.retelling.tell(daemon.store, notifier, now, context)
+                worked = daemon.tell_report(notifier, now) or worked
             except DriftwatchError as error:
                 log.error("telling %s failed and will be tried again: %s", notifier.name, error)
                 daemon.stop.wait(GRACE)

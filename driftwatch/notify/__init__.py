@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
+from pydantic import field_validator
+
+from driftwatch.errors import MessageRefused
 from driftwatch.notify._sample import sample_notice as sample_notice
 from driftwatch.plugins import Kind
+from driftwatch.reported.announced import Remembered, WeeklyNotice
 from driftwatch.types import Event, Notice
 
 
@@ -33,7 +37,14 @@ class Notifier(Kind):
         "acknowledged",
         "explained",
     )
-    """Which events it is told; `report` joins when there is a weekly report."""
+    """Which events it is told; with `report` the weekly report as well."""
+
+    @field_validator("tell")
+    @classmethod
+    def _can_be_told(cls, tell: tuple[str, ...]) -> tuple[str, ...]:
+        if "report" in tell and cls.announce is Notifier.announce:
+            raise ValueError("this kind of receiver takes no weekly report. Remove 'report' from its 'tell'.")
+        return tell
 
     @abstractmethod
     def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:
@@ -53,6 +64,15 @@ class Notifier(Kind):
         ``notices``: one for each incident that it was told of and that is open, or was over less than five minutes ago.
         Raises DeliveryError; what was not taken is said the next time.
         """
+
+    def announce(self, notice: WeeklyNotice, remembered: Remembered, *, repeat: bool) -> None:  # noqa: ARG002
+        """Tell of one week. ``remembered``: what this receiver has of it already; ``repeat``: an attempt came before.
+
+        Raises:
+            DeliveryError: not taken; try again, after ``retry_after`` seconds when the receiver said so.
+            MessageRefused: never to be taken as it is.
+        """
+        raise MessageRefused(f"a receiver of the kind '{type(self).__name__}' takes no weekly report.")
 
     def reach(self) -> str:
         """Check address and credentials without telling anybody anything; for `validate`. Raises DeliveryError."""

@@ -1,11 +1,11 @@
-"""The calls of Slack's Web API that incidents and questions need, and what their errors mean."""
+"""The calls of Slack's Web API that incidents, questions and reports need, and what their errors mean."""
 
 from __future__ import annotations
 
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -135,6 +135,26 @@ class SlackWeb:
         try:
             pages = self._pages(self._client.conversations_replies, "messages", channel=channel, ts=ts, **_since(since))
             return any(message.get("ts") != ts and wanted(_payload(message)) for message in pages)
+        except SlackSaid as said:
+            if said.code in _NO_SEARCH | _HEAD_IS_GONE:
+                return False
+            raise
+
+    def upload(self, files: Sequence[Mapping[str, Any]], **where: str) -> list[str]:
+        """Upload ``files`` (``content``, ``filename``, ``title``, ``alt_txt``); the ids that Slack gave them, in order.
+
+        ``where``: ``channel`` (an id) and ``thread_ts`` to show them at once; else nobody sees them yet.
+        """
+        wanted = ("content", "filename", "title", "alt_txt")
+        uploads = [{name: each[name] for name in wanted} for each in files]
+        answer = self._call(self._client.files_upload_v2, file_uploads=uploads, **where)
+        return [str(each["id"]) for each in answer["files"]]
+
+    def holds_files(self, channel: str, ts: str, since: float, names: Collection[str]) -> bool:
+        """Whether a reply below a message shows a file of one of these names; False where the app may not look."""
+        try:
+            pages = self._pages(self._client.conversations_replies, "messages", channel=channel, ts=ts, **_since(since))
+            return any(file.get("name") in names for message in pages for file in message.get("files") or [])
         except SlackSaid as said:
             if said.code in _NO_SEARCH | _HEAD_IS_GONE:
                 return False

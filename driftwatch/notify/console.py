@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable
 from typing import Literal
 
 from driftwatch.notify import Notifier
 from driftwatch.notify._blocks import incident_blocks
 from driftwatch.notify._render import Message, Tone, message, news
 from driftwatch.notify._terminal import Line, boxed, lines, plain
+from driftwatch.notify._weekly import weekly_blocks
+from driftwatch.reported.announced import Remembered, WeeklyNotice
 from driftwatch.types import Notice
 
 _COLORS: dict[Tone, str] = {"bad": "red", "warn": "yellow", "blind": "white", "good": "green"}
+_WEEKLY = {"fail": "red", "warn": "yellow", "unknown": "white", "ok": "green"}
 _NEWS = ("reminded", "acknowledged", "sighted", "explained")
 """Events that the incident's own title does not name."""
 
@@ -35,25 +39,35 @@ class Console(Notifier):
         printed = hashlib.sha256(plain(_said(notice, shown, 100)).encode("utf-8", "replace")).hexdigest()
         if printed == thread:
             return thread
-        if self.color == "always" or (self.color == "auto" and sys.stdout.isatty()):
-            self._draw(notice, shown)
-        else:
-            text = plain(_said(notice, shown, 100))
-            encoding = sys.stdout.encoding or "utf-8"
-            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
+        self._print(lambda width: _said(notice, shown, width), _COLORS[shown.tone])
         return printed
+
+    def announce(self, notice: WeeklyNotice, remembered: Remembered, *, repeat: bool) -> None:
+        """Print the week, without its pictures."""
+        del remembered, repeat
+        blocks = weekly_blocks(notice, {})
+        self._print(lambda width: lines(blocks, width), _WEEKLY[notice.announcement.level])
 
     def reach(self) -> str:
         return "prints here"
 
-    def _draw(self, notice: Notice, shown: Message) -> None:
-        from rich.console import Console as Terminal
+    def _print(self, said: Callable[[int], list[Line]], color: str) -> None:
+        """``said``: the lines for a width; in a box on a terminal."""
+        if self.color == "always" or (self.color == "auto" and sys.stdout.isatty()):
+            _draw(said, color)
+        else:
+            encoding = sys.stdout.encoding or "utf-8"
+            sys.stdout.write(plain(said(100)).encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
 
-        # Never a legacy Windows console, and nothing in the text is markup to rich: it is given as Text.
-        terminal = Terminal(file=sys.stdout, force_terminal=True, highlight=False)
-        width = min(terminal.width, 98)
-        terminal.print(boxed(_said(notice, shown, width - 4), _COLORS[shown.tone], width))
+
+def _draw(said: Callable[[int], list[Line]], color: str) -> None:
+    from rich.console import Console as Terminal
+
+    # Never a legacy Windows console, and nothing in the text is markup to rich: it is given as Text.
+    terminal = Terminal(file=sys.stdout, force_terminal=True, highlight=False)
+    width = min(terminal.width, 98)
+    terminal.print(boxed(said(width - 4), color, width))
 
 
 def _said(notice: Notice, shown: Message, width: int) -> list[Line]:

@@ -15,6 +15,8 @@ from driftwatch.notify._blocks import fallback, incident_blocks, news_blocks
 from driftwatch.notify._http import checked_url, request
 from driftwatch.notify._render import calls, message, news, pages, reopens
 from driftwatch.notify._slack_web import SlackWeb
+from driftwatch.notify._weekly import lock_screen, weekly_blocks
+from driftwatch.reported.announced import Remembered, WeeklyNotice
 from driftwatch.schedule import Duration, duration
 from driftwatch.types import Notice
 
@@ -92,6 +94,15 @@ class Slack(Notifier):
             self._post_reply(head, notice, self.mention if known and pages(notice) else ())
         del self._heads[notice.key]
         return head
+
+    def announce(self, notice: WeeklyNotice, remembered: Remembered, *, repeat: bool) -> None:
+        if self.webhook_url is None:
+            from driftwatch.notify._slack_weekly import SlackWeekly
+
+            SlackWeekly(self._slack(), self.channel, notice, remembered).tell(repeat=repeat)
+            return
+        note = "A webhook shows no pictures: they are in the report." if notice.announcement.pictures else ""
+        self._to_webhook({"text": lock_screen(notice.announcement), "blocks": weekly_blocks(notice, {}, note)})
 
     def reach(self) -> str:
         if self.webhook_url is not None:

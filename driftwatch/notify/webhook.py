@@ -17,7 +17,9 @@ from driftwatch.notify._episodes import began, ended, figures, stamp
 from driftwatch.notify._http import checked_url, request
 from driftwatch.notify._render import message, news
 from driftwatch.notify._text import clean
+from driftwatch.notify._weekly import weekly_body
 from driftwatch.notify._why import Why
+from driftwatch.reported.announced import Remembered, WeeklyNotice
 from driftwatch.schedule import Duration, duration
 from driftwatch.signing import signature, signing_key
 from driftwatch.types import Diagnosis, Member, Notice
@@ -79,13 +81,12 @@ class Webhook(Notifier):
         return headers
 
     def deliver(self, notice: Notice, thread: str | None, *, repeat: bool) -> str | None:  # noqa: ARG002 - the key says it all
-        content = json.dumps(body(notice, self.name or self.kind, self.show_queries), allow_nan=False).encode("ascii")
-        sent_at = int(time.time())
-        headers = {"Content-Type": "application/json", "webhook-id": notice.key, "webhook-timestamp": str(sent_at)}
-        if self.secret is not None:
-            headers["webhook-signature"] = signature(self.secret.get_secret_value(), notice.key, sent_at, content)
-        self._post(content, headers)
+        self._send(notice.key, body(notice, self.name or self.kind, self.show_queries))
         return notice.incident.incident_id
+
+    def announce(self, notice: WeeklyNotice, remembered: Remembered, *, repeat: bool) -> None:
+        del remembered, repeat  # the key says it all
+        self._send(notice.key, weekly_body(notice, self.name or self.kind))
 
     def reach(self) -> str:
         answer = request(
@@ -99,6 +100,15 @@ class Webhook(Notifier):
 
     def _own_headers(self) -> dict[str, str]:
         return {name: value.get_secret_value() for name, value in self.headers.items()}
+
+    def _send(self, key: str, said: dict[str, Any]) -> None:
+        """Post ``said`` as JSON, signed where there is a secret."""
+        content = json.dumps(said, allow_nan=False).encode("ascii")
+        sent_at = int(time.time())
+        headers = {"Content-Type": "application/json", "webhook-id": key, "webhook-timestamp": str(sent_at)}
+        if self.secret is not None:
+            headers["webhook-signature"] = signature(self.secret.get_secret_value(), key, sent_at, content)
+        self._post(content, headers)
 
     def _post(self, content: bytes, headers: dict[str, str]) -> None:
         answer = request(

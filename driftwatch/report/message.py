@@ -12,6 +12,9 @@ from driftwatch.report.story.parts import Story, counted, lasted, listed, text
 from driftwatch.reported import Incident, Week
 from driftwatch.reported.announced import Announcement, Picture
 
+MESSAGE = "message.json"
+"""The file in the folder of a week."""
+
 MOST_INCIDENTS = 5
 MOST_REASONS = 3
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from driftwatch.errors import MissingExtra
 from driftwatch.report.attached import NOT_ASKED, Attached
 from driftwatch.report.markdown import markdown
-from driftwatch.report.message import announce, as_bytes
+from driftwatch.report.message import MESSAGE, announce, as_bytes
 from driftwatch.report.panels import Group, panels
 from driftwatch.report.pictures import pictures
 from driftwatch.report.story import story_of
@@ -25,8 +25,8 @@ from driftwatch.reported.form import as_json
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-PAGE, MARKDOWN, JSON, MESSAGE = "report.html", "report.md", "report.json", "message.json"
-"""The names of the files; the pictures are ``picture-1.png`` and ``picture-2.png``."""
+PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
+"""The names of the files, beside ``message.MESSAGE``; the pictures are ``picture-1.png`` and ``picture-2.png``."""
 
 
 def render(week: Week, attached: Attached = NOT_ASKED) -> dict[str, bytes]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
 
 from driftwatch.reported.checked import Level
 
@@ -41,3 +44,28 @@ class Announcement:
     pictures: tuple[Picture, ...] = ()
     """At most two, what matters most first."""
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyNotice:
+    """A week on its way to one receiver."""
+
+    key: str
+    """The same however often it is told."""
+    announcement: Announcement
+    announced_at: datetime
+    """When it was first to be told."""
+    url: str = ""
+    """Where a person reads the report; empty when nobody said where the pages are reached."""
+    pictures: Mapping[str, bytes] = field(default_factory=dict)
+    """File -> PNG, of the pictures of the announcement."""
+
+
+class Remembered(Protocol):
+    """What one receiver has of one week already, across attempts, restarts and crashes."""
+
+    def get(self, name: str) -> str | None:
+        """What was kept under this name."""
+
+    def keep(self, name: str, value: str) -> None:
+        """Keep it at once."""

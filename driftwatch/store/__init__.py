@@ -26,8 +26,9 @@ from driftwatch.store.rows import CheckRun
 from driftwatch.store.schema import bring_up_to_date, checked_version
 from driftwatch.store.totals import Looked, Totals
 from driftwatch.store.traffic import Traffic
+from driftwatch.store.weekly import Telling, Weekly
 
-__all__ = ["CheckRun", "Delivery", "Leadership", "Looked", "Numbers", "Store", "leader"]
+__all__ = ["CheckRun", "Delivery", "Leadership", "Looked", "Numbers", "Store", "Telling", "leader"]
 
 
 class Store:
@@ -39,6 +40,7 @@ class Store:
         self.canaries = Canaries(database)
         self.decisions = Decisions(database)
         self.outbox = Outbox(database)
+        self.weekly = Weekly(database)
         self.experiments = Experiments(database)
         self.diagnoses = Diagnoses(database)
         self.approvals = Approvals(database)

@@ -15,7 +15,7 @@ from driftwatch.errors import StoreError
 from driftwatch.store.database import Database
 from driftwatch.store.tables import metadata
 
-HEAD = "0014"
+HEAD = "0015"
 """The newest migration: the name of the tables as ``tables.py`` has them."""
 
 VERSION_TABLE = "driftwatch_version"

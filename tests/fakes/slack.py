@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-ALL_SCOPES = frozenset({"chat:write", "channels:history", "channels:read"})
+ALL_SCOPES = frozenset({"chat:write", "channels:history", "channels:read", "files:write"})
 TOKEN = "xoxb-fake-token"
 CHANNEL_ID, CHANNEL_NAME = "C0QUALITY99", "assistant-quality"
 WEBHOOK_PATH = "/services/T0/B0/secret-of-the-webhook"
@@ -57,6 +57,19 @@ def reply_lost() -> Fault:
 
 
 @dataclass
+class File:
+    """One upload; ``content`` is what arrived at the address that was handed out for it."""
+
+    file_id: str
+    name: str
+    length: int
+    alt: str
+    content: bytes | None = None
+    title: str = ""
+    complete: bool = False
+
+
+@dataclass
 class Posted:
     """One message."""
 
@@ -68,6 +81,7 @@ class Posted:
     thread_ts: str | None = None
     edits: int = 0
     via: str = "token"
+    files: list[File] = field(default_factory=list)
 
     @property
     def key(self) -> str:
@@ -87,9 +101,12 @@ class FakeSlack:
     token: str = TOKEN
     messages: list[Posted] = field(default_factory=list)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    files: dict[str, File] = field(default_factory=dict)
+    takes_in: int = 0
+    """How many messages that show pictures are refused, as Slack does until it has taken the pictures in."""
 
     def __post_init__(self) -> None:
-        self._faults: dict[str, deque[Fault]] = defaultdict(deque)
+        self._faults: dict[str, deque[Fault | None]] = defaultdict(deque)
         self._outage: Fault | None = None
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -99,8 +116,8 @@ class FakeSlack:
 
     # --- for tests ---------------------------------------------------------------------------------------------------
 
-    def script(self, method: str, *faults: Fault) -> None:
-        """The next calls of ``method`` (``chat.postMessage``, ``webhook``, …) go wrong in this order."""
+    def script(self, method: str, *faults: Fault | None) -> None:
+        """The next calls of ``method`` (``chat.postMessage``, …) go wrong in this order; at None one goes well."""
         self._faults[method].extend(faults)
 
     def outage(self, fault: Fault | None) -> None:
@@ -176,9 +193,11 @@ class FakeSlack:
         arguments = dict(parse_qsl(path.query))
         if "json" in (request.headers.get("Content-Type") or "") and body:
             arguments |= json.loads(body)
-        else:
+        elif not path.path.startswith("/upload/"):
             arguments |= dict(parse_qsl(body.decode()))
         method = "webhook" if path.path.startswith("/services/") else path.path.removeprefix("/api/")
+        if path.path.startswith("/upload/"):
+            method, arguments = "upload", {"id": path.path.removeprefix("/upload/"), "content": body}
         with self._lock:
             self.calls.append((method, arguments))
             fault = self._faults[method].popleft() if self._faults[method] else self._outage
@@ -218,6 +237,8 @@ class FakeSlack:
     ) -> tuple[int, bytes]:
         if method == "webhook":
             return self._webhook(path, arguments)
+        if method == "upload":
+            return self._receive(arguments)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return 200, _no("invalid_auth")
         handler = getattr(self, "_" + re.sub(r"\W", "_", method), None)
@@ -238,6 +259,8 @@ class FakeSlack:
         parent = given.get("thread_ts")
         if parent is not None and not any(message.ts == parent for message in self.messages):
             return _no("thread_not_found")
+        if (wrong := self._wrong_pictures(given)) is not None:
+            return _no(wrong)
         posted = self._keep(given, parent, "token")
         return _yes(channel=CHANNEL_ID, ts=posted.ts)
 
@@ -282,12 +305,57 @@ class FakeSlack:
         page, more = found[start : start + limit], len(found) > start + limit
         with_metadata = given.get("include_all_metadata") in (True, "1", "true", "True")
         shown = [
-            {"ts": message.ts, "text": message.text} | ({"metadata": message.metadata} if with_metadata else {})
+            {"ts": message.ts, "text": message.text}
+            | ({"metadata": message.metadata} if with_metadata else {})
+            | ({"files": [{"id": each.file_id, "name": each.name} for each in message.files]} if message.files else {})
             for message in page
         ]
         return _yes(
             messages=shown, has_more=more, response_metadata={"next_cursor": str(start + limit) if more else ""}
         )
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def _files_getUploadURLExternal(self, given: dict[str, Any]) -> bytes:
+        if "files:write" not in self.scopes:
+            return _no("missing_scope", needed="files:write")
+        if not given.get("filename") or int(given.get("length") or 0) < 1 or len(given.get("alt_txt") or "") > 1000:
+            return _no("invalid_arguments")
+        file_id = f"F{next(self._clock):08d}"
+        self.files[file_id] = File(file_id, given["filename"], int(given["length"]), given.get("alt_txt") or "")
+        return _yes(upload_url=f"http://127.0.0.1:{self._port}/upload/{file_id}", file_id=file_id)
+
+    def _receive(self, given: dict[str, Any]) -> tuple[int, bytes]:
+        file = self.files.get(given["id"])
+        if file is None or len(given["content"]) != file.length:
+            return 400, b"bad upload"
+        file.content = given["content"]
+        return 200, f"OK - {file.length}".encode()
+
+    def _files_completeUploadExternal(self, given: dict[str, Any]) -> bytes:
+        wanted = json.loads(given["files"])
+        if not wanted or any(
+            self.files.get(each["id"]) is None or not self.files[each["id"]].content for each in wanted
+        ):
+            return _no("file_not_found")
+        if given.get("channel_id") not in (None, CHANNEL_ID):
+            return _no("channel_not_found")
+        done = [self.files[each["id"]] for each in wanted]
+        for file, each in zip(done, wanted, strict=True):
+            file.title, file.complete = each.get("title", ""), True
+        if given.get("channel_id"):
+            shared = self._keep({"text": "", "blocks": []}, given.get("thread_ts"), "file")
+            shared.files = done
+        return _yes(files=[{"id": file.file_id, "title": file.title} for file in done])
+
+    def _wrong_pictures(self, given: dict[str, Any]) -> str | None:
+        shown = [block["slack_file"]["id"] for block in given.get("blocks") or [] if block["type"] == "image"]
+        if any(each not in self.files or not self.files[each].complete for each in shown):
+            return "invalid_blocks"
+        if shown and self.takes_in > 0:
+            self.takes_in -= 1
+            return "invalid_blocks"
+        return None
 
     def _webhook(self, path: str, given: dict[str, Any]) -> tuple[int, bytes]:
         if path != WEBHOOK_PATH:
@@ -410,6 +478,14 @@ def _rich_section(section: dict[str, Any]) -> None:
         _need(all(name in ("bold", "italic", "strike", "code") for name in each.get("style", {})))
 
 
+def _image(block: dict[str, Any]) -> None:
+    _need(set(block) <= {"type", "slack_file", "image_url", "alt_text", "title", "block_id"})
+    _need(("slack_file" in block) != ("image_url" in block))
+    _need(1 <= units(block["alt_text"]) <= 2000)
+    if "title" in block:
+        _text_object(block["title"], 2000, ("plain_text",))
+
+
 def _divider(block: dict[str, Any]) -> None:
     _need(set(block) == {"type"})
 
@@ -434,5 +510,6 @@ BLOCKS = {
     "context": _context,
     "rich_text": _rich_text,
     "divider": _divider,
+    "image": _image,
     "actions": _actions,
 }
