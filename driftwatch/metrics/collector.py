@@ -22,10 +22,12 @@ from driftwatch.metrics.sheet import Sheet
 from driftwatch.schedule import Schedule
 from driftwatch.stats.ir import Measure
 from driftwatch.store.numbers import Newest, Numbers
-from driftwatch.store.tables_totals import OUTCOMES
+from driftwatch.store.tables_totals import COUNTED, OUTCOMES
+from driftwatch.store.totals import named_by
 
 if TYPE_CHECKING:
     from driftwatch.checks import Check
+    from driftwatch.config import Watch
     from driftwatch.daemon import Daemon
 
 Place = tuple[str, str]
@@ -50,6 +52,7 @@ COUNTERS = {
 }
 """Metric -> column of the totals."""
 
+NOTHING = dict.fromkeys(COUNTED, 0)
 DAY = 86_400
 FEWEST_RUNS, MOST_RUNS = 15, 800
 
@@ -74,11 +77,11 @@ class Collector:
         checks = {check.name: check for check in watch.checks}
         judged = _judged(numbers.newest, checks, shown)
         sheet = Sheet()
-        _put_traffic(sheet, watch.sources, numbers, shown | NAMELESS)
+        _put_traffic(sheet, watch, numbers)
         _put_findings(sheet, judged, checks)
         _put_alerts(sheet, judged, checks, numbers, shown)
         _put_checks(sheet, self.daemon, numbers)
-        _put_sources(sheet, self.daemon, numbers)
+        _put_sources(sheet, self.daemon)
         _put_outbox(sheet, self.daemon, numbers)
         _put_self(sheet, self.daemon)
         yield from sheet.metrics()
@@ -98,14 +101,19 @@ def _judged(newest: Iterable[Newest], checks: Mapping[str, Check], shown: Collec
 # --- what retrieval does, and what driftwatch says of it -----------------------------------------------------------
 
 
-def _put_traffic(sheet: Sheet, sources: Collection[str], numbers: Numbers, labels: Collection[str]) -> None:
-    for (source, language), counts in numbers.counted.items():
-        if source not in sources or language not in labels:
-            continue
-        for name, column in COUNTERS.items():
-            sheet.put(name, counts[column], source, language)
-        for said in FEEDBACK:
-            sheet.put("feedback", counts[said], source, language, said)
+def _put_traffic(sheet: Sheet, watch: Watch, numbers: Numbers) -> None:
+    """Every counter of every language that is named, from zero on: what begins with its first value has no rise."""
+    languages = sorted((named_by(watch.languages) or numbers.named) | NAMELESS)
+    for source in (name for name, each in watch.sources.items() if each.gives == "traffic"):
+        for language in languages:
+            counts = numbers.counted.get((source, language), NOTHING)
+            for name, column in COUNTERS.items():
+                sheet.put(name, counts[column], source, language)
+            for said in FEEDBACK:
+                sheet.put("feedback", counts[said], source, language, said)
+        lines, rejected = numbers.lines.get(source, (0, 0))
+        sheet.put("lines_read", lines, source)
+        sheet.put("lines_rejected", rejected, source)
 
 
 def _put_findings(sheet: Sheet, judged: Mapping[Place, Newest], checks: Mapping[str, Check]) -> None:
@@ -205,15 +213,11 @@ def _runs(schedule: Schedule) -> Iterator[datetime]:
 # --- how driftwatch itself does ------------------------------------------------------------------------------------
 
 
-def _put_sources(sheet: Sheet, daemon: Daemon, numbers: Numbers) -> None:
+def _put_sources(sheet: Sheet, daemon: Daemon) -> None:
     trouble = dict(daemon.engine.observer.trouble)
     for source in daemon.watch.sources:
         if source in trouble:
             sheet.put("source_up", float(not trouble[source]), source)
-        if source in numbers.lines:
-            lines, rejected = numbers.lines[source]
-            sheet.put("lines_read", lines, source)
-            sheet.put("lines_rejected", rejected, source)
 
 
 def _put_outbox(sheet: Sheet, daemon: Daemon, numbers: Numbers) -> None:

@@ -82,6 +82,11 @@ def scrape(daemon: Daemon) -> dict[str, dict[frozenset[tuple[str, str]], float]]
     return samples
 
 
+def counted(samples: dict[frozenset[tuple[str, str]], float], *names: str) -> dict[tuple[str, ...], float]:
+    """Those of them that are above zero."""
+    return {labels: value for labels, value in of(samples, *names).items() if value}
+
+
 def of(samples: dict[frozenset[tuple[str, str]], float], *names: str) -> dict[tuple[str, ...], float]:
     """The values by these labels alone."""
     return {tuple(dict(labels)[name] for name in names): value for labels, value in samples.items()}
@@ -126,12 +131,18 @@ def test_shares_are_counters_and_their_denominators(daemon: Daemon) -> None:
     asked(daemon, de=10, en=4)
     asked(daemon, de=5)
     said = scrape(daemon)
-    assert of(said["queries_observed_total"], "source", "language") == {("live", "de"): 15, ("live", "en"): 4}
-    assert of(said["retrievals_empty_total"], "language") == {("de",): 2, ("en",): 1}
-    assert of(said["retrievals_observed_total"], "language") == {("de",): 15, ("en",): 4}
+    assert counted(said["queries_observed_total"], "source", "language") == {("live", "de"): 15, ("live", "en"): 4}
+    assert counted(said["retrievals_empty_total"], "language") == {("de",): 2, ("en",): 1}
+    assert counted(said["retrievals_observed_total"], "language") == {("de",): 15, ("en",): 4}
     assert of(said["feedback_total"], "language", "feedback")["de", "up"] == 2
     assert of(said["lines_read_total"], "source") == {("live",): 18}
     assert of(said["lines_rejected_total"], "source") == {("live",): 4}
+
+
+def test_every_named_language_is_counted_from_zero_on(daemon: Daemon) -> None:
+    said = of(scrape(daemon)["queries_observed_total"], "source", "language")
+    assert said == {("live", lang): 0 for lang in ("de", "en", "fr", "other", "unknown")}
+    assert of(scrape(daemon)["lines_rejected_total"], "source") == {("live",): 0}
 
 
 def test_a_verdict_is_one_of_four(daemon: Daemon) -> None:
@@ -261,7 +272,7 @@ def test_languages_outside_the_list_are_one_and_its_worst_is_said(daemon: Daemon
     assert of(said["canary_recall"], "language") == {("all",): 0.8}
     states = of(said["alert_active"], "language", "state")
     assert (states["other", "firing"], states["other", "pending"], states["all", "firing"]) == (1, 1, 0)
-    queries = of(said["queries_observed_total"], "language")
+    queries = counted(said["queries_observed_total"], "language")
     assert queries == {("de",): 5, ("other",): 5, ("unknown",): 1}
 
 
@@ -271,7 +282,8 @@ def test_without_a_list_labels_stay_few_whatever_a_log_says(make: Make) -> None:
     asked(daemon, languages=(), **{lang: 100 - place for place, lang in enumerate(langs)})
     record(daemon, *(found(daemon, "empty results", lang) for lang in langs))
     said = scrape(daemon)
-    assert len(of(said["queries_observed_total"], "language")) == 21
+    assert len(of(said["queries_observed_total"], "language")) == 22
+    assert of(said["queries_observed_total"], "language")["other",] == sum(range(1, 81))
     assert len(of(said["finding_verdict"], "language")) == 21
 
 
