@@ -39,11 +39,11 @@ MOST_OF_A_RESULT = 1 << 16
 """Bytes."""
 
 EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""The hash of nothing: the chart library fills style elements that it makes empty. One that holds text stays refused."""
+"""The hash of nothing: the chart library fills style elements that it makes empty. Any that holds text is refused."""
 
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY}; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY}; "
+    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from
     "Cache-Control": "no-store",

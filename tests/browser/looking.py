@@ -35,8 +35,10 @@ TOO_WIDE = """
             if (/auto|scroll|hidden/.test(getComputedStyle(each).overflowX)) return true;
         return false;
     };
+    const spills = each => each.scrollWidth > each.clientWidth + 1 && getComputedStyle(each).overflowX === 'visible'
+        && getComputedStyle(each).display !== 'inline';
     return [...document.body.querySelectorAll('*')]
-        .filter(each => each.getBoundingClientRect().right > width + 1 && !scrolls(each))
+        .filter(each => (each.getBoundingClientRect().right > width + 1 || spills(each)) && !scrolls(each))
         .map(each => each.tagName.toLowerCase() + '.' + each.className + ': ' + each.textContent.trim().slice(0, 40))
         .slice(0, 8).concat('the page is ' + document.documentElement.scrollWidth + ' px wide');
 }
