@@ -278,8 +278,8 @@ def report(found: dict[str, Any]) -> str:
         f"{setting['findings']:,} in the store), {len(LANGS) * CANARIES} canaries asked every hour, {KEPT:,} sampled "
         f"queries a day; {setting['database']:.0f} MB. Each figure is of a whole process that starts with nothing, "
         f"median of {setting['repetitions']}, on {setting['processors']} processors, Python {setting['python']}, at a "
-        f"load of {setting['load_average'][0]}: other work was on the machine, so the processor's own seconds say more than "
-        "those of the clock. `python benchmarks/report_speed.py` makes this page.",
+        f"load of {setting['load_average'][0]}: other work was on the machine, so the processor's own seconds say more "
+        "than those of the clock. `python benchmarks/report_speed.py` makes this page.",
         "",
         "| what | seconds of the clock | of the processor | at most | peak memory | at most |",
         "|---|---|---|---|---|---|",

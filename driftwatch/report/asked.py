@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from driftwatch.checks._canaries import Key, Outcome, outcome_of, remaining
 from driftwatch.stats.ir import Measure
-from driftwatch.types import Observation, Run
+from driftwatch.store.packing import Answered, Asked
+from driftwatch.types import Observation, ScoredDoc
 
 Outcomes = tuple[Outcome, ...]
 """Of one asking, one a measure."""
 
-MOST_KNOWN = 20_000
-"""Answers whose measures are remembered: most runs answer as the one before."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+"""When does not matter to a measure."""
+MOST_KNOWN = 4000
+"""Different answers whose measures are remembered: most runs answer as the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """One canary in one run."""
 
-    seen: Observation
+    seen: Answered
     outcomes: Outcomes | None
     """None: it could not be judged."""
     error: str = ""
     """Why it could not be asked; empty where its documents are gone instead."""
+    partly: bool = False
+    """Whether it was judged by what is left of its documents."""
 
     @property
     def key(self) -> Key:
@@ -40,41 +45,59 @@ class Judge:
 
     def __init__(self, measures: Sequence[Measure]) -> None:
         self.measures = tuple(measures)
-        self._known: dict[tuple[int, int, bool], tuple[object, object, Outcomes]] = {}
-        """By the identity of hits and qrels, which are held so that it lasts."""
+        self._known: dict[tuple[str, str, tuple[str, ...]], Outcomes] = {}
 
-    def answers(self, run: Run) -> Iterator[Answer]:
+    def answers(self, run: Asked) -> Iterator[Answer]:
         """Of every canary the first asking."""
-        for seen in run.observations:
+        for seen in run.answers:
             if seen.attempt:
                 continue
-            if seen.hits is None or seen.error:
+            if seen.docs is None or seen.error:
                 yield Answer(seen, None, seen.error or "the retriever gave no answer")
-                continue
-            left = remaining(seen, run.gone)
-            if left is None:
-                yield Answer(seen, None)
-            elif left is seen.relevant:
-                yield Answer(seen, self._remembered(seen))
+            elif run.gone and not run.gone.isdisjoint(seen.relevant):
+                yield self._judged_by_the_rest(seen, run)
             else:
-                yield Answer(seen, tuple(outcome_of(seen, left, measure) for measure in self.measures))
+                yield Answer(seen, self._remembered(seen, seen.docs))
 
-    def _remembered(self, seen: Observation) -> Outcomes:
-        key = id(seen.hits), id(seen.relevant), seen.expect_empty
+    def _remembered(self, seen: Answered, docs: Sequence[str]) -> Outcomes:
+        key = seen.query_id, seen.digest, tuple(docs)
         if key not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            made = tuple(outcome_of(seen, seen.relevant, measure) for measure in self.measures)
-            self._known[key] = seen.hits, seen.relevant, made
-        return self._known[key][2]
+            self._known[key] = self._outcomes(_observed(seen), seen.relevant)
+        return self._known[key]
+
+    def _judged_by_the_rest(self, seen: Answered, run: Asked) -> Answer:
+        observed = _observed(seen)
+        left = remaining(observed, run.gone)
+        if left is None:
+            return Answer(seen, None)
+        return Answer(seen, self._outcomes(observed, left), partly=left is not observed.relevant)
+
+    def _outcomes(self, observed: Observation, left: Mapping[str, int]) -> Outcomes:
+        return tuple(outcome_of(observed, left, measure) for measure in self.measures)
+
+
+def _observed(seen: Answered) -> Observation:
+    hits = tuple(ScoredDoc(name) for name in seen.docs or ())
+    return Observation(
+        LONG_AGO, "", seen.query_id, hits=hits, relevant=seen.relevant, expect_empty=bool(seen.expect_empty)
+    )
 
 
 @dataclass
 class Course:
-    """Every run of one stretch of time, oldest first."""
+    """Every run of one stretch of time, oldest first.
 
+    Of an answer is kept what it measured, and not what came back: a fortnight of answers would fill the memory.
+    """
+
+    whole: frozenset[Key] = frozenset()
+    """Canaries of which the answers are kept too: they are to be judged by other documents."""
     outcomes: dict[Key, list[Outcomes]] = field(default_factory=dict)
     """Of each canary, one a run in which it could be judged."""
+    partly: set[Key] = field(default_factory=set)
+    """Canaries that were judged by what was left of their documents, at any time."""
     days: dict[Key, set[date]] = field(default_factory=dict)
     """On which days it was."""
     langs: dict[Key, str] = field(default_factory=dict)
@@ -85,19 +108,37 @@ class Course:
     """Reason -> askings."""
     gone: int = 0
     """Askings whose documents had all left the index."""
-    last: Run | None = None
+    last: Asked | None = None
     lasts: dict[date, dict[Key, Outcomes]] = field(default_factory=dict)
     """Day -> what its last run measured."""
+    _known: dict[Key, dict[tuple[tuple[float, int | None], ...], Outcomes]] = field(default_factory=dict, repr=False)
+    """Equal outcomes of one canary are one."""
 
     @property
     def judged(self) -> int:
         """Askings that could be."""
         return self.asked - self.unasked.total() - self.gone
 
+    def add(self, answer: Answer, latest: dict[Key, Outcomes], day: date) -> None:
+        """One more answer that could be judged."""
+        assert answer.outcomes is not None
+        key, outcomes = answer.key, answer.outcomes
+        if answer.partly:
+            self.partly.add(key)
+        elif key not in self.whole:
+            shape = tuple((each.value, each.rank) for each in outcomes)
+            known = self._known.setdefault(key, {})
+            if shape not in known:
+                known[shape] = tuple(replace(each, hits=()) for each in outcomes)
+            outcomes = known[shape]
+        latest[key] = outcomes
+        self.outcomes.setdefault(key, []).append(outcomes)
+        self.days.setdefault(key, set()).add(day)
 
-def course(runs: Iterable[Run], judge: Judge, zone: ZoneInfo) -> Course:
-    """Read the runs of one stretch."""
-    found = Course()
+
+def course(runs: Iterable[Asked], judge: Judge, zone: ZoneInfo, whole: Iterable[Key] = ()) -> Course:
+    """Read the runs of one stretch; see ``Course.whole``."""
+    found = Course(frozenset(whole))
     for run in runs:
         day = run.at.astimezone(zone).date()
         found.runs += 1
@@ -107,9 +148,7 @@ def course(runs: Iterable[Run], judge: Judge, zone: ZoneInfo) -> Course:
             found.asked += 1
             found.langs[answer.key] = answer.seen.lang
             if answer.outcomes is not None:
-                latest[answer.key] = answer.outcomes
-                found.outcomes.setdefault(answer.key, []).append(answer.outcomes)
-                found.days.setdefault(answer.key, set()).add(day)
+                found.add(answer, latest, day)
             elif answer.error:
                 found.unasked[answer.error] += 1
             else:

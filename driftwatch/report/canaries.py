@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from driftwatch.checks._canaries import Key, Usual, remaining, summary
+from driftwatch.checks._canaries import Key, Usual, summary
 from driftwatch.privacy import redact
 from driftwatch.report.asked import Course, Judge, Outcomes, course
 from driftwatch.report.figures import estimate, rate, rounded
@@ -21,7 +21,7 @@ from driftwatch.stats.interval import critical
 from driftwatch.stats.ir import Measure
 from driftwatch.stats.paired import paired_bootstrap
 from driftwatch.store import Store
-from driftwatch.types import Observation
+from driftwatch.store.packing import Answered
 
 WEEKS = 4
 """Shown day by day."""
@@ -74,12 +74,12 @@ def canaries_of(
     """
     measures = all_measures(own)
     judge = Judge(measures)
-    now = course(store.canaries.each(source, span.start, span.until), judge, span.zone)
+    now = course(store.canaries.answers(source, span.start, span.until), judge, span.zone)
     if not now.runs:
         return None
-    before = course(store.canaries.each(source, *baseline), judge, span.zone) if baseline else Course()
+    before = course(store.canaries.answers(source, *baseline), judge, span.zone, now.partly) if baseline else Course()
     days = days_between(span.before(WEEKS - 1), span.until, span.zone)
-    daily = course(store.canaries.last_of_each(source, _until(days, span)), judge, span.zone).lasts
+    daily = course(store.canaries.last_answers(source, _until(days, span)), judge, span.zone).lasts
     usual = [
         {key: summary([each[place] for each in told], len(before.days[key])) for key, told in before.outcomes.items()}
         for place in range(len(measures))
@@ -118,7 +118,7 @@ def _source(suite: _Suite) -> CanarySource:
     last = now.last
     return CanarySource(
         source=suite.name,
-        canaries=sum(not each.attempt for each in last.observations) if last else 0,
+        canaries=sum(not each.attempt for each in last.answers) if last else 0,
         runs=now.runs,
         asked=rate(now.judged, now.asked),
         unasked=dict(sorted(said.items(), key=lambda each: (-each[1], each[0]))[:REASONS]),
@@ -221,7 +221,7 @@ def _flips(suite: _Suite, watched: Sequence[Measure]) -> Iterator[Flip]:
     yield from (flip for _, flip in sorted(found.values(), key=lambda each: each[0])[:LISTED])
 
 
-def _flip(suite: _Suite, seen: Observation, place: int, usual: Usual, rank: int | None, value: float) -> Flip:
+def _flip(suite: _Suite, seen: Answered, place: int, usual: Usual, rank: int | None, value: float) -> Flip:
     lost = value < usual.typical
     told = [each[place].value for each in suite.now.outcomes[seen.query_id, seen.digest]]
     apart = sum((each < usual.typical - SAME) if lost else (each > usual.typical + SAME) for each in told)
@@ -239,7 +239,7 @@ def _flip(suite: _Suite, seen: Observation, place: int, usual: Usual, rank: int 
     )
 
 
-def _last(suite: _Suite) -> dict[Key, tuple[Observation, Outcomes]]:
+def _last(suite: _Suite) -> dict[Key, tuple[Answered, Outcomes]]:
     """The canaries that the last run of the week could judge."""
     assert suite.now.last is not None
     answers = Judge(suite.measures).answers(suite.now.last)
@@ -251,11 +251,11 @@ def _rotten(suite: _Suite) -> Iterator[Rotten]:
     last = suite.now.last
     assert last is not None
     found = []
-    for seen in last.observations:
+    for seen in last.answers:
         gone = sorted(name for name, grade in seen.relevant.items() if grade > 0 and name in last.gone)
-        if not gone or seen.attempt or seen.expect_empty or seen.hits is None or seen.error:
+        if not gone or seen.attempt or seen.expect_empty or seen.docs is None or seen.error:
             continue
-        partly = remaining(seen, last.gone) is not None
+        partly = any(grade > 0 and name not in last.gone for name, grade in seen.relevant.items())
         documents = tuple(gone[:DOCUMENTS])
         found.append(Rotten(suite.name, seen.query_id, seen.lang, _text(suite, seen), documents, partly))
     yield from sorted(found, key=lambda each: (each.partly, each.lang, each.query_id))[:LISTED]
@@ -264,7 +264,7 @@ def _rotten(suite: _Suite) -> Iterator[Rotten]:
 def _flickering(suite: _Suite, measure: Measure) -> Iterator[Flicker]:
     place = suite.measures.index(measure)
     assert suite.now.last is not None
-    seen = {(each.query_id, each.digest): each for each in suite.now.last.observations if not each.attempt}
+    seen = {(each.query_id, each.digest): each for each in suite.now.last.answers if not each.attempt}
     found = []
     for key in sorted(suite.now.outcomes.keys() & seen.keys()):
         values = [each[place].value for each in suite.now.outcomes[key]]
@@ -277,5 +277,5 @@ def _flickering(suite: _Suite, measure: Measure) -> Iterator[Flicker]:
     yield from sorted(found, key=lambda each: (-each.changes, each.lang, each.query_id))[:LISTED]
 
 
-def _text(suite: _Suite, seen: Observation) -> str:
+def _text(suite: _Suite, seen: Answered) -> str:
     return redact(seen.text)[:LONGEST] if suite.shows else ""

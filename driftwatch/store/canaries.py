@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from driftwatch.store.database import Database
-from driftwatch.store.packing import Unpacker, no_cycles, pack
+from driftwatch.store.packing import Asked, Unpacker, answers_of, no_cycles, pack
 from driftwatch.store.tables import canary_runs, first_seen
 from driftwatch.types import Run
 
@@ -41,27 +41,26 @@ class Canaries:
             unpacker = Unpacker()
             return tuple(unpacker.run(*row) for row in rows)
 
-    def each(self, source: str, start: datetime, end: datetime) -> Iterator[Run]:
-        """The runs of [start, end), oldest first, one after the other; some dozens of them are held at a time."""
+    def answers(self, source: str, start: datetime, end: datetime) -> Iterator[Asked]:
+        """What a measure asks of the runs of [start, end), oldest first; one run is held at a time."""
         where = (canary_runs.c.source == source, canary_runs.c.at >= start, canary_runs.c.at < end)
         with self._database.reading() as connection:
-            rows = connection.execute(sa.select(canary_runs).where(*where).order_by(canary_runs.c.at))
+            query = sa.select(canary_runs.c.at, canary_runs.c.body).where(*where).order_by(canary_runs.c.at)
+            rows = connection.execute(query)
             while batch := rows.fetchmany(RUNS_AT_ONCE):
-                unpacker = Unpacker()
-                yield from (unpacker.run(*row) for row in batch)
+                yield from (answers_of(at, body) for at, body in batch)
 
-    def last_of_each(self, source: str, edges: Sequence[datetime]) -> Iterator[Run]:
-        """The last run between each two ``edges``, ascending; as ``each`` gives them."""
+    def last_answers(self, source: str, edges: Sequence[datetime]) -> Iterator[Asked]:
+        """The same of the last run between each two ``edges``, ascending."""
         at, place = canary_runs.c.at, canary_runs.c.source == source
         newest = sa.select(sa.func.max(at)).where(place)
         with self._database.reading() as connection:
             stretches = pairwise(edges)
             times = [connection.execute(newest.where(at >= start, at < end)).scalar() for start, end in stretches]
-            unpacker = Unpacker()
             for last in (each for each in times if each is not None):
-                row = connection.execute(sa.select(canary_runs).where(place, at == last)).first()
-                assert row is not None
-                yield unpacker.run(*row)
+                body = connection.execute(sa.select(canary_runs.c.body).where(place, at == last)).scalar()
+                assert body is not None
+                yield answers_of(last, body)
 
     def one_a_day(self, source: str, start: datetime, end: datetime) -> tuple[Run, ...]:
         """The last run of each UTC day of [start, end), oldest first: runs of one day hardly differ."""

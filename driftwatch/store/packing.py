@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import MISSING, Field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -82,6 +82,39 @@ class Unpacker:
         if made is None:
             made = self._known[(make, key)] = make(key)
         return made
+
+
+class Answered(NamedTuple):
+    """What came back for one canary, as far as a measure asks: without scores."""
+
+    query_id: str
+    digest: str
+    lang: str
+    text: str
+    attempt: int
+    error: str | None
+    expect_empty: bool
+    docs: list[str] | None
+    """doc_ids, best first; None: it could not be asked."""
+    relevant: Mapping[str, int]
+
+
+class Asked(NamedTuple):
+    """One run."""
+
+    at: datetime
+    gone: frozenset[str]
+    """doc_ids that the index no longer held."""
+    answers: tuple[Answered, ...]
+
+
+def answers_of(at: datetime, body: bytes) -> Asked:
+    """The same of ``pack``'s run in a tenth of the time and memory: no object is made of a document."""
+    columns = orjson.loads(zlib.decompress(body))
+    count = len(columns["at"])
+    plain = [columns.get(name) or [_default(_FIELDS[name])] * count for name in Answered._fields[:7]]
+    relevant = [dict(pairs) for pairs in columns["relevant"]]
+    return Asked(at, frozenset(columns["gone"]), tuple(map(Answered, *plain, columns["docs"], relevant)))
 
 
 def _hits(key: tuple[Sequence[str], Sequence[float | None]]) -> tuple[ScoredDoc, ...]:
