@@ -107,7 +107,10 @@ SELF = (
     _counter("lines_read", "Log lines and pushed records, the rejected ones among them.", "source"),
     _counter("lines_rejected", "Log lines and pushed records that could not be used.", "source"),
     _counter(
-        "notifications", "Messages by outcome: delivered, dropped (nobody had to know), refused.", "receiver", "outcome"
+        "notifications",
+        "Alerts and weekly reports by outcome: delivered, dropped (nobody had to know), refused.",
+        "receiver",
+        "outcome",
     ),
     _gauge("outbox_waiting", "Messages not delivered yet.", "receiver"),
     _gauge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from driftwatch.store.database import Database
 from driftwatch.store.outbox import not_held
 from driftwatch.store.rows import ALERT_COLUMNS, alert_of
 from driftwatch.store.tables import alerts, deliveries, findings, incidents, last_findings, readings, transitions
+from driftwatch.store.tables_reports import weekly
 from driftwatch.store.tables_totals import COUNTED, OUTCOMES, looks, named_languages, totals
 from driftwatch.types import Alert
 
@@ -126,19 +128,27 @@ def _lines(connection: Connection) -> dict[str, tuple[int, int]]:
 
 
 def _deliveries(connection: Connection) -> dict[tuple[str, str], int]:
-    by = (deliveries.c.receiver, deliveries.c.state)
-    rows = connection.execute(sa.select(*by, sa.func.count()).group_by(*by))
-    return {(receiver, state): count for receiver, state, count in rows}
+    """Alerts and weekly reports alike."""
+    counted: Counter[tuple[str, str]] = Counter()
+    for table in (deliveries, weekly):
+        by = (table.c.receiver, table.c.state)
+        for receiver, state, count in connection.execute(sa.select(*by, sa.func.count()).group_by(*by)):
+            counted[receiver, state] += count
+    return dict(counted)
 
 
 def _waiting_since(connection: Connection, now: datetime) -> dict[str, datetime]:
-    query = (
+    alerted = (
         sa.select(deliveries.c.receiver, sa.func.min(transitions.c.at))
         .join(transitions, transitions.c.key == deliveries.c.transition)
         .where(deliveries.c.state == "waiting", not_held(now))
         .group_by(deliveries.c.receiver)
     )
-    return dict(connection.execute(query).all())
+    reported = sa.select(weekly.c.receiver, sa.func.min(weekly.c.announced_at)).where(weekly.c.state == "waiting")
+    since: dict[str, datetime] = dict(connection.execute(alerted).all())
+    for receiver, at in connection.execute(reported.group_by(weekly.c.receiver)):
+        since[receiver] = min(at, since.get(receiver, at))
+    return since
 
 
 def _open_incidents(connection: Connection) -> int:

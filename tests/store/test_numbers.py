@@ -69,6 +69,14 @@ def test_who_waits_longest_is_known_without_what_a_silence_holds_back(store: Sto
     assert store.numbers(until).waiting_since == {"slack": MONDAY}
 
 
+def test_weekly_reports_are_messages_too(store: Store) -> None:
+    told(store, fired("a", 5))
+    store.weekly.announce("2026-W18", ["slack", "mail"], MONDAY + 2 * HOUR)
+    numbers = store.numbers(MONDAY)
+    assert numbers.deliveries == {("slack", "waiting"): 2, ("mail", "waiting"): 1}
+    assert numbers.waiting_since == {"slack": MONDAY + 2 * HOUR, "mail": MONDAY + 2 * HOUR}
+
+
 def test_a_year_of_findings_is_not_read_for_it(sqlite_store: Store) -> None:
     """Every query finds its rows by a key: none reads a table that grows with time from end to end."""
     seen: list[str] = []
@@ -79,7 +87,7 @@ def test_a_year_of_findings_is_not_read_for_it(sqlite_store: Store) -> None:
     )
     sqlite_store.numbers(MONDAY)
     queries = [(sql, values) for sql, values in seen if sql.startswith("SELECT")]
-    assert len(queries) <= 9
+    assert len(queries) <= 11
     with sqlite_store.database.reading() as connection:
         plans = [
             row[3] for sql, values in queries for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values)
