@@ -21,7 +21,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import SecretStr
 from starlette.concurrency import run_in_threadpool
 
-from driftwatch.api_forms import Pages, to_login, wants_html
+from driftwatch.api_forms import POLICY, Pages, to_login, wants_html
 from driftwatch.api_pages import add_pages
 from driftwatch.config import Api
 from driftwatch.errors import DriftwatchError, RecordsRefused, SourceError
@@ -38,12 +38,8 @@ OPEN_PATHS = re.compile(r"/(healthz|readyz|metrics|login|static/[a-z.]+|v1/queri
 MOST_OF_A_RESULT = 1 << 16
 """Bytes."""
 
-EMPTY = "'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"
-"""The hash of nothing: the chart library fills style elements that it makes empty. Any that holds text is refused."""
-
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; script-src 'self'; style-src 'self' {EMPTY}; "
-    "img-src 'self' data:; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",  # with none at all, browsers would not say where a form comes from
     "Cache-Control": "no-store",

@@ -30,6 +30,17 @@ if TYPE_CHECKING:
 MOST_OF_A_FORM = 1 << 16
 """Bytes."""
 HTML = "text/html; charset=utf-8"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+"""No script but our own files, nothing from outside, nothing written into a page."""
+CHART_POLICY = POLICY.replace("style-src 'self'", "style-src 'self' 'unsafe-inline'").replace(
+    "img-src 'self'", "img-src 'self' data:"
+)
+"""Of pages whose charts can be zoomed: the library writes styles of its own, and tries out a picture. It needs no more:
+neither inline scripts nor `eval`.
+"""
 NOT_OURS = "this form did not come from a page of ours"
 TOO_LONG = "a form has 64 KiB at most"
 
@@ -164,9 +175,10 @@ class Pages:
         return public.scheme == "https" and public.netloc == request.headers.get("host", "")
 
 
-def page(text: str, status: int = 200) -> Response:
-    """One page, without what no text can hold."""
-    return Response(text.encode("utf-8", "replace"), status, media_type=HTML)
+def page(text: str, status: int = 200, *, charts: bool = False) -> Response:
+    """One page, without what no text can hold; ``charts``: there are some that can be zoomed."""
+    headers = {"Content-Security-Policy": CHART_POLICY if charts else POLICY}
+    return Response(text.encode("utf-8", "replace"), status, headers=headers, media_type=HTML)
 
 
 def answer(status: int, message: str) -> Response:

@@ -21,11 +21,13 @@ from driftwatch.pages.session import COOKIE
 from driftwatch.show import as_json
 
 FOR_EVER = "public, max-age=31536000, immutable"
-REPORT_POLICY = "sandbox allow-scripts; default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:"
-"""A report may draw, and runs as nobody: it sees no cookie and reaches nothing."""
-ATTACHED_POLICY = f"{REPORT_POLICY}; script-src 'unsafe-inline' 'unsafe-eval'"
-"""The page of Evidently brings scripts of its own."""
-REPORT_PAGES = ("report.html", "index.html")
+REPORT_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; font-src data:; form-action 'none'; "
+    "frame-ancestors 'none'; base-uri 'none'"
+)
+"""A report carries all that it shows, and runs nothing."""
+ATTACHED_POLICY = f"{REPORT_POLICY}; sandbox allow-scripts; script-src 'unsafe-inline' 'unsafe-eval'"
+"""What others draw (Evidently) brings scripts of its own: they run as nobody, see no cookie and reach nothing."""
 
 
 def add_pages(app: FastAPI, shown: Pages) -> None:
@@ -63,7 +65,7 @@ def _add_reading(app: FastAPI, shown: Pages) -> None:
     @app.get("/checks/{name:path}")
     def check(request: Request, name: str, segment: str = "", days: str = "14") -> Response:
         text = pages.render_check(daemon.watch, daemon.store, name, shown.viewer(request), at=segment, span=days)
-        return missing(shown, request, "there is no such check") if text is None else page(text)
+        return missing(shown, request, "there is no such check") if text is None else page(text, charts=True)
 
 
 def _add_more(app: FastAPI, shown: Pages) -> None:
@@ -80,7 +82,7 @@ def _add_more(app: FastAPI, shown: Pages) -> None:
     @app.get("/canaries/{source}/{query_id:path}")
     def canary(request: Request, source: str, query_id: str) -> Response:
         text = pages.render_canary(daemon.watch, daemon.store, source, query_id, shown.viewer(request))
-        return missing(shown, request, "there is no such canary") if text is None else page(text)
+        return missing(shown, request, "there is no such canary") if text is None else page(text, charts=True)
 
     @app.get("/index")
     def index(request: Request) -> Response:
@@ -118,7 +120,7 @@ def _add_files(app: FastAPI, shown: Pages) -> None:
         path = reports.report_file(daemon.watch, week, name)
         if path is None:
             return missing(shown, request, "there is no such report")
-        policy = REPORT_POLICY if name in REPORT_PAGES else ATTACHED_POLICY
+        policy = REPORT_POLICY if name == reports.FIRST else ATTACHED_POLICY
         return Response(
             path.read_bytes(), media_type=reports.TYPES[path.suffix], headers={"Content-Security-Policy": policy}
         )

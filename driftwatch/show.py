@@ -89,6 +89,8 @@ def safe(text: str) -> str:
 
 def harmless(text: str) -> str:
     """The same of a text that may have several lines, which stay."""
+    if text.isprintable():
+        return text
     plain = _ESCAPES.sub("", text)
     return "".join(
         "" if unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in "\n\t" else letter

@@ -37,6 +37,8 @@ FLICKERS = 3
 A_PAGE = 100
 HOURLY = timedelta(days=2)
 """How far back every run of a single canary is drawn; before, one a day."""
+NEW_APART = timedelta(hours=5)
+"""Of these days' runs in a list: what comes and goes within a day shows, too."""
 LONGEST = timedelta(days=90)
 
 ORDER = ("lost", "fell", "rot", "unasked", "flicker", "gained", "steady")
@@ -163,7 +165,8 @@ def canary_data(store: Store, source: str, query_id: str) -> dict[str, Any] | No
 
 def _rows(watch: Watch, store: Store, source: str, newest: Run) -> Iterator[Row]:
     times = store.ranks.times(source, newest.at - DAYS)
-    runs = store.ranks.of(list(dict.fromkeys([*one_a_day(times), newest.run_id])))
+    new = [each for each in times if each[0] > newest.at - HOURLY]
+    runs = store.ranks.of(list(dict.fromkeys([*one_a_day(times), *spread(new, NEW_APART), newest.run_id])))
     usual = _usual(watch, store, source, newest.at)
     found = [_row(query_id, runs, usual.get(query_id), source) for query_id in runs[-1].rank]
     yield from sorted(found, key=lambda row: (ORDER.index(row.state), row.lang, row.query_id))

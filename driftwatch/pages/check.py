@@ -162,10 +162,10 @@ def _history(
         when, low, high = bands
         around = np.concatenate([when, when[::-1]]), np.concatenate([low, high[::-1]])
         parts.append(drawing.line("band", drawing.path(frame.across(around[0]), frame.up(around[1]))))
-    if finding.reference is not None:
-        parts.append(drawing.level(frame, "normal", finding.reference, "normal"))
     at, value = drawing.thinned(course.at, course.value)
     parts.append(drawing.line("now", drawing.path(frame.across(at), frame.up(value))))
+    if finding.reference is not None:
+        parts.append(drawing.level(frame, "normal", finding.reference, "normal", right=True))
     parts.append(drawing.strip(frame, course.at, course.verdict))
     said = f"What {check.name} found in {finding.segment}: {figure_of(finding.value, finding.kind)} now"
     said += f", normal {figure_of(finding.reference, finding.kind)}" if finding.reference is not None else ""

@@ -116,7 +116,7 @@ def _gap(frame: Frame, found: Distribution) -> Iterator[str]:
         x + (6 if right else -6), sum(ends) / 2 + 4, f"D = {found.d:.2f}", "t-gap", "start" if right else "end"
     )
     left, high = (found.now, found.normal) if ends[0] < ends[1] else (found.normal, found.now)
-    for sample, anchor, off, share in ((left, "end", -8, 0.75), (high, "start", 8, 0.3)):
+    for sample, anchor, off, share in ((left, "end", -8, 0.75), (high, "start", 8, 0.62)):
         name, kind = ("now", "t-now") if sample is found.now else ("baseline", "")
         across = float(frame.across(sample.quantile(share)))
         yield drawing.words(across + off, float(frame.up(share)), name, kind, anchor)

@@ -123,11 +123,12 @@ def words(x: float, y: float, text: str, kind: str = "", anchor: str = "start") 
     return f'<text x="{x:.0f}" y="{y:.0f}" class="{kind}" text-anchor="{anchor}">{escape(safe(text))}</text>'
 
 
-def level(frame: Frame, kind: str, value: float, text: str) -> str:
-    """A line across, with its name."""
+def level(frame: Frame, kind: str, value: float, text: str, *, right: bool = False) -> str:
+    """A line across, with its name at one of its ends."""
     y = float(frame.up(value))
     drawn = line(kind, f"M{frame.left} {y:.1f}H{WIDTH - RIGHT}")
-    return drawn + words(frame.left + 4, y - 4 if y > TOP + 14 else y + 13, text)
+    x, anchor = (WIDTH - RIGHT - 2, "end") if right else (frame.left + 4, "start")
+    return drawn + words(x, y - 4 if y > TOP + 14 else y + 13, text, anchor=anchor)
 
 
 def scale(frame: Frame, percent: bool = False) -> str:

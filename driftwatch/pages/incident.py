@@ -19,7 +19,7 @@ from driftwatch.show import number
 if TYPE_CHECKING:
     from driftwatch.config import Watch
     from driftwatch.store import Store
-    from driftwatch.types import Diagnosis, Experiment, Incident, Member, Silence
+    from driftwatch.types import Diagnosis, Experiment, Incident, Member, Silence, Transition
 
 SILENCES = (("1h", "an hour"), ("4h", "4 hours"), ("12h", "12 hours"), ("1 day", "a day"), ("7 days", "a week"))
 IN_FULL = 6
@@ -122,7 +122,7 @@ def render_incidents(watch: Watch, store: Store, now: datetime, viewer: Viewer =
 def timeline(incident: Incident, thought: tuple[Diagnosis, ...]) -> Iterator[Moment]:
     """What happened, oldest first: every change of an alert, and everything that was thought."""
     moments = [
-        Moment(each.at, EVENTS[each.event], f"{each.check} · {each.segment}", each.actor, each.after)
+        Moment(each.at, EVENTS[each.event], f"{each.check} · {each.segment}", each.actor, _state(each))
         for each in incident.history
     ]
     causes = [(each.at or incident.opened_at, each) for each in thought]
@@ -153,6 +153,11 @@ def _shown(watch: Watch, store: Store, member: Member) -> Shown:
     runs = check is not None and check.needs == "runs"
     source = check.source if check is not None else ""
     return Shown(evidence_of(finding, watch, store), path, member.alert.state, runs, source)
+
+
+def _state(transition: Transition) -> str:
+    """What an alert has become; empty where it is as it was."""
+    return transition.after if transition.after != transition.before else ""
 
 
 def _concerns(silence: Silence, incident: Incident, now: datetime) -> bool:

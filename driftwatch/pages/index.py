@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -19,11 +19,13 @@ from driftwatch.stats.proportion import wilson
 if TYPE_CHECKING:
     from driftwatch.config import Watch
     from driftwatch.store import Store
-    from driftwatch.types import Diagnosis, Look, Probe
+    from driftwatch.types import Diagnosis, Finding, Look, Probe
 
 MONTH = timedelta(days=30)
 POINTS = 40
 MOST_NAMED = 12
+SMALLEST = 1e-9
+"""A share below it is none."""
 INCIDENTS = 20
 """The newest ones, among which the last experiment is looked for."""
 
@@ -62,7 +64,9 @@ def render_index(watch: Watch, store: Store, viewer: Viewer = NOBODY) -> str:
         "Index",
         source=source,
         probe=probe,
-        looks=[_seen(name, look, past) for name, look in probe.looks.items()] if probe is not None else [],
+        looks=[_seen(name, look, past, _judged(findings)) for name, look in probe.looks.items()]
+        if probe is not None
+        else [],
         facts=list(_facts(probe)) if probe is not None else [],
         findings=[(each, verdict_of(each), f"checks/{segment(each.check)}") for each in findings],
         thought=thought,
@@ -80,10 +84,10 @@ def _last_experiment(store: Store) -> tuple[str, Diagnosis] | None:
     return None
 
 
-def _seen(name: str, look: Look, past: Sequence[Probe]) -> Seen:
+def _seen(name: str, look: Look, past: Sequence[Probe], judged: Mapping[str, str]) -> Seen:
     looks = [probe.looks[name] for probe in past if name in probe.looks]
     shares = np.array([each.bad / each.n if each.n and not each.unable else np.nan for each in looks], dtype=np.float64)
-    state = "unknown" if look.unable else "fail" if look.bad else "ok"
+    state = "unknown" if look.unable else judged.get(name) or ("warn" if look.bad else "ok")
     values = ", ".join(f"{what} {number(value)}" for what, value in look.values.items() if value == value)
     return Seen(
         name=name,
@@ -98,9 +102,17 @@ def _seen(name: str, look: Look, past: Sequence[Probe]) -> Seen:
     )
 
 
+def _judged(findings: Sequence[Finding]) -> dict[str, str]:
+    """Look -> what the check says of it: a few bad ones may be allowed."""
+    told = [each.details.get("looks", {}) for each in findings]
+    return {
+        name: str(look["verdict"]) for looks in told for name, look in looks.items() if look["verdict"] != "unknown"
+    }
+
+
 def _share(look: Look) -> str:
-    low, high = wilson(look.bad, look.n)
-    return f"{number(100 * look.bad / look.n)} % ({number(100 * float(low))} to {number(100 * float(high))})"
+    low, high = (0.0 if bound < SMALLEST else 100 * float(bound) for bound in wilson(look.bad, look.n))
+    return f"{number(100 * look.bad / look.n)} % ({number(low)} to {number(high)})"
 
 
 def _facts(probe: Probe) -> Iterator[tuple[str, str]]:

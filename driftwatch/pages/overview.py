@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WEEK = timedelta(days=7)
 APART = 4
 """Hours between two points of a small line."""
+SAID = (("fail", "1 fails", "{} fail"), ("warn", "1 warns", "{} warn"), ("unknown", "1 is unknown", "{} are unknown"))
+"""(verdict, said of one, said of several)."""
 Place = tuple[str, str]
 
 
@@ -163,14 +165,12 @@ def _path(check: str) -> str:
 def _sentence(incidents: Sequence[Open], findings: Iterable[Finding]) -> str:
     """How things stand, before anything else is read."""
     states = [verdict_of(finding) for finding in findings]
-    bad = {name: states.count(name) for name in ("fail", "warn", "unknown")}
-    told = {"fail": "{} fail", "warn": "{} warn", "unknown": "of {} nothing is known"}
-    looks = " and ".join(", ".join(told[name].format(n) for name, n in bad.items() if n).rsplit(", ", 1))
     if not states:
         return "Nothing has been looked at yet."
+    counts = {name: states.count(name) for name, _, _ in SAID}
+    told = [(one if counts[name] == 1 else more).format(counts[name]) for name, one, more in SAID if counts[name]]
+    looks = ", ".join(told[:-1]) + " and " * (len(told) > 1) + "".join(told[-1:])
+    looks = f"Of {len(states)} looks, {looks}." if told else f"All {len(states)} looks are well."
     if not incidents:
-        return (
-            f"No incident is open. Of {len(states)} looks {looks}." if looks else f"All {len(states)} looks are well."
-        )
-    open_ones = "One incident is open." if len(incidents) == 1 else f"{len(incidents)} incidents are open."
-    return f"{open_ones} Of {len(states)} looks {looks}." if looks else open_ones
+        return f"No incident is open. {looks}"
+    return f"{'One incident is' if len(incidents) == 1 else f'{len(incidents)} incidents are'} open. {looks}"

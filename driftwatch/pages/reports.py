@@ -23,15 +23,19 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 """Ending -> what it is; no other file is shown."""
-FIRST = ("report.html", "index.html")
+FIRST = "report.html"
 """What stands for the whole report, if it is there."""
+STATES = {"ok": "ok", "warn": "warn", "fail": "fail", "unknown": "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Shown:
     """One week."""
 
     week: str
+    state: str
+    """For its sign; empty where nothing can be read of it."""
+    sentence: str
     first: str
     """The file to read; empty where there is none."""
     others: tuple[str, ...]
@@ -42,20 +46,15 @@ def render_reports(watch: Watch, viewer: Viewer = NOBODY) -> str:
     return render("reports.html", watch, viewer, "Reports", reports=list(kept(watch)), settings=watch.report)
 
 
-def kept(watch: Watch) -> Iterator[Kept]:
+def kept(watch: Watch) -> Iterator[Shown]:
     """The weeks of which something is there, the newest first."""
-    folder = watch.state / "reports"
-    weeks = (
-        sorted((each for each in folder.iterdir() if WEEK.fullmatch(each.name)), reverse=True)
-        if folder.is_dir()
-        else []
-    )
-    for each in weeks:
-        names = sorted(path.name for path in each.iterdir() if is_shown(path)) if each.is_dir() else []
-        pages = [name for name in (*FIRST, *names) if name in names and name.endswith(".html")]
-        first = pages[0] if pages else ""
-        if names:
-            yield Kept(each.name, first, tuple(name for name in names if name != first))
+    from driftwatch.report.kept import Reports
+
+    for each in Reports(watch.state).list():
+        names = sorted(name for name, path in each.files.items() if is_shown(path))
+        first = FIRST if FIRST in names else ""
+        others = tuple(name for name in names if name != first)
+        yield Shown(each.name, STATES.get(each.level, ""), each.sentence, first, others)
 
 
 def report_file(watch: Watch, week: str, name: str) -> Path | None:

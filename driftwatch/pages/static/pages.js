@@ -24,8 +24,7 @@ const draw = {
     const shape = data.at.length > 200 ? "lines" : "lines+markers";
     const traces = [line("found", data.at, data.value, { mode: shape, text: texts, hovertemplate: "%{x}<br>%{y:.4g} (%{text})<extra></extra>", line: { color: colour("--now"), width: 2 } })];
     if (data.reference !== null) traces.push(line("normal", data.at, level(data.reference, data.at), { hoverinfo: "skip", line: { color: colour("--normal"), dash: "dash", width: 1.5 } }));
-    if (data.evidence.some((days) => days !== null)) traces.push(line("evidence, days", data.at, data.evidence, { yaxis: "y2", visible: "legendonly", line: { color: colour("--gap"), width: 1.5 } }));
-    return [traces, { yaxis2: { overlaying: "y", side: "right", type: "log", showgrid: false } }];
+    return [traces, {}];
   },
   distribution(data) {
     const side = (name, part, more) => line(`${name} (n = ${part.n})`, part.score, part.share_below, { hovertemplate: `%{y:.1%} of ${name} lie at or below %{x:.4g}<extra></extra>`, ...more });
