@@ -49,10 +49,11 @@ promises: $(VENV)/.ready  ## the slow tests, and the promises that the benchmark
 bench: $(VENV)/.ready  ## every benchmark, the bare alternative timed beside it
 	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
-docs: $(VENV)/.ready  ## write the generated parts of docs/ again
+docs: $(VENV)/.ready  ## write the generated parts of docs/ again, pictures of the pages where Chromium is installed
 	$(BIN)/python -m driftwatch.settings_docs
 	$(BIN)/python -m tests.bad_inputs
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m tests.browser
 
 image-test: $(VENV)/.ready  ## build the image and run it for real, with buildah, as root
 	$(BIN)/python deploy/image_test.py $(IMAGE_TEST)
