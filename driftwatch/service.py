@@ -249,8 +249,7 @@ def _export_spans(watch: Watch) -> Callable[[], None]:
     """Export spans where the configuration says so; returns how to stop."""
     if watch.otel is None:
         return lambda: None
-    headers = {name: value.get_secret_value() for name, value in watch.otel.headers.items()}
-    return tracing.export(watch.otel.endpoint, headers, watch.otel.service_name)
+    return tracing.export(watch.otel.endpoint, watch.otel.secrets, watch.otel.service_name)
 
 
 def _thread_of(job: Job) -> str:

@@ -7,6 +7,7 @@ away costs nobody anything.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 import time
@@ -15,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from driftwatch import __version__
-from driftwatch.errors import MissingExtra
+from driftwatch.errors import DriftwatchError, MissingExtra
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
@@ -82,9 +83,9 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
     global _record
     stopped = threading.Event()
     try:
-        provider = _provider(f"{endpoint.rstrip('/')}/v1/traces", headers, service_name, stopped)
+        provider = _provider(f"{endpoint.rstrip('/')}{_PATH}", headers, service_name, stopped)
     except ImportError:
-        raise MissingExtra("opentelemetry-exporter-otlp-proto-http", "otel", "exporting spans") from None
+        raise _missing() from None
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would say with every batch what we say once
     tracer = provider.get_tracer("driftwatch", __version__)
 
@@ -102,6 +103,38 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
 
     _record = record
     return stop
+
+
+def reach(endpoint: str, headers: Mapping[str, str]) -> str:
+    """Post no span at all, which every collector takes; what it says, in words.
+
+    Raises:
+        MissingExtra: OpenTelemetry is not installed.
+        DriftwatchError: nobody answers there, or not as a collector does.
+    """
+    import httpx
+
+    try:
+        importlib.import_module("opentelemetry.sdk.trace")
+        importlib.import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    except ImportError:
+        raise _missing() from None
+    url = f"{endpoint.rstrip('/')}{_PATH}"
+    try:
+        answer = httpx.post(url, headers={**headers, "Content-Type": "application/x-protobuf"}, timeout=ANSWER_WITHIN)
+    except httpx.HTTPError as error:
+        raise DriftwatchError(f"{url} cannot be reached: {type(error).__name__}.", remedy=_AWAY) from None
+    if answer.status_code != 200:
+        raise DriftwatchError(f"{url} answers {answer.status_code} to an empty export.", remedy=_AWAY)
+    return f"{url} takes spans"
+
+
+_PATH = "/v1/traces"
+_AWAY = "Spans are dropped until it takes them; nothing else waits for it."
+
+
+def _missing() -> MissingExtra:
+    return MissingExtra("opentelemetry-exporter-otlp-proto-http", "otel", "exporting spans")
 
 
 def _provider(endpoint: str, headers: Mapping[str, str], service_name: str, stopped: threading.Event) -> Any:

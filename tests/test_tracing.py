@@ -156,6 +156,40 @@ def test_a_collector_that_comes_back_is_said_too(
     ]
 
 
+# --- before it starts ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.process
+def test_a_collector_is_asked_with_no_span_at_all(collector: FakeCollector):
+    said = tracing.reach(collector.endpoint, {"authorization": SECRET})
+    assert said == f"{collector.endpoint}/v1/traces takes spans"
+    ((path, headers),) = collector.requests
+    assert (path, headers["authorization"], collector.spans) == ("/v1/traces", SECRET, [])
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("answer", ["nobody", 401])
+def test_a_collector_that_is_away_is_a_warning_of_validate_and_no_more(
+    tmp_path: Path, collector: FakeCollector, capsys: pytest.CaptureFixture[str], answer: str | int
+):
+    import json
+
+    from driftwatch.commands.project import validate
+    from tests.fakes.world import RECALL, make_world
+
+    collector.status = 200 if answer == "nobody" else int(answer)
+    endpoint = "http://127.0.0.1:9" if answer == "nobody" else collector.endpoint
+    path = make_world(
+        tmp_path, RECALL, more=f"otel: {{endpoint: {endpoint}, headers: {{authorization: {SECRET}}}}}\n"
+    ).path
+    assert validate(path, offline=False, json=True) == 0
+    shown = capsys.readouterr().out
+    (reached,) = [each for each in json.loads(shown)["reached"] if each["what"] == "otel"]
+    assert reached["state"] == "warn"
+    assert ("cannot be reached" if answer == "nobody" else "answers 401") in reached["said"]
+    assert SECRET not in shown
+
+
 # --- the work that has spans ---------------------------------------------------------------------------------------
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from driftwatch.commands import say
-from driftwatch.errors import ConfigError, DriftwatchError
+from driftwatch.errors import ConfigError, DriftwatchError, MissingExtra
 from driftwatch.plugins import ROOMS, find_kind, kind_names
 from driftwatch.show import at, now_utc, table
 
 if TYPE_CHECKING:
     from driftwatch.config import Watch
+    from driftwatch.config.sections import OpenTelemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def _reach_all(watch: Watch) -> Iterator[Reached]:
         yield Reached("embedder", "ok", f"{watch.embedder.model}, loaded when something is embedded")
     for notifier in watch.notify:
         yield _reached(f"notify {notifier.name}", notifier.reach)
+    if watch.otel is not None:
+        yield _collector(watch.otel)
     for section in ("report", "retrain"):
         if getattr(watch, section) is not None:
             yield Reached(section, "warn", "read and checked, but this version does not act on it yet")
@@ -93,6 +96,18 @@ def _reached(what: str, look: Callable[[], str]) -> Reached:
         return Reached(what, "ok", look())
     except DriftwatchError as error:
         return Reached(what, "fail", str(error))
+
+
+def _collector(otel: OpenTelemetry) -> Reached:
+    """A collector that is away is no reason not to start."""
+    from driftwatch import tracing
+
+    try:
+        return Reached("otel", "ok", tracing.reach(otel.endpoint, otel.secrets))
+    except MissingExtra as error:
+        return Reached("otel", "fail", str(error))
+    except DriftwatchError as error:
+        return Reached("otel", "warn", str(error))
 
 
 def _database(watch: Watch) -> str:

@@ -157,6 +157,11 @@ class OpenTelemetry(Settings):
     service_name: str = Field(default="driftwatch", min_length=1)
     """How driftwatch is called in traces (`service.name`)."""
 
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The headers as they are sent."""
+        return {name: value.get_secret_value() for name, value in self.headers.items()}
+
     @field_validator("endpoint")
     @classmethod
     def is_http(cls, endpoint: str) -> str:

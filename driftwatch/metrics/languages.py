@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 
 from driftwatch.store.numbers import Numbers
 from driftwatch.store.totals import MOST_NAMED, OTHER, UNKNOWN, language_label, named_by
 from driftwatch.types import POOLED
 
+_SUBTAG = re.compile(r"[a-z]{2,8}")
 NAMELESS = frozenset({OTHER, UNKNOWN})
 """Labels that stand for several languages: what cannot be added up is not said of them."""
 
@@ -19,7 +21,7 @@ def shown_languages(configured: Sequence[str], numbers: Numbers) -> frozenset[st
     judged: dict[str, int] = {}
     for each in numbers.newest:
         judged[each.segment] = max(each.n, judged.get(each.segment, 0))
-    fresh = judged.keys() - numbers.named - {POOLED}
+    fresh = {lang for lang in judged.keys() - numbers.named - {POOLED} if _SUBTAG.fullmatch(lang)}
     by_size = sorted(fresh, key=lambda lang: (-judged[lang], lang))
     return numbers.named | frozenset(by_size[: max(0, MOST_NAMED - len(numbers.named))])
 

@@ -293,6 +293,12 @@ def test_where_nobody_asks_the_languages_of_the_canaries_have_names(make: Make) 
     assert of(scrape(daemon)["canary_recall"], "language").keys() == {("fi",), ("et",), ("all",)}
 
 
+def test_a_segment_that_is_no_language_gets_no_label_of_its_own(make: Make) -> None:
+    daemon = make(change=("languages: [en, de, fr]\n", ""))
+    record(daemon, *(found(daemon, "canary recall", segment) for segment in ("fi", HOSTILE, "x" * 500, "DE", "")))
+    assert of(scrape(daemon)["finding_verdict"], "language").keys() == {("fi",), ("other",)}
+
+
 # --- the two formats -----------------------------------------------------------------------------------------------
 
 
