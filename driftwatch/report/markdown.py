@@ -10,7 +10,7 @@ from driftwatch.report.attached import Attached
 from driftwatch.report.story.parts import Card, Section, Story, Table
 
 _LEVELS = {"ok": "All is well", "warn": "Needs a look", "fail": "Something broke", "unknown": "Not enough was seen"}
-_ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~<>$^])|(?<![0-9])([-.:@/](?=\S))")
+_ACTIVE = re.compile(r"[\\`*_\[\]|~$^#@]|:(?=//)|(?<=www)\.|^[-+=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.IGNORECASE)
 
 
 def markdown(story: Story, attached: Attached) -> str:
@@ -21,10 +21,10 @@ def markdown(story: Story, attached: Attached) -> str:
 def plain(text: str) -> str:
     r"""``text`` with every sign that Markdown, its tables or HTML could read as its own made harmless.
 
-    >>> plain("[a](http://b) | <i> 0.5")
-    '\\[a\\]\\(http\\:/\\/b\\) \\| \\&lt;i\\&gt; 0.5'
+    >>> print(plain("[a](http://b) | <i> 0.5 -1"))
+    \[a\](http\://b) \| &lt;i&gt; 0.5 -1
     """
-    return html.escape(_ACTIVE.sub(r"\\\1\2", text), quote=False)
+    return html.escape(_ACTIVE.sub(r"\\\g<0>", text), quote=False)
 
 
 def _parts(story: Story, attached: Attached) -> Iterator[str]:

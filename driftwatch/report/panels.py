@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 FAR = 6
 """How many distributions are shown at once; the others, which moved less, are folded away."""
 
-Key = Literal["trend", "ecdf", "rows"]
+Key = Literal["trend", "ecdf", "rows", "bars"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def _rate(source: str, words: str, group: Sequence[Rates], name: str) -> Chart:
 def _mixes(week: Week, names: Iterator[str]) -> Iterator[Group]:
     made = [_mix(each, next(names)) for each in week.mixes if each.shares]
     if made:
-        yield Group("Share of the sessions", "rows", tuple(made))
+        yield Group("Share of the sessions", "bars", tuple(made))
 
 
 def _mix(each: Mix, name: str) -> Chart:

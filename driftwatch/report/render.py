@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 PAGE, MARKDOWN, JSON = "report.html", "report.md", "report.json"
 """The names of the files, beside ``message.MESSAGE``; the pictures are ``picture-1.png`` and ``picture-2.png``."""
 
+SHOWN = 10
+"""Rows of a table that are seen at once; the others are folded away below it."""
+
 
 def render(week: Week, attached: Attached = NOT_ASKED) -> dict[str, bytes]:
     """Name -> content of every file of the report. Without matplotlib there are no charts and no pictures, and the page
@@ -66,7 +69,7 @@ def _page(story: Story, drawn: dict[str, tuple[Group, ...]], attached: Attached,
     environment = _environment()
     style = environment.get_template("report/report.css").render()
     page = environment.get_template("report/report.html")
-    made = page.render(story=story, charts=drawn, attached=attached, notes=notes, style=style)
+    made = page.render(story=story, charts=drawn, attached=attached, notes=notes, style=style, shown=SHOWN)
     return made.encode("utf-8", "replace")
 
 

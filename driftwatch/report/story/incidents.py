@@ -114,7 +114,7 @@ def _symptom(symptom: Symptom, timezone: str) -> tuple[str, ...]:
         text(symptom.check, 80),
         language(symptom.segment),
         moment(symptom.onset, timezone),
-        f"{symptom.state}, {symptom.verdict}" if symptom.verdict else symptom.state,
+        f"{symptom.state}, {text(symptom.verdict, 20)}" if symptom.verdict else symptom.state,
         change(symptom.effect),
         between(symptom.low, symptom.high),
         figure(symptom.value),

@@ -166,7 +166,7 @@ def between(low: float | None, high: float | None) -> str:
     """An interval.
 
     >>> between(-0.1, 0.25), between(None, None)
-    ('−0.1 to 0.25', '–')
+    ('−0.100 to 0.250', '–')
     """
     return NONE if low is None and high is None else f"{figure(low)} to {figure(high)}"
 
