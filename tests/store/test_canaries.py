@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from driftwatch.store import Store
 from driftwatch.store.packing import Unpacker, pack
 from driftwatch.types import Observation, Run, ScoredDoc
-from tests.fakes.batches import DAY, HOUR, MONDAY, answer, run
+from tests.fakes.batches import DAY, HOUR, MONDAY, answer, docs, run
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=8)
 SCORES = st.none() | st.floats(allow_nan=False, allow_infinity=False)
@@ -101,3 +101,36 @@ def test_a_run_without_canaries_is_kept(store: Store) -> None:
     empty = Run("r", "canaries", MONDAY, "suite", ())
     store.canaries.add(empty)
     assert store.canaries.latest("canaries") == empty
+
+
+# --- what measures ask -----------------------------------------------------------------------------------------------
+
+
+def test_answers_are_those_of_the_runs_without_their_scores(store: Store) -> None:
+    seen = Observation(
+        MONDAY, "canaries", "q1", "text?", "de", hits=docs(0.9, None), relevant={"doc-1": 2}, digest="d", attempt=1
+    )
+    failed = Observation(MONDAY, "canaries", "q2", hits=None, error="timed out", expect_empty=True)
+    store.canaries.add(run(MONDAY, seen, failed, gone=frozenset({"doc-1"})))
+    (found,) = store.canaries.answers("canaries", MONDAY, MONDAY + HOUR)
+    assert (found.at, found.gone) == (MONDAY, {"doc-1"})
+    first, second = found.answers
+    assert first == ("q1", "d", "de", "text?", 1, None, False, ["doc-0", "doc-1"], {"doc-1": 2})
+    assert (second.docs, second.error, second.expect_empty, second.relevant) == (None, "timed out", True, {})
+    assert second.lang == "und"
+
+
+def test_answers_come_in_order_and_of_the_time_that_is_asked_for(store: Store) -> None:
+    times = [MONDAY + number * HOUR for number in range(60)]
+    for at in reversed(times):
+        store.canaries.add(run(at))
+    assert [each.at for each in store.canaries.answers("canaries", times[1], times[-1])] == times[1:-1]
+    assert list(store.canaries.answers("other", times[0], times[-1])) == []
+
+
+def test_the_last_answers_of_each_stretch_are_those_of_its_last_run(store: Store) -> None:
+    for hours in (1, 5, 30, 31, 80):
+        store.canaries.add(run(MONDAY + hours * HOUR))
+    edges = [MONDAY + number * DAY for number in range(5)]
+    found = [each.at for each in store.canaries.last_answers("canaries", edges)]
+    assert found == [MONDAY + hours * HOUR for hours in (5, 31, 80)]
