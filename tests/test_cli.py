@@ -208,6 +208,21 @@ def test_a_silence_has_an_end_an_author_and_a_reason(project: Path):
     assert datetime.fromisoformat(silence["until"]) > datetime.now(UTC) + timedelta(minutes=110)
 
 
+def test_a_change_is_announced_listed_and_ended(project: Path):
+    announce = ("alerts", "expect", "release 4", "--author", "ann", "--json")
+    made = read(driftwatch(*announce, "--to", "2126-05-04", cwd=project))["expected"]
+    assert (made["author"], made["reason"], made["end"]) == ("ann", "release 4", "2126-05-05T00:00:00Z")
+    assert [each["change_id"] for each in read(driftwatch("alerts", "--json", cwd=project))["expected"]] == [
+        made["change_id"]
+    ]
+    ended = driftwatch("alerts", "expected-end", made["change_id"], "--author", "ben", cwd=project)
+    assert ended.returncode == 0, ended.stderr
+    assert read(driftwatch("alerts", "--json", cwd=project))["expected"] == []
+    assert driftwatch("alerts", "expected-end", made["change_id"], cwd=project).returncode == 3
+    past = driftwatch(*announce, "--from", "2020-01-01", "--to", "2020-01-02", cwd=project)
+    assert (past.returncode, "in the past" in past.stderr) == (3, True)
+
+
 def test_the_baseline_is_moved_by_hand_with_a_reason(project: Path):
     done = driftwatch(
         "baseline", "set", "--from", "2026-05-04", "--to", "2026-05-17", "--reason", "new index", "--json", cwd=project

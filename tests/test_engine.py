@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from driftwatch import acting
 from driftwatch.engine import Engine
 from driftwatch.pages import render_incident, render_overview
 from driftwatch.privacy import hashed
@@ -238,6 +239,20 @@ def test_in_an_expected_window_nothing_bad_is_evidence(tmp_path, opened):
     findings = by_segment(play(engine, now, 3)[-1])
     assert "launch" in findings["de"].message
     assert open_alerts(engine) == set()
+
+
+def test_a_change_that_was_announced_meanwhile_counts_from_the_next_look_until_it_is_ended(tmp_path, opened):
+    engine, now = learnt(tmp_path, opened, RECALL)
+    BROKEN.add("de")
+    change = acting.expect(engine.store, now, now + timedelta(days=9), "launch", "ann", now)
+    found = by_segment(play(engine, now, 3)[-1])
+    assert (found["de"].verdict, found["de"].learning) == ("unknown", True)
+    assert found["de"].message.startswith("not judged until")
+    assert "launch" in found["de"].message
+    assert found["en"].verdict == "ok"
+    assert open_alerts(engine) == set()
+    acting.end_expected(engine.store, change.change_id, "ann", now + 3 * SIX_HOURS)
+    assert by_segment(play(engine, now + 3 * SIX_HOURS, 1)[-1])["de"].verdict == "fail"
 
 
 def test_a_new_canary_does_not_disturb_the_baseline_of_the_others(tmp_path, opened):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from driftwatch import acting
 from driftwatch.budget import Standing
 from driftwatch.config import Watch, load_watch
 from driftwatch.engine import Engine
@@ -241,6 +242,20 @@ def test_expected_hours_gather_no_evidence(recorded, tmp_path, stores):
 
     assert evidence("") > 1000
     assert evidence("expected: [{from: 2026-05-06, to: 2026-05-08, reason: launch}]\n") < 10
+
+
+def test_hours_of_a_change_that_was_announced_gather_no_evidence_until_it_was_ended(recorded, tmp_path, stores):
+    def evidence(ended: datetime | None) -> float:
+        engine = engine_of(copied(recorded, tmp_path / f"a{len(stores)}"), stores)
+        change = acting.expect(engine.store, BREAKS - 24 * HOUR, END, "launch", "ann", BREAKS)
+        if ended is not None:
+            acting.end_expected(engine.store, change.change_id, "ben", ended)
+        found = engine.evidence.ledgers.look(engine.watch.checks[0], END, None, ())
+        assert found is not None
+        return float(found.days.max())
+
+    assert evidence(None) < 10
+    assert evidence(BREAKS) > 1000
 
 
 def test_while_the_baseline_is_filling_there_is_no_evidence(recorded, tmp_path, stores):
