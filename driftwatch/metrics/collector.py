@@ -88,12 +88,15 @@ class Collector:
 
 
 def _judged(newest: Iterable[Newest], checks: Mapping[str, Check], shown: Collection[str]) -> dict[Place, Newest]:
-    """(check, language) -> what was found last; of several languages under one label, the worst."""
+    """(check, language) -> what was found last, in the order of the configuration; of several languages under one label
+    the worst.
+    """
+    order = {name: number for number, name in enumerate(checks)}
     judged: dict[Place, Newest] = {}
-    for each in newest:
+    for each in sorted((each for each in newest if each.check in order), key=lambda each: order[each.check]):
         place = (each.check, segment_label(each.segment, shown))
         known = judged.get(place)
-        if each.check in checks and (known is None or WORST.index(each.verdict) > WORST.index(known.verdict)):
+        if known is None or WORST.index(each.verdict) > WORST.index(known.verdict):
             judged[place] = each
     return judged
 

@@ -106,13 +106,13 @@ def test_canaries_have_their_measure_their_baseline_and_how_many_they_are(make: 
     assert "canary_baseline_mrr" not in said
 
 
-def test_two_checks_of_one_measure_make_one_series(make: Make) -> None:
-    again = RECALL.replace("canary recall", "canary recall again")
+def test_of_two_checks_of_one_measure_the_first_in_the_configuration_is_the_series(make: Make) -> None:
+    again = RECALL.replace("canary recall", "again")
     daemon = make(RECALL, again)
     record(
         daemon,
         found(daemon, "canary recall", "de", value=0.7),
-        found(daemon, "canary recall again", "de", value=0.6),
+        found(daemon, "again", "de", value=0.6),
     )
     said = scrape(daemon)
     assert of(said["canary_recall"], "language") == {("de",): 0.7}
