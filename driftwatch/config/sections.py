@@ -77,7 +77,9 @@ class Api(Settings):
     port: int = Field(default=9464, ge=0, le=65535)
     """The port; 0 takes any free one."""
     token: SecretStr | None = None
-    """A bearer token for the pages. `/healthz`, `/readyz` and `/metrics` stay open; pushes have their own token."""
+    """What people log in with on the pages, and programs send as a bearer token; without one, the pages are open to
+    whoever reaches them, and read-only. `/healthz`, `/readyz` and `/metrics` stay open; pushes have their own token.
+    """
     public_url: str = ""
     """Where people reach the pages, such as `https://driftwatch.example.org`. Without it, notices carry no link."""
 
