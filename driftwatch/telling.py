@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from driftwatch.delivery import backoff
 from driftwatch.errors import DeliveryError, DriftwatchError, MessageRefused
-from driftwatch.report.kept import Reports
+from driftwatch.report.kept import HTML, Reports
 from driftwatch.report.message import MESSAGE, read_announcement
 from driftwatch.reported.announced import WeeklyNotice
 
@@ -72,7 +72,7 @@ def _notice(reports: Reports, telling: Telling, pages_url: str) -> WeeklyNotice:
         key=f"report:{announcement.service}:{telling.week}",
         announcement=announcement,
         announced_at=telling.announced_at,
-        url=f"{pages_url}/reports/{telling.week}" if pages_url else "",
+        url=f"{pages_url}/reports/{telling.week}/{HTML}" if pages_url else "",
         pictures=pictures,
     )
 

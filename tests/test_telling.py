@@ -111,7 +111,7 @@ def test_the_week_is_one_message_with_its_two_pictures_in_it(slack: FakeSlack, s
     assert "Something broke. German retrieval broke on Thursday" in said
     assert "German: canary recall, score drift (open, 3 days 14 h): mixed vectors" in said
     assert "3 gaps" in said
-    assert "https://drift.example/reports/2026-W47" in said
+    assert "https://drift.example/reports/2026-W47/report.html" in said
     shown = [block for block in message.blocks if block["type"] == "image"]
     files = [slack.files[block["slack_file"]["id"]] for block in shown]
     assert [file.content for file in files] == [b"\xc2\x89PNG picture-1.png", b"\xc2\x89PNG picture-2.png"]
