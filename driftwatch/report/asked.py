@@ -41,11 +41,19 @@ class Answer:
 
 
 class Judge:
-    """Measures answers, equal ones once."""
+    """Measures answers, equal ones once.
 
-    def __init__(self, measures: Sequence[Measure]) -> None:
+    Of an answer is kept what it measured, and not what came back: a fortnight of answers would fill the memory.
+    ``whole``: the canaries of which it is kept too, since they are to be judged by other documents, as it is of every
+    answer that is judged by what is left of its documents; None: it is kept of none.
+    """
+
+    def __init__(self, measures: Sequence[Measure], whole: Iterable[Key] | None = None) -> None:
         self.measures = tuple(measures)
+        self.whole = None if whole is None else frozenset(whole)
         self._known: dict[tuple[str, str, tuple[str, ...]], Outcomes] = {}
+        self._alike: dict[Key, dict[tuple[tuple[float, int | None], ...], Outcomes]] = {}
+        """Different answers of one canary mostly measure the same."""
 
     def answers(self, run: Asked) -> Iterator[Answer]:
         """Of every canary the first asking."""
@@ -64,18 +72,33 @@ class Judge:
         if key not in self._known:
             if len(self._known) >= MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = self._outcomes(_observed(seen), seen.relevant)
+            self._known[key] = self._kept(key[:2], self._outcomes(_observed(seen), seen.relevant))
         return self._known[key]
+
+    def _kept(self, key: Key, outcomes: Outcomes) -> Outcomes:
+        if self.whole is not None and key in self.whole:
+            return outcomes
+        shape = tuple((each.value, each.rank) for each in outcomes)
+        alike = self._alike.setdefault(key, {})
+        if shape not in alike:
+            alike[shape] = _without_hits(outcomes)
+        return alike[shape]
 
     def _judged_by_the_rest(self, seen: Answered, run: Asked) -> Answer:
         observed = _observed(seen)
         left = remaining(observed, run.gone)
         if left is None:
             return Answer(seen, None)
-        return Answer(seen, self._outcomes(observed, left), partly=left is not observed.relevant)
+        outcomes = self._outcomes(observed, left)
+        kept = _without_hits(outcomes) if self.whole is None else outcomes
+        return Answer(seen, kept, partly=left is not observed.relevant)
 
     def _outcomes(self, observed: Observation, left: Mapping[str, int]) -> Outcomes:
         return tuple(outcome_of(observed, left, measure) for measure in self.measures)
+
+
+def _without_hits(outcomes: Outcomes) -> Outcomes:
+    return tuple(replace(each, hits=()) for each in outcomes)
 
 
 def _observed(seen: Answered) -> Observation:
@@ -87,13 +110,8 @@ def _observed(seen: Answered) -> Observation:
 
 @dataclass
 class Course:
-    """Every run of one stretch of time, oldest first.
+    """Every run of one stretch of time, oldest first."""
 
-    Of an answer is kept what it measured, and not what came back: a fortnight of answers would fill the memory.
-    """
-
-    whole: frozenset[Key] = frozenset()
-    """Canaries of which the answers are kept too: they are to be judged by other documents."""
     outcomes: dict[Key, list[Outcomes]] = field(default_factory=dict)
     """Of each canary, one a run in which it could be judged."""
     partly: set[Key] = field(default_factory=set)
@@ -111,8 +129,6 @@ class Course:
     last: Asked | None = None
     lasts: dict[date, dict[Key, Outcomes]] = field(default_factory=dict)
     """Day -> what its last run measured."""
-    _known: dict[Key, dict[tuple[tuple[float, int | None], ...], Outcomes]] = field(default_factory=dict, repr=False)
-    """Equal outcomes of one canary are one."""
 
     @property
     def judged(self) -> int:
@@ -122,23 +138,17 @@ class Course:
     def add(self, answer: Answer, latest: dict[Key, Outcomes], day: date) -> None:
         """One more answer that could be judged."""
         assert answer.outcomes is not None
-        key, outcomes = answer.key, answer.outcomes
+        key = answer.key
         if answer.partly:
             self.partly.add(key)
-        elif key not in self.whole:
-            shape = tuple((each.value, each.rank) for each in outcomes)
-            known = self._known.setdefault(key, {})
-            if shape not in known:
-                known[shape] = tuple(replace(each, hits=()) for each in outcomes)
-            outcomes = known[shape]
-        latest[key] = outcomes
-        self.outcomes.setdefault(key, []).append(outcomes)
+        latest[key] = answer.outcomes
+        self.outcomes.setdefault(key, []).append(answer.outcomes)
         self.days.setdefault(key, set()).add(day)
 
 
-def course(runs: Iterable[Asked], judge: Judge, zone: ZoneInfo, whole: Iterable[Key] = ()) -> Course:
-    """Read the runs of one stretch; see ``Course.whole``."""
-    found = Course(frozenset(whole))
+def course(runs: Iterable[Asked], judge: Judge, zone: ZoneInfo) -> Course:
+    """Read the runs of one stretch."""
+    found = Course()
     for run in runs:
         day = run.at.astimezone(zone).date()
         found.runs += 1

@@ -77,7 +77,8 @@ def canaries_of(
     now = course(store.canaries.answers(source, span.start, span.until), judge, span.zone)
     if not now.runs:
         return None
-    before = course(store.canaries.answers(source, *baseline), judge, span.zone, now.partly) if baseline else Course()
+    usually = Judge(measures, now.partly)
+    before = course(store.canaries.answers(source, *baseline), usually, span.zone) if baseline else Course()
     days = days_between(span.before(WEEKS - 1), span.until, span.zone)
     daily = course(store.canaries.last_answers(source, _until(days, span)), judge, span.zone).lasts
     usual = [
