@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from driftwatch.show import number, safe
 
 Floats = NDArray[np.float64]
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 46, 14, 12, 24
+WIDTH, LEFT, RIGHT, TOP, BOTTOM = 720, 56, 14, 12, 26
 STRIP = 14
 """The height of the strip of verdicts."""
 MOST_POINTS = 360
@@ -23,6 +23,10 @@ MOST_POINTS = 360
 SPARK = (74, 20)
 SECOND = 1_000_000
 _STEPS = (1, 2, 5, 10)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+_APART = (6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 30 * DAY, 61 * DAY, 122 * DAY)
+"""Between two moments below a chart."""
+MOST_MOMENTS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,16 +218,10 @@ def _apart(low: float, high: float, least: float) -> tuple[float, float]:
 def _moments(first: float, last: float, zone: tzinfo) -> Iterator[tuple[float, str]]:
     start, end = (datetime.fromtimestamp(each / SECOND, UTC).astimezone(zone) for each in (first, last))
     length = end - start
-    if length <= timedelta(days=3):
-        apart, form = timedelta(hours=12), "%a %H:%M"
-    elif length <= timedelta(days=20):
-        apart, form = timedelta(days=2), "%-d %b"
-    elif length <= timedelta(days=120):
-        apart, form = timedelta(days=14), "%-d %b"
-    else:
-        apart, form = timedelta(days=60), "%-d %b %Y"
+    apart = next((each for each in _APART if length <= MOST_MOMENTS * each), _APART[-1])
+    form = "%a %H:%M" if apart < DAY else "%-d %b" if apart < _APART[-2] else "%b %Y"
     moment = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    while moment <= end - 0.03 * length:
+    while moment <= end - 0.04 * length:
         if moment >= start + 0.02 * length:
             yield moment.timestamp() * SECOND, moment.strftime(form)
         moment += apart
