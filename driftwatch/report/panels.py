@@ -18,6 +18,7 @@ from driftwatch.report.story.parts import (
     chance,
     change,
     counted,
+    first_upper,
     language,
     listed,
     per_cent,
@@ -113,7 +114,7 @@ def _trends(week: Week, names: Iterator[str]) -> Iterator[Group]:
     for source, words, group in measures(week):
         limits = charts.limits_of(group)
         made = tuple(_trend(week, each, limits, next(names)) for each in group)
-        yield Group(f"{text(words, 60).capitalize()} of {text(source, 60)}, four weeks", "trend", made)
+        yield Group(f"{first_upper(text(words, 60))} of {text(source, 60)}, four weeks", "trend", made)
 
 
 def _trend(week: Week, each: CanaryMeasure, limits: tuple[float, float], name: str) -> Chart:
@@ -145,7 +146,7 @@ def _distributions(week: Week, names: Iterator[str]) -> Iterator[Group]:
     for each in week.scores:
         grouped.setdefault((each.source, each.score), []).append(each)
     for (source, score), group in grouped.items():
-        title = f"{SCORES[score].capitalize()} in {text(source, 60)}"
+        title = f"{first_upper(SCORES[score])} in {text(source, 60)}"
         made = tuple(_distribution(each, next(names)) for each in group)
         yield Group(title, "ecdf", made[:FAR])
         if made[FAR:]:
@@ -159,10 +160,10 @@ def _distribution(each: Scores, name: str) -> Chart:
         caption += f", usually {shown(each.baseline.median.value)}; n {whole(each.now.mean.n)}"
     if each.ks is not None:
         caption += f"; D {shown(each.ks)}, p {chance(each.p_value)}"
-    words = f"Share of sessions up to each score, now and usually. {caption.capitalize()}."
+    words = f"Share of sessions up to each score, now and usually. {first_upper(caption)}."
     if each.gap_at is not None:
         words += f" The largest gap is at {shown(each.gap_at)}."
-    title = f"{SCORES[each.score].capitalize()}, {language(each.segment)}"
+    title = f"{first_upper(SCORES[each.score])}, {language(each.segment)}"
     drawn = _chart((260, 150), (38, 20, 10, 6), lambda axes: charts.ecdf(axes, each, IN_PAGE), name, title, words)
     table = curve(each) if each.ecdf.at else None
     return Chart(language(each.segment), caption, "", drawn, table)
@@ -189,7 +190,7 @@ def _rate(source: str, words: str, group: Sequence[Rates], name: str) -> Chart:
     caption = rate_words(every.now) if every is not None else counted(len(group), "language")
     if worse:
         caption += f"; more than usual: {listed(worse)}"
-    title = f"{text(words, 60).capitalize()} in {text(source, 60)}"
+    title = f"{first_upper(text(words, 60))} in {text(source, 60)}"
     size = (340, _rows_high(len(group)))
     drawn = _chart(size, (104, 22, 16, 4), lambda axes: charts.rates(axes, group, IN_PAGE), name, title, f"{caption}.")
     return Chart(title, caption, "warn" if worse else "", drawn)

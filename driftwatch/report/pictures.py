@@ -9,7 +9,7 @@ from driftwatch.report import charts
 from driftwatch.report.canvas import ON_PAPER, drawing, figure, png
 from driftwatch.report.panels import first_day, onsets
 from driftwatch.report.story.canaries import measures
-from driftwatch.report.story.parts import change, language, per_cent, text, whole
+from driftwatch.report.story.parts import change, first_upper, language, per_cent, text, whole
 from driftwatch.report.story.parts import figure as shown
 from driftwatch.report.story.traffic import SCORES, kinds_of_rates
 from driftwatch.reported import ALL, CanaryMeasure, Mix, Rates, Week
@@ -140,7 +140,7 @@ def _scores(week: Week) -> Drawn:
     """The three distributions that moved most."""
     each = sorted(week.scores, key=lambda one: -(one.ks or 0.0))[:3]
     worst = each[0]
-    title = f"{SCORES[worst.score].capitalize()}, {language(worst.segment)}"
+    title = f"{first_upper(SCORES[worst.score])}, {language(worst.segment)}"
     if worst.baseline is not None:
         title += f": median {shown(worst.now.median.value)}, usually {shown(worst.baseline.median.value)}"
     drawn = _canvas(title, [("this week", _NOW), ("usual", _USUAL), ("the largest gap (D)", _GAP)])
@@ -163,7 +163,7 @@ def _rates(week: Week) -> Drawn:
     """The two kinds of bad ends of which there are most more than usual."""
     kinds = sorted(kinds_of_rates(week), key=lambda kind: -max(map(_rise, kind[2])))[:2]
     worst = max(kinds[0][2], key=_rise)
-    title = f"{text(kinds[0][1], 40).capitalize()}: {language(worst.lang)} {per_cent(worst.now.value)}"
+    title = f"{first_upper(text(kinds[0][1], 40))}: {language(worst.lang)} {per_cent(worst.now.value)}"
     if worst.baseline is not None:
         title += f", usually {per_cent(worst.baseline.value)}"
     drawn = _canvas(title, [("this week (95 %)", _DOT), ("usual (95 %)", _DIAMOND)])
@@ -172,7 +172,7 @@ def _rates(week: Week) -> Drawn:
     for axes, (_, words, group) in zip(places, kinds, strict=True):
         rows = sorted(group, key=lambda one: (one.lang != ALL, -_rise(one)))[:12]
         charts.rates(axes, rows, ON_PAPER)
-        _small(axes, text(words, 40).capitalize(), False)
+        _small(axes, first_upper(text(words, 40)), False)
         said.append(
             f"{text(words, 40)}: " + ", ".join(f"{language(one.lang)} {per_cent(one.now.value)}" for one in rows)
         )

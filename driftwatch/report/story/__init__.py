@@ -18,6 +18,7 @@ from driftwatch.report.story.parts import (
     change,
     counted,
     figure,
+    first_upper,
     moment,
     per_cent,
     text,
@@ -115,7 +116,7 @@ def _bad_ends(week: Week) -> Iterator[Fact]:
         for each in [each for each in group if each.lang == ALL][:1]:
             usual = f"usually {per_cent(each.baseline.value)}" if each.baseline else f"of {whole(each.now.n)}"
             worse = each.change is not None and each.change.low is not None and each.change.low > 0
-            yield Fact(text(words, 30).capitalize(), per_cent(each.now.value), usual, "warn" if worse else "")
+            yield Fact(first_upper(text(words, 30)), per_cent(each.now.value), usual, "warn" if worse else "")
 
 
 def _evidence(week: Week) -> Iterator[Fact]:

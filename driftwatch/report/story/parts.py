@@ -235,6 +235,15 @@ def counted(count: int, one: str, several: str = "") -> str:
     return f"{whole(count)} {one if count == 1 else several or one + 's'}"
 
 
+def first_upper(words: str) -> str:
+    """Words at the head of something: the first letter large, the others as they are.
+
+    >>> first_upper("nDCG@5"), first_upper("recall R@5")
+    ('nDCG@5', 'Recall R@5')
+    """
+    return words if words[1:2].isupper() else words[:1].upper() + words[1:]
+
+
 def listed(names: Iterable[str], limit: int = 200) -> str:
     """Names after one another."""
     return text(", ".join(names), limit)

@@ -14,6 +14,7 @@ from driftwatch.report.story.parts import (
     difference,
     estimate,
     figure,
+    first_upper,
     language,
     listed,
     moment,
@@ -121,7 +122,7 @@ def kinds_of_rates(week: Week) -> list[tuple[str, str, tuple[Rates, ...]]]:
 
 
 def _rate_tables(source: str, words: str, group: tuple[Rates, ...]) -> Iterator[Table]:
-    name = f"{text(words, 60).capitalize()} in {text(source, 60)}"
+    name = f"{first_upper(text(words, 60))} in {text(source, 60)}"
     columns = (
         "language", "this week", "95 % interval", "queries", "usually", "95 % interval", "queries",
         "change", "95 % interval", "n",
