@@ -21,11 +21,6 @@ class Notifier(Kind):
 
     room: ClassVar[str] = "notify"
 
-    @property
-    def again_every(self) -> timedelta | None:
-        """How often it has to be told again of what is open, else takes it to be over; None: it remembers."""
-        return None
-
     name: str = ""
     """How the receiver is called in logs and in the outbox. Default: its kind, numbered when there are several."""
     tell: tuple[Event | Literal["report"], ...] = (
@@ -57,6 +52,11 @@ class Notifier(Kind):
             DeliveryError: not taken; try again, after ``retry_after`` seconds when the receiver said so.
             MessageRefused: never to be taken as it is.
         """
+
+    @property
+    def again_every(self) -> timedelta | None:
+        """How often it has to be told again of what is open, else takes it to be over; None: it remembers."""
+        return None
 
     def tell_again(self, notices: Sequence[Notice], now: datetime) -> None:
         """Say how things stand to a receiver that forgets, for which ``again_every`` is set.

@@ -106,6 +106,20 @@ def test_it_prints(opened: Tab) -> None:
     assert len(opened.page.pdf(prefer_css_page_size=True)) > 10_000
 
 
+def test_a_kept_report_is_opened_from_the_pages(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """There it runs as nobody, under the policy of the server beside its own."""
+    with year.served(tmp_path_factory.mktemp("kept")) as (daemon, address):
+        made = make(daemon.watch, daemon.store, "", datetime.now(UTC), anew=True)
+        assert made.kept is not None
+        with tab(browser, address) as opened:
+            opened.open("/reports")
+            opened.page.click(f"text={made.week.name}")
+            opened.settle()
+            assert opened.page.url == f"{address}/reports/{made.week.name}/report.html"
+            assert opened.page.locator("svg").count() > 3
+            assert opened.troubles == []
+
+
 def test_it_needs_no_script(browser: Browser, report: str) -> None:
     with tab(browser, report, java_script_enabled=False) as opened:
         opened.page.goto(report)

@@ -249,6 +249,7 @@ def test_a_label_that_users_wrote_cannot_mention_anybody() -> None:
         ({"labels": {"team-a": "x"}}, "cannot be a label"),
         ({"labels": {"severity": "x"}}, "driftwatch's own"),
         ({"every": "1s"}, "between 5s and 1h"),
+        ({"tell": ["firing", "report"]}, "takes no weekly report"),
     ],
 )
 def test_settings_that_cannot_work_say_what_to_write(settings: dict[str, Any], says: str) -> None:

@@ -210,6 +210,7 @@ def test_an_event_stays_within_the_limits_whatever_was_asked(pager: FakePagerDut
         ({"routing_key": "s3cret"}, "not 32 letters and digits"),
         ({"routing_key": "ü" * 32}, "not 32 letters and digits"),
         ({"url": "events.pagerduty.com"}, "'url' is not an address"),
+        ({"tell": ["firing", "report"]}, "takes no weekly report"),
         ({"severities": {"fail": "loud"}}, "critical"),
         ({"severities": {"firing": "critical"}}, "fail"),
     ],
