@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,14 +12,18 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from driftwatch.config import Watch
+from driftwatch.daemon import Daemon
 from driftwatch.notify import Notifier
 from driftwatch.notify.console import Console
 from driftwatch.notify.slack import Slack
+from driftwatch.notify.webhook import Webhook
 from driftwatch.report.kept import Reports
 from driftwatch.report.message import announce, as_bytes
 from driftwatch.report.story import story_of
 from driftwatch.reported import Week
 from driftwatch.reported.announced import Picture
+from driftwatch.reporting import make_by_itself
 from driftwatch.store import Store
 from driftwatch.telling import tell_one
 from driftwatch.types import Notice
@@ -35,7 +40,9 @@ from tests.fakes.slack import (
     says,
     server_error,
 )
+from tests.fakes.webhook import Answer, FakeWebhook
 from tests.fakes.weeks import bad_week, hostile_week, quiet_week
+from tests.fakes.world import RECALL, make_world
 
 NOW = datetime.now(UTC)
 WEEK = "2026-W47"
@@ -303,3 +310,73 @@ def test_a_receiver_that_cannot_be_told_of_a_week_is_refused_when_it_is_configur
     with pytest.raises(ValidationError, match=r"takes no weekly report\. Remove 'report'"):
         Pager(tell=("firing", "report"))
     assert Pager(tell=("firing",)).tell == ("firing",)
+
+
+# --- from the job to the receiver ----------------------------------------------------------------------------------
+
+DUE = datetime(2026, 11, 23, 8, tzinfo=UTC)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[tuple[Watch, Store]]:
+    """A watched service whose report of the last week is kept, and a terminal that is told of it."""
+    watch = make_world(tmp_path, RECALL).model_copy(
+        update={"notify": (Console(kind="console", name="terminal", tell=("firing", "report")),)}
+    )
+    store = Store.open(watch.database, lasting=False)
+    keep(Reports(watch.state), bad_week(2))
+    yield watch, store
+    store.close()
+
+
+def test_the_daemon_tells_of_the_week_that_its_job_announced_once(
+    world: tuple[Watch, Store], capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch, store = world
+    daemon = Daemon(watch, store, reporter=make_by_itself)
+    for _ in range(2):
+        make_by_itself(watch, store, DUE, lambda: False)
+        daemon.deliver(DUE)
+    assert capsys.readouterr().out.count("the week of 16 to 22 November 2026") == 1
+    assert store.weekly.standing(WEEK) == {"terminal": "done"}
+
+
+def test_a_crash_between_the_announcement_and_the_end_of_the_job_tells_nobody_twice(
+    world: tuple[Watch, Store], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watch, store = world
+    with monkeypatch.context() as patch:
+        patch.setattr(type(store.decisions), "record_run", _die)
+        with pytest.raises(OSError, match="killed"):
+            make_by_itself(watch, store, DUE, lambda: False)
+    assert store.weekly.standing(WEEK) == {"terminal": "waiting"}
+    assert "report" not in store.decisions.last_runs()
+    daemon = Daemon(watch, store, reporter=make_by_itself)
+    daemon.deliver(DUE)
+    make_by_itself(watch, store, DUE, lambda: False)
+    daemon.deliver(DUE + timedelta(hours=1))
+    assert capsys.readouterr().out.count("the week of") == 1
+
+
+def _die(*_: object) -> None:
+    raise OSError("killed")
+
+
+def test_a_webhook_gets_the_week_signed_and_with_the_same_id_each_time(store: Store, reports: Reports) -> None:
+    secret = "whsec_" + base64.b64encode(b"0123456789abcdef01234567").decode()
+    with FakeWebhook() as hook:
+        hook.script(Answer(503))
+        notifier = Webhook(kind="webhook", name="hook", url=hook.url, secret=secret, tell=("report",), timeout="2s")
+        store.weekly.announce(WEEK, ["hook"], NOW)
+        for hours in (0, 1):
+            tell_one(store, notifier, reports, "https://drift.example", NOW + timedelta(hours=hours))
+    refused, taken = hook.received
+    assert (refused.status, taken.status) == (503, 204)
+    assert refused.headers["webhook-id"] == taken.headers["webhook-id"] == "report:help-centre:2026-W47"
+    assert taken.signed_with(secret)
+    assert store.weekly.standing(WEEK) == {"hook": "done"}
+    body = taken.json
+    assert body["alerts"] == []
+    assert body["driftwatch"]["event"] == "report"
+    assert body["driftwatch"]["facts"]["Incidents"] == "2, 1 still open"
+    assert body["externalURL"] == "https://drift.example/reports/2026-W47/report.html"
