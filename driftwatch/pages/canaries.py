@@ -36,7 +36,9 @@ FLICKERS = 3
 """Changes between found and missed, of which one or two are a fault and its end."""
 A_PAGE = 100
 HOURLY = timedelta(days=2)
-"""How far back every run of a single canary is drawn; before, one a day."""
+"""How far back more than one run of a day is drawn."""
+OLD_APART, NEWEST_APART = timedelta(days=3), timedelta(hours=2)
+"""Of the runs that one canary is drawn with: those of before two weeks, and those of the last two days."""
 NEW_APART = timedelta(hours=5)
 """Of these days' runs in a list: what comes and goes within a day shows, too."""
 LONGEST = timedelta(days=90)
@@ -249,10 +251,12 @@ def _partly_gone(newest: Run | None) -> int:
 
 
 def _of_one(store: Store, source: str, now: datetime) -> list[Ranks]:
-    """One run a day of the last months, and every run of the last days."""
+    """Runs of the last months, the denser the newer they are."""
     times = store.ranks.times(source, now - LONGEST)
-    new = [run_id for at, run_id in times if at > now - HOURLY]
-    return store.ranks.of(list(dict.fromkeys([*one_a_day(times), *new])))
+    older = [each for each in times if each[0] <= now - DAYS]
+    new = [each for each in times if each[0] > now - HOURLY]
+    chosen = [*spread(older, OLD_APART), *one_a_day(each for each in times if each[0] > now - DAYS)]
+    return store.ranks.of(list(dict.fromkeys([*chosen, *spread(new, NEWEST_APART)])))
 
 
 def _figure(watch: Watch, query_id: str, runs: Sequence[Ranks], usual: int | None, source: str) -> Figure:

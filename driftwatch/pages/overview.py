@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from driftwatch.alerts import OPEN, silenced_until
 from driftwatch.pages.drawing import sparkline
 from driftwatch.pages.rendering import NOBODY, RANKS, Viewer, figure_of, render, segment
 from driftwatch.show import safe, verdict_of
-from driftwatch.types import Incident, Member, Silence
+from driftwatch.types import ExpectedChange, Incident, Member, Silence
 
 if TYPE_CHECKING:
     from driftwatch.config import Watch
@@ -99,12 +99,20 @@ def render_overview(
         incidents=incidents,
         grid=grid_of(newest, store.courses.glance(WEEK, APART)),
         silences=silences,
-        expected=[*(each for each in watch.expected if each.end > now), *store.expected.changes(now)],
+        expected=list(_expected(watch, store, now)),
         waiting=store.outbox.waiting(),
         trouble=[(name, why) for name, why in (trouble or {}).items() if why],
         said=said,
         wrong=wrong,
     )
+
+
+def _expected(watch: Watch, store: Store, now: datetime) -> Iterator[ExpectedChange]:
+    """What is expected now or later: first what the configuration says, which has no id, then what was announced."""
+    for each in watch.expected:
+        if each.end > now:
+            yield ExpectedChange("", each.start, each.end, each.reason, "configuration", each.start)
+    yield from store.expected.changes(now)
 
 
 def opened(incident: Incident, silences: Sequence[Silence], now: datetime) -> Open:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,19 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from driftwatch.pages import (
+    Viewer,
+    render_canaries,
+    render_check,
+    render_incidents,
+    render_index,
+    render_jobs,
+    render_overview,
+    render_reports,
+)
+from driftwatch.store import Store
+from driftwatch.types import ExpectedChange
+from tests.fakes.world import RECALL, START, make_world
 from tests.fakes.year import HOSTILE, INCIDENT, JOBS, LOST, PAST_INCIDENT, served
 
 pytestmark = pytest.mark.process
@@ -91,6 +105,33 @@ def test_the_overview_begins_with_what_is_wrong(reader: httpx.Client) -> None:
     assert cells[1]["aria-label"].startswith("canary recall, de: fail")
     assert cells[1]["href"] == "checks/canary%20recall?segment=de"
     assert "silent: empty results" in page.words
+
+
+def test_what_the_configuration_expects_stands_beside_what_was_announced(tmp_path: Path) -> None:
+    later = "{from: 2026-05-04, to: 2026-05-20, reason: <b>launch}"
+    more = f"expected: [{later}, {{from: 2026-01-01, to: 2026-01-02, reason: gone}}]\n"
+    watch = make_world(tmp_path, RECALL, more=more)
+    store = Store.open(watch.database)
+    store.expected.add(ExpectedChange("c1", START, START + timedelta(days=3), "move", "ann", START))
+    viewer = Viewer(name="Ana", csrf="token")
+    page = Page(render_overview(watch, store, START, viewer))
+    store.close()
+    assert [word for word in ("<b>launch", "configuration", "move", "ann") if word not in page.words] == []
+    assert "gone" not in page.words
+    assert [each["action"] for each in page.all("form")] == ["logout", "expected/c1/end", "expected"]
+
+
+def test_where_nothing_was_ever_looked_at_the_pages_say_so(tmp_path: Path) -> None:
+    watch = make_world(tmp_path, RECALL)
+    store = Store.open(watch.database)
+    assert "Nothing has been looked at yet." in render_overview(watch, store, START)
+    assert "Nothing has been looked at yet." in (render_check(watch, store, "canary recall") or "")
+    assert "They have not been asked yet." in render_canaries(watch, store)
+    assert "Nothing looks into the index" in render_index(watch, store)
+    assert "No retraining is configured" in render_jobs(watch, store)
+    assert "None is kept yet." in render_reports(watch)
+    assert "There has never been one." in render_incidents(watch, store, START)
+    store.close()
 
 
 def test_a_check_shows_its_history_its_ledger_and_where_scores_lie_apart(reader: httpx.Client) -> None:
