@@ -24,6 +24,9 @@ from driftwatch.types import Alert, Finding, Notice
 TIMES = 3
 """An alert ends by itself when it was not repeated for so many times ``every``."""
 
+MOST_MEMBERS = 9
+"""Of a cluster: they are told one after the other, and a delivery has two minutes."""
+
 AFTERWARDS = timedelta(minutes=5)
 """For how long an end is repeated."""
 
@@ -46,7 +49,7 @@ class Alertmanager(Notifier):
     """
 
     kind: Literal["alertmanager"] = "alertmanager"
-    urls: tuple[str, ...] = Field(min_length=1)
+    urls: tuple[str, ...] = Field(min_length=1, max_length=MOST_MEMBERS)
     """Alertmanager's address, without `/api/v2`; of a cluster those of all members, as Prometheus has them."""
     user: str = ""
     """For basic authentication, with `password`."""
