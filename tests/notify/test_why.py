@@ -379,9 +379,8 @@ def test_the_page_of_an_incident_shows_its_diagnosis_escaped(opened: Opened) -> 
     incident = store.decisions.incident("i1")
     assert incident is not None
     page = render_incident(load_watch(config), store, incident)
-    assert "mixed vectors" in page
-    assert "<tr><th>segment</th><td>de</td></tr>" in page
-    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") == 5
+    assert "mixed vectors, de</h1>" in page
+    assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
     assert "<script" not in page
     assert "onmouseover='x'" not in page
     assert not set(page) & {"\u202e", "\x1b"}
