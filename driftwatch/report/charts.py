@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from datetime import date
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from driftwatch.cleaning import cut
@@ -142,27 +143,25 @@ def mix(axes: Axes, spoken: Mix, to: Palette) -> None:
 
 
 def sparkline(values: Sequence[float | None], label: str) -> str:
-    """A line of a few characters' size, for a table; days without a value are a gap in it."""
-    from html import escape
+    """A line of a few characters' size, drawn without axes; days without a value are a gap in it.
 
+    Empty where there are too few for a line.
+    """
     known = [value for value in values if value is not None]
     if len(known) < 2:
         return ""
     low, span = min(known), (max(known) - min(known)) or 1.0
-    wide = 60 / max(len(values) - 1, 1)
-    points = [
-        None if each is None else (place * wide + 2, 14 - 12 * (each - low) / span) for place, each in enumerate(values)
-    ]
-    paths, pen = [], "M"
-    for point in points:
-        if point is not None:
-            paths.append(f"{pen}{point[0]:.1f} {point[1]:.1f}")
-        pen = "M" if point is None else "L"
-    end = next(point for point in reversed(points) if point is not None)
-    return (
-        f'<svg class="spark" role="img" viewBox="0 0 64 16" aria-label="{escape(label)}">'
-        f'<path d="{"".join(paths)}" fill="none"/><circle cx="{end[0]:.1f}" cy="{end[1]:.1f}" r="1.8"/></svg>'
-    )
+    wide = 60 / (len(values) - 1)
+    line, pen, end = "", "M", ""
+    for place, value in enumerate(values):
+        if value is not None:
+            across, up = f"{2 + place * wide:.1f}", f"{14 - 12 * (value - low) / span:.1f}"
+            line += f"{pen}{across} {up}"
+            end = f'<circle cx="{across}" cy="{up}" r="1.8"/>'
+        pen = "M" if value is None else "L"
+    drawn = f'<path d="{line}" fill="none"/>{end}'
+    box = 'viewBox="0 0 64 16" preserveAspectRatio="xMinYMid meet"'
+    return f'<svg class="spark" role="img" {box} aria-label="{escape(label)}">{drawn}</svg>'
 
 
 # --- axes ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from driftwatch.cleaning import cut
 from driftwatch.report import charts
 from driftwatch.report.canvas import ON_PAPER, drawing, figure, png
 from driftwatch.report.panels import first_day, onsets
@@ -63,7 +64,7 @@ def _canvas(title: str, labels: Sequence[tuple[str, dict[str, Any]]]) -> Figure:
     from matplotlib.lines import Line2D
 
     drawn = figure(WIDE, HIGH, ON_PAPER.paper, _SHARP)
-    drawn.text(0.03, 0.955, title, color=ON_PAPER.ink, fontsize=13, fontweight="bold", va="center")
+    drawn.text(0.03, 0.955, cut(title, 74), color=ON_PAPER.ink, fontsize=13, fontweight="bold", va="center")
     lines = [Line2D([], [], label=label, **style) for label, style in labels]
     drawn.legend(handles=lines, loc="lower left", bbox_to_anchor=(0.02, 0.0), ncols=len(lines), frameon=False,
                  fontsize=9, labelcolor=ON_PAPER.soft)  # fmt: skip
@@ -138,8 +139,9 @@ def _said(each: CanaryMeasure) -> str:
 
 def _scores(week: Week) -> Drawn:
     """The three distributions that moved most."""
-    each = sorted(week.scores, key=lambda one: -(one.ks or 0.0))[:3]
-    worst = each[0]
+    worst = max(week.scores, key=lambda one: one.ks or 0.0)
+    alike = [one for one in week.scores if (one.source, one.score) == (worst.source, worst.score)]
+    each = sorted(alike, key=lambda one: -(one.ks or 0.0))[:3]
     title = f"{first_upper(SCORES[worst.score])}, {language(worst.segment)}"
     if worst.baseline is not None:
         title += f": median {shown(worst.now.median.value)}, usually {shown(worst.baseline.median.value)}"

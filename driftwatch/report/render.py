@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from driftwatch.errors import MissingExtra
 from driftwatch.report.attached import NOT_ASKED, Attached
+from driftwatch.report.charts import sparkline
 from driftwatch.report.markdown import markdown
 from driftwatch.report.message import MESSAGE, announce, as_bytes
 from driftwatch.report.panels import Group, panels
 from driftwatch.report.pictures import pictures
 from driftwatch.report.story import story_of
-from driftwatch.report.story.parts import Story
+from driftwatch.report.story.parts import Fact, Story, counted, figure
 from driftwatch.reported import Week
 from driftwatch.reported.announced import Picture
 from driftwatch.reported.form import as_json
@@ -69,8 +70,18 @@ def _page(story: Story, drawn: dict[str, tuple[Group, ...]], attached: Attached,
     environment = _environment()
     style = environment.get_template("report/report.css").render()
     page = environment.get_template("report/report.html")
-    made = page.render(story=story, charts=drawn, attached=attached, notes=notes, style=style, shown=SHOWN)
+    made = page.render(
+        story=story, charts=drawn, attached=attached, notes=notes, style=style, shown=SHOWN, spark=_spark
+    )
     return made.encode("utf-8", "replace")
+
+
+def _spark(fact: Fact) -> str:
+    known = [value for value in fact.days if value is not None]
+    if not known:
+        return ""
+    label = f"{fact.label}, {counted(len(fact.days), 'day')}: from {figure(known[0])} to {figure(known[-1])}"
+    return sparkline(fact.days, label)
 
 
 @cache

@@ -149,7 +149,8 @@ def test_what_a_chart_draws_is_in_the_page_as_a_table_too(bad: dict[str, bytes],
     assert all(any(f"{figure(day.value)} ({day.n})" in table for table in tables) for day in drawn)
     daily = [day for each in week.rates for day in each.days]
     assert all(any(f"{day.rate.k} of {day.rate.n}" in table for table in tables) for day in daily)
-    assert len(page.all("svg")) == 2 * 4 + 2 * 4 + 3 + 1
+    charts = [each for each in page.all("svg") if each["class"] == "chart"]
+    assert len(charts) == 2 * 4 + 2 * 4 + 3 + 1
 
 
 def test_the_json_is_the_week(bad: dict[str, bytes]) -> None:
@@ -202,7 +203,7 @@ def test_every_chart_has_a_title_and_a_description_and_no_two_elements_share_an_
     assert len(ids) == len(set(ids))
     for chart in page.all("svg"):
         assert chart["role"] == "img"
-        assert set((chart["aria-labelledby"] or "").split()) <= set(ids)
+        assert chart.get("aria-label") or set((chart["aria-labelledby"] or "").split()) <= set(ids)
     assert all(each["role"] == "region" and each["aria-label"] for each in page.all("div") if "tabindex" in each)
 
 
@@ -227,6 +228,15 @@ def test_the_largest_gap_is_drawn_at_its_place() -> None:
     assert [text.get_text() for text in axes.texts] == [f"D = {found.ks:.3f}"]
     solid, dashed = axes.lines[1], axes.lines[0]
     assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+
+
+def test_a_sparkline_has_a_gap_where_nothing_was_measured_and_is_left_out_where_there_is_no_line() -> None:
+    from driftwatch.report.charts import sparkline
+
+    drawn = sparkline((0.2, 0.4, None, 0.3, 0.2), '5 days "<b>')
+    assert 'd="M2.0 14.0L17.0 2.0M47.0 8.0L62.0 14.0"' in drawn
+    assert "&quot;&lt;b&gt;" in drawn
+    assert sparkline((0.2, None), "") == ""
 
 
 def test_days_without_a_run_are_a_gap_in_the_line_and_the_band_is_the_usual_day() -> None:
@@ -277,7 +287,7 @@ def test_without_matplotlib_the_report_is_complete_but_for_its_charts(monkeypatc
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     files = render(bad_week(2))
     page = Page(files[PAGE].decode())
-    assert not page.all("svg")
+    assert {each["class"] for each in page.all("svg")} == {"spark"}
     assert "pip install 'driftwatch-rag[report]'" in page.said
     assert set(files) == {PAGE, MARKDOWN, JSON, MESSAGE}
     assert read_announcement(files[MESSAGE]).pictures == ()

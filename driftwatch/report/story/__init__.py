@@ -103,7 +103,8 @@ def _recall(week: Week) -> Iterator[Fact]:
         if each.change is not None and each.change.value is not None:
             beside = f"{change(each.change.value)} ({between(each.change.low, each.change.high)})"
             tone = "fail" if each.change.high is not None and each.change.high < 0 else ""
-        yield Fact(f"Canaries: {text(each.words, 30)}", figure(each.now.value), beside, tone)
+        days = tuple(day.value for day in each.days)
+        yield Fact(f"Canaries: {text(each.words, 30)}", figure(each.now.value), beside, tone, days)
 
 
 def _distance(week: Week) -> Iterator[Fact]:
@@ -116,7 +117,8 @@ def _bad_ends(week: Week) -> Iterator[Fact]:
         for each in [each for each in group if each.lang == ALL][:1]:
             usual = f"usually {per_cent(each.baseline.value)}" if each.baseline else f"of {whole(each.now.n)}"
             worse = each.change is not None and each.change.low is not None and each.change.low > 0
-            yield Fact(first_upper(text(words, 30)), per_cent(each.now.value), usual, "warn" if worse else "")
+            days = tuple(day.rate.value for day in each.days)
+            yield Fact(first_upper(text(words, 30)), per_cent(each.now.value), usual, "warn" if worse else "", days)
 
 
 def _evidence(week: Week) -> Iterator[Fact]:

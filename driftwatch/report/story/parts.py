@@ -73,6 +73,8 @@ class Fact:
     beside: str
     tone: str = ""
     """``warn`` or ``fail`` where it is to be noticed."""
+    days: tuple[float | None, ...] = ()
+    """The same day by day, oldest first; None on a day on which nothing was measured."""
 
 
 @dataclass(frozen=True, slots=True)
