@@ -14,7 +14,7 @@ from driftwatch.report.words import without_words
 from driftwatch.reported import Deed, Incident, Symptom
 from driftwatch.store import Store
 from driftwatch.store.history import Looked, Past
-from driftwatch.types import POOLED, Baseline, Silence, Transition
+from driftwatch.types import POOLED, Baseline, ExpectedChange, Silence, Transition
 
 Place = tuple[str, str]
 """Check and segment."""
@@ -22,7 +22,17 @@ State = Literal["firing", "blind", "ok"]
 
 _OPEN = ("firing", "blind")
 _MOMENT = timedelta(microseconds=1)
-_ORDER = ("opened", "reopened", "silenced", "diagnosed", "acknowledged", "released", "rolled back", "baseline")
+_ORDER = (
+    "opened",
+    "reopened",
+    "silenced",
+    "diagnosed",
+    "acknowledged",
+    "released",
+    "rolled back",
+    "baseline",
+    "expected",
+)
 """Of what was done at the same moment; ``repaired`` comes last."""
 
 
@@ -94,11 +104,16 @@ def openings(store: Store, start: datetime, end: datetime, severity: Severity) -
 def incidents_of(store: Store, about: About, span: Span) -> tuple[Incident, ...]:
     """Those that were open in the week: still open ones first, then the newest first."""
     silences, baselines = store.history.silences(span.until), store.decisions.baselines()
+    announced = store.expected.changes()
     found = []
     for past in store.history.incidents(span.start, span.until):
         life = life_of(past.transitions)
         if any(each.end is None or each.end >= span.start for each in life.openings):
-            done = [*_told(past, life), *_silenced(life, silences, span), *_changed(about, baselines, life, span)]
+            done = [
+                *_told(past, life),
+                *_silenced(life, silences, span),
+                *_changed(about, baselines, announced, life, span),
+            ]
             found.append(_incident(store, past, life, done, span, about.shows_queries))
     newest = sorted(found, key=lambda each: (each.opened, each.incident_id), reverse=True)
     return tuple(sorted(newest, key=lambda each: each.resolved is not None))
@@ -129,8 +144,14 @@ def _incident(store: Store, past: Past, life: Life, done: Sequence[Deed], span: 
         because=thought.sentence if thought else "",
         action=thought.action if thought else "",
         symptoms=tuple(symptoms),
-        done=tuple(sorted(done, key=lambda each: (each.at, _ORDER.index(each.what) if each.what in _ORDER else 9))),
+        done=tuple(
+            sorted(done, key=lambda each: (each.at, _ORDER.index(each.what) if each.what in _ORDER else len(_ORDER)))
+        ),
     )
+
+
+def _in_order(deed: Deed) -> tuple[datetime, int]:
+    return deed.at, _ORDER.index(deed.what) if deed.what in _ORDER else len(_ORDER)
 
 
 def _segment(opening: Opening) -> str:
@@ -198,7 +219,9 @@ def _silenced(life: Life, silences: Sequence[Silence], span: Span) -> Iterator[D
             yield Deed(each.created, "silenced", each.author, each.reason)
 
 
-def _changed(about: About, baselines: Sequence[Baseline], life: Life, span: Span) -> Iterator[Deed]:
+def _changed(
+    about: About, baselines: Sequence[Baseline], announced: Sequence[ExpectedChange], life: Life, span: Span
+) -> Iterator[Deed]:
     """What was changed while it was open."""
     start, end = life.openings[0].start, life.openings[-1].end or span.until
     for event in about.retraining:
@@ -207,3 +230,6 @@ def _changed(about: About, baselines: Sequence[Baseline], life: Life, span: Span
     for each in baselines:
         if each.author != "driftwatch" and start <= each.set_at <= end:
             yield Deed(each.set_at, "baseline", each.author, each.reason)
+    for change in announced:
+        if start <= change.created <= end:
+            yield Deed(change.created, "expected", change.author, change.reason)

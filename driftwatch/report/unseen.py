@@ -44,10 +44,7 @@ def not_seen(
     yield from _feedback(store, about, span)
     yield from _deliveries(store, span)
     yield from _by_verdict(checked, "learning")
-    for each in about.expected:
-        if each.start < span.until and each.end > span.start:
-            said = f"nothing is judged while this is expected: {each.reason}"
-            yield NotSeen("expected", each.reason, said, since=each.start, until=each.end)
+    yield from _expected(store, about, span)
 
 
 def quiet_hours(source: str, now: Tallies, baseline: Tallies | None, span: Span, first: datetime) -> Iterator[NotSeen]:
@@ -65,6 +62,20 @@ def quiet_hours(source: str, now: Tallies, baseline: Tallies | None, span: Span,
     if errors:
         said = f"the log reports {things(errors, 'failed retrieval')} among {count(queries)} queries"
         yield NotSeen("unasked", source, said, share=Rate(errors, queries))
+
+
+def _expected(store: Store, about: About, span: Span) -> Iterator[NotSeen]:
+    """The windows in which nothing was evidence: configured, and announced before the week was over."""
+    for each in about.expected:
+        if each.start < span.until and each.end > span.start:
+            said = f"nothing is judged while this is expected: {each.reason}"
+            yield NotSeen("expected", each.reason, said, since=each.start, until=each.end)
+    for change in store.expected.changes(since=span.start):
+        if change.created < span.until and change.start < min(change.end, span.until):
+            reason = line(change.reason)
+            said = f"nothing was judged while this was expected, as {line(change.author)} announced: {reason}"
+            # It may be ended later than the week: that is not this week's business.
+            yield NotSeen("expected", reason, said, since=change.start, until=min(change.end, span.until))
 
 
 # --- checks --------------------------------------------------------------------------------------------------------

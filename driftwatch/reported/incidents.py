@@ -13,9 +13,20 @@ class Deed:
 
     at: datetime
     what: Literal[
-        "opened", "reopened", "acknowledged", "silenced", "diagnosed", "repaired", "released", "rolled back", "baseline"
+        "opened",
+        "reopened",
+        "acknowledged",
+        "silenced",
+        "diagnosed",
+        "repaired",
+        "released",
+        "rolled back",
+        "baseline",
+        "expected",
     ]
-    """``repaired``: all of its alerts ended. ``released``, ``rolled back``, ``baseline``: changed meanwhile."""
+    """``repaired``: all of its alerts ended. ``released``, ``rolled back``, ``baseline``: changed meanwhile.
+    ``expected``: a change was announced.
+    """
     by: str = ""
     """A person, as the receiver names them; empty: driftwatch itself, or nobody knows."""
     said: str = ""

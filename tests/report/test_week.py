@@ -14,10 +14,10 @@ from driftwatch.report.week import build_week
 from driftwatch.reported import Week
 from driftwatch.reported.form import as_json, read_json
 from driftwatch.store import Store
-from driftwatch.types import Alert, Baseline, Finding, Observation, Run, Silence, Transition
+from driftwatch.types import Alert, Baseline, ExpectedChange, Finding, Observation, Run, Silence, Transition
 from tests.fakes import four_weeks
 from tests.fakes.batches import batch, counts, docs, hours, kept
-from tests.fakes.four_weeks import BERLIN, DAY, END, HOUR, INCIDENT, LAST, LEARNT, START
+from tests.fakes.four_weeks import BERLIN, DAY, END, HOUR, INCIDENT, LAST, LEARNT, MENDED, START
 from tests.report.conftest import History
 
 NOTHING: dict[str, tuple[()]] = {"findings": (), "alerts": (), "transitions": ()}
@@ -84,6 +84,28 @@ def test_a_baseline_that_was_set_by_hand_counts_from_then_on(history: History, t
         assert {(each.author, each.start) for each in found.normals} == {("ana", LEARNT)}
         assert found.scores[0].baseline != history.week.scores[0].baseline
         assert found.scores[0].now == history.week.scores[0].now
+    finally:
+        store.close()
+
+
+def test_changes_that_were_announced_in_time_are_said_and_others_are_not(history: History, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    history.store.backup(copy)
+    store = Store.open(f"sqlite:///{copy}", lasting=False)
+    for number, (start, end, created) in enumerate(
+        [(LAST, END + DAY, LAST), (LAST, LAST + DAY, END), (LAST - DAY, LAST, START), (END, END + DAY, LAST)]
+    ):
+        store.expected.add(ExpectedChange(f"c{number}", start, end, f"move {number}", "ana", created))
+    try:
+        found = week_of(store)
+        said = [(each.name, each.until) for each in found.not_seen if "as ana announced" in each.sentence]
+        assert said == [("move 0", END)]
+        store.expected.add(ExpectedChange("c9", END + DAY, END + 2 * DAY, "repair", "ben", MENDED - 2 * HOUR))
+        found = week_of(store)
+        told = next(each for each in found.incidents if each.incident_id == INCIDENT).done
+        assert ("expected", "ben", "repair") in [(each.what, each.by, each.said) for each in told]
+        assert store.expected.end("c0", "ben", END + HOUR)
+        assert week_of(store) == found
     finally:
         store.close()
 

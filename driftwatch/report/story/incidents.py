@@ -28,6 +28,7 @@ _WORDS = {
     "released": "a new model went into use",
     "rolled back": "the model before it came back into use",
     "baseline": "a new baseline was set",
+    "expected": "a change was announced, in whose time nothing is judged",
 }
 
 
