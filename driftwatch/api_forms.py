@@ -131,7 +131,7 @@ class Pages:
         now = datetime.now(UTC)
         if incident is None:
             return page(pages.render_overview(watch, store, now, viewer, wrong=wrong), 422)
-        return page(pages.render_incident(watch, store, incident, viewer, now=now, wrong=wrong), 422)
+        return page(pages.render_incident(watch, store, incident, now, viewer, wrong=wrong), 422)
 
     # --- logging in ------------------------------------------------------------------------------------------------
 

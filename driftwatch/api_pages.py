@@ -60,7 +60,7 @@ def _add_reading(app: FastAPI, shown: Pages) -> None:
         if found is None:
             return missing(shown, request, "there is no such incident")
         viewer, told = shown.viewer(request), doing.SAID.get(said, "")
-        return page(pages.render_incident(daemon.watch, daemon.store, found, viewer, now=datetime.now(UTC), said=told))
+        return page(pages.render_incident(daemon.watch, daemon.store, found, datetime.now(UTC), viewer, said=told))
 
     @app.get("/checks/{name:path}")
     def check(request: Request, name: str, segment: str = "", days: str = "14") -> Response:

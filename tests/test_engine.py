@@ -152,7 +152,8 @@ def test_a_language_that_breaks_again_within_a_week_reopens_its_incident_and_is_
     assert [each.event for each in incident.history] == ["firing", "resolved"] * 3 + ["firing"]
     (again,) = engine.remind(now + timedelta(hours=25))
     assert (again.event, again.incident) == ("reminded", incident.incident_id)
-    shown = render_incident(engine.watch, engine.store, incident) + render_overview(engine.watch, engine.store, now)
+    shown = render_incident(engine.watch, engine.store, incident, now)
+    shown += render_overview(engine.watch, engine.store, now)
     assert shown.count(f"4 times since {incident.opened_at:%Y-%m-%d %H:%M} UTC") == 2
 
 

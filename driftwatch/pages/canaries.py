@@ -138,7 +138,7 @@ def render_canary(watch: Watch, store: Store, source: str, query_id: str, viewer
         seen=seen,
         at=newest.at,
         figure=figure,
-        hits=list(_hits(seen, newest.gone)),
+        hits=list(_hits(seen)),
         missing=[doc_id for doc_id, grade in seen.relevant.items() if grade > 0 and doc_id not in _found(seen)],
         gone=newest.gone,
     )
@@ -286,8 +286,7 @@ def _found(seen: Observation) -> set[str]:
     return {hit.doc_id for hit in seen.hits or ()}
 
 
-def _hits(seen: Observation, gone: frozenset[str]) -> Iterator[tuple[int, str, str, bool]]:
+def _hits(seen: Observation) -> Iterator[tuple[int, str, str, bool]]:
     """(rank, document, score, whether it is right)."""
-    del gone
     for rank, hit in enumerate(seen.hits or (), start=1):
         yield rank, hit.doc_id, number(hit.score), seen.relevant.get(hit.doc_id, 0) > 0

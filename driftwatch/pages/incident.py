@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -77,14 +77,13 @@ def render_incident(
     watch: Watch,
     store: Store,
     incident: Incident,
+    now: datetime,
     viewer: Viewer = NOBODY,
     *,
-    now: datetime | None = None,
     said: str = "",
     wrong: str = "",
 ) -> str:
     """The page of one incident."""
-    now = now or datetime.now(UTC)
     silences = store.decisions.silences(now)
     experiment = incident.diagnosis.experiment if incident.diagnosis is not None else None
     found = [member for member in incident.members if member.finding is not None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from driftwatch.errors import DriftwatchError
@@ -172,8 +172,6 @@ def _progress(course: Course, stages: tuple[Stage, ...]) -> Progress | None:
 
 
 def _lasts(seconds: float) -> str:
-    from datetime import timedelta
-
     minutes = max(1, round(seconds / 60))
     return show_duration(timedelta(minutes=minutes))
 

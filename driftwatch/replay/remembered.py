@@ -8,7 +8,7 @@ from datetime import datetime
 
 from driftwatch.replay.canaries import RecordedCanaries
 from driftwatch.replay.traffic import RecordedTraffic
-from driftwatch.store import CheckRun, Store
+from driftwatch.store import CheckRun, Looked, Store
 from driftwatch.store.database import Database
 from driftwatch.store.decisions import Decisions
 from driftwatch.types import Alert, Baseline, Diagnosis, Finding, Silence, Transition
@@ -43,9 +43,10 @@ class Remembered(Decisions):
         run: CheckRun | None = None,
         ledgers: Mapping[str, bytes] | None = None,
         diagnoses: Mapping[str, Diagnosis] | None = None,
+        looked: Iterable[Looked] = (),
     ) -> bool:
         """Remember what one tick found and decided."""
-        del receivers, held, run, diagnoses
+        del receivers, held, run, diagnoses, looked
         self._ledgers |= ledgers or {}
         self._findings |= {(each.check, each.segment): each for each in findings}
         self._alerts |= {(each.check, each.segment): each for each in alerts}

@@ -378,7 +378,7 @@ def test_the_page_of_an_incident_shows_its_diagnosis_escaped(opened: Opened) -> 
     config, store = opened(replace(MIXED, sentence=ATTACK, **everywhere))
     incident = store.decisions.incident("i1")
     assert incident is not None
-    page = render_incident(load_watch(config), store, incident)
+    page = render_incident(load_watch(config), store, incident, incident.opened_at)
     assert "mixed vectors, de</h1>" in page
     assert page.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 5
     assert "<script" not in page

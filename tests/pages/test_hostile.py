@@ -140,7 +140,7 @@ def pages(site: Site, incident: Incident) -> list[str]:
     assert run is not None
     made = [
         render_overview(site.watch, site.store, START),
-        render_incident(site.watch, site.store, incident, now=START),
+        render_incident(site.watch, site.store, incident, START),
         render_check(site.watch, site.store, "canary recall", at=incident.segment),
         render_canaries(site.watch, site.store),
         render_canary(site.watch, site.store, "canaries", run.observations[0].query_id),
@@ -213,4 +213,4 @@ def test_what_a_person_wrote_is_shown_without_addresses_and_numbers(site: Site) 
     incident = site.incident("mail ana@example.com", "de", "recall fell")
     (evidence,) = [evidence_of(member.finding, site.watch, site.store) for member in incident.members]
     assert evidence.examples[0].text == "mail [email]"
-    assert "mail [email]" in render_incident(site.watch, site.store, incident)
+    assert "mail [email]" in render_incident(site.watch, site.store, incident, START)
