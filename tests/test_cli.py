@@ -124,6 +124,17 @@ def test_validate_shows_the_next_three_runs(project: Path):
     assert not (project / "driftwatch.db").exists()
 
 
+def test_validate_says_what_reports_and_retraining_will_do(project: Path):
+    path = project / "driftwatch.yaml"
+    path.write_text(path.read_text() + "report: {every: mon 08:00}\nretrain: {when: [canary recall]}\n")
+    content = read(driftwatch("validate", "--offline", "--json", cwd=project))
+    path.write_text(path.read_text().replace("canary recall]", "canary recall], trainer: {run: [train.sh]}"))
+    elsewhere = read(driftwatch("validate", "--json", cwd=project))
+    said = {each["what"]: each["said"] for each in (*content["reached"], *elsewhere["reached"])}
+    assert "mon 08:00" in said["report"] or "driftwatch-rag[report]" in said["report"]
+    assert said["retrain"] == "prepared when canary recall asks for it, and trained elsewhere"
+
+
 def test_validate_shows_utc_and_local_time(project: Path):
     path = project / "driftwatch.yaml"
     path.write_text(path.read_text() + "timezone: Asia/Tokyo\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ from driftwatch.show import at, now_utc, table
 
 if TYPE_CHECKING:
     from driftwatch.config import Watch
-    from driftwatch.config.sections import OpenTelemetry
+    from driftwatch.config.sections import OpenTelemetry, Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,18 @@ def _reach_all(watch: Watch) -> Iterator[Reached]:
         yield _reached(f"notify {notifier.name}", notifier.reach)
     if watch.otel is not None:
         yield _collector(watch.otel)
-    for section in ("report", "retrain"):
-        if getattr(watch, section) is not None:
-            yield Reached(section, "warn", "read and checked, but this version does not act on it yet")
+    if watch.report is not None:
+        yield _reporting(watch.report)
+    if (retrain := watch.retrain) is not None:
+        where = "on this machine" if retrain.trainer == "local" else "elsewhere"
+        yield Reached("retrain", "ok", f"prepared when {', '.join(retrain.when)} asks for it, and trained {where}")
+
+
+def _reporting(report: Report) -> Reached:
+    """Without matplotlib a report is complete, in tables."""
+    if find_spec("matplotlib") is None:
+        return Reached("report", "warn", str(MissingExtra("matplotlib", "report", "Drawing the charts of a report")))
+    return Reached("report", "ok", f"made {report.every}, kept for {report.keep.days} days")
 
 
 def _reached(what: str, look: Callable[[], str]) -> Reached:
