@@ -25,11 +25,11 @@ def _headline(week: Week) -> tuple[Level, str, Sequence[Incident]]:
     pages = [each for each in week.incidents if each.pages]
     warned = [each for each in week.incidents if not each.pages]
     if pages:
-        return "fail", _incidents(pages, "incident"), pages[:1]
+        return "fail", _incidents(pages), pages[:1]
     if not week.checks:
         return "unknown", "No check looked in this week, so nothing is known of it", ()
     if warned:
-        return "warn", _incidents(warned, "warning"), warned[:1]
+        return "warn", _incidents(warned), warned[:1]
     if any(not each.partly for each in week.rotten):
         lost = sum(not each.partly for each in week.rotten)
         return "warn", f"Nothing fired, but {things(lost, 'canary')} lost all documents from the index", ()
@@ -45,14 +45,22 @@ def _headline(week: Week) -> tuple[Level, str, Sequence[Incident]]:
     return "ok", f"Retrieval was as usual{_quality(week)}", ()
 
 
-def _incidents(found: Sequence[Incident], noun: str) -> str:
+def _noun(incident: Incident) -> str:
+    """What fired is an incident or a warning; that nothing could be seen is an alert."""
+    if incident.pages:
+        return "incident"
+    return "alert" if all(each.verdict == "unknown" for each in incident.symptoms) else "warning"
+
+
+def _incidents(found: Sequence[Incident]) -> str:
     """How many, how many are open, and what the first of them is."""
     still = sum(each.resolved is None for each in found)
     if len(found) == 1:
         stand = "still open" if still else "over by now"
     else:
         stand = f"{still or 'none'} of them still open" if still < len(found) else "all of them still open"
-    return f"{things(len(found), noun)}, {stand}: {_said(found[0])}"
+    nouns = {_noun(each) for each in found}
+    return f"{things(len(found), nouns.pop() if len(nouns) == 1 else 'alert')}, {stand}: {_said(found[0])}"
 
 
 def _said(incident: Incident) -> str:
@@ -92,7 +100,8 @@ def _reasons(week: Week, told: Sequence[Incident]) -> Iterator[str]:
     for incident in week.incidents:
         if incident not in told:
             stand = "still open" if incident.resolved is None else "over by now"
-            yield f"also {'an incident' if incident.pages else 'a warning'}, {stand}: {_said(incident)}"
+            noun = _noun(incident)
+            yield f"also {'a' if noun == 'warning' else 'an'} {noun}, {stand}: {_said(incident)}"
     worst = min((each for each in week.canaries if _moved(each)), key=lambda each: _change(each), default=None)
     if worst is not None:
         assert worst.change is not None

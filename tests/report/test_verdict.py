@@ -95,6 +95,16 @@ def test_a_warning_is_no_incident_and_is_told_beside_one() -> None:
     assert both.reasons == ("also a warning, still open: it fell in de",)
 
 
+def test_that_nothing_could_be_seen_is_an_alert_and_no_warning() -> None:
+    blind = incident("b1", pages=False, over=True, said="no canary was asked")
+    blind = replace(blind, symptoms=(replace(blind.symptoms[0], verdict="unknown"),))
+    alone = verdict_of(week(incidents=(blind,)))
+    assert (alone.level, alone.sentence) == ("warn", "1 alert, over by now: no canary was asked in de")
+    both = verdict_of(week(incidents=(incident("w1", pages=False), blind)))
+    assert both.sentence == "2 alerts, 1 of them still open: it fell in de"
+    assert both.reasons == ("also an alert, over by now: no canary was asked in de",)
+
+
 def test_canaries_without_any_document_are_worth_a_look() -> None:
     gone = Rotten("canaries", "q1", "de", "", ("doc-1",), False)
     assert verdict_of(week(rotten=(gone,))).level == "warn"
