@@ -124,7 +124,7 @@ def about_of(watch: Watch) -> About:
             Accepted("warn", watch.false_warnings.count, watch.false_warnings.per),
         ),
         baseline=given,
-        jobs=remembered(watch),
+        jobs=remembered(watch) | ({JOB: watch.report.every} if watch.report is not None else {}),
         expected=tuple(Expected(each.start, each.end, each.reason) for each in watch.expected),
         retraining=events,
         unread=unread,

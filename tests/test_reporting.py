@@ -17,10 +17,11 @@ from driftwatch.daemon import Daemon
 from driftwatch.engine import Engine
 from driftwatch.errors import ConfigError, ReportError
 from driftwatch.report.kept import Reports
+from driftwatch.reported import Rate
 from driftwatch.reported.form import as_json
 from driftwatch.reporting import Made, about_of, make, make_by_itself
 from driftwatch.retraining.course import Course
-from driftwatch.store import Store
+from driftwatch.store import CheckRun, Store
 from tests.fakes import four_weeks
 from tests.fakes.four_weeks import DAY, END, HOUR, LAST
 from tests.fakes.world import EMPTY, RECALL, SCORES, make_world
@@ -112,6 +113,16 @@ def test_the_jobs_that_a_report_expects_are_those_that_the_daemon_remembers(worl
     assert "source canaries" in known
 
 
+def test_a_report_that_was_not_made_is_missed_by_the_next_one(world: tuple[Watch, Store]) -> None:
+    watch, store = world
+    assert "report" in about_of(watch).jobs
+    monday = LAST - 7 * DAY + 9 * HOUR
+    store.decisions.record_run(CheckRun("report", monday, monday, monday, "done"))
+    made = make(watch, store, "2026-W44", MONDAY)
+    missed = [each.share for each in made.week.not_seen if (each.what, each.name) == ("run missed", "report")]
+    assert missed == [Rate(1, 1)]
+
+
 def test_queries_are_not_shown_where_only_their_hashes_are_kept(tmp_path: Path) -> None:
     watch = make_world(tmp_path, RECALL, more="privacy: {keep_text: hash}\n")
     assert not about_of(watch).shows_queries
@@ -163,8 +174,6 @@ def test_a_damaged_job_is_said_in_the_report_and_does_not_stop_it(tmp_path: Path
 
 def _noted(seen: list[datetime]) -> Callable[..., None]:
     def reporter(watch: Watch, store: Store, due: datetime, stopping: Callable[[], bool]) -> None:
-        from driftwatch.store import CheckRun
-
         assert not stopping()
         seen.append(due)
         store.decisions.record_run(CheckRun("report", due, due, due, "done"))

@@ -140,7 +140,7 @@ class Report(Settings):
     """The weekly report: made by itself, kept below the state's `reports/`, and shown by `driftwatch report`."""
 
     every: Schedule = Schedule.parse("mon 08:00")
-    """When."""
+    """When, in UTC. It is of the last week that is over in `timezone`."""
     keep: Duration = duration("52 weeks")
     """How long reports are kept."""
     evidently: bool = True
