@@ -104,13 +104,13 @@ def text(given: str, limit: int = 400) -> str:
 def figure(value: float | None) -> str:
     """Three digits that matter; below one, three places, as measures and rates are written.
 
-    >>> figure(0.9), figure(-0.04127), figure(0.00031), figure(23.456), figure(4200.0), figure(None)
-    ('0.900', '−0.041', '0.0003', '23.5', '4,200', '–')
+    >>> figure(0.9), figure(-0.04127), figure(0.00031), figure(23.456), figure(999.7), figure(None)
+    ('0.900', '−0.041', '0.0003', '23.5', '1,000', '–')
     """
     if value is None:
         return NONE
     size = abs(value)
-    if size >= 1000:
+    if size >= 999.5:  # three digits of it would be written as 1e+03
         shown = f"{value:,.0f}"
     elif size >= 1 or value == 0:
         shown = number(value)
