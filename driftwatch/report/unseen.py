@@ -125,7 +125,8 @@ def _jobs(store: Store, about: About, span: Span) -> Iterator[NotSeen]:
         done = [at for at, _ in ran.get(job, ())]
         missed = [at for at, until in pairwise([*due, span.until]) if bisect_left(done, until) == bisect_left(done, at)]
         if missed:
-            said = f"{things(len(missed), 'run')} of {count(len(due))} were missed"
+            verb = "was" if len(missed) == 1 else "were"
+            said = f"{things(len(missed), 'run')} of {count(len(due))} {verb} missed"
             yield NotSeen("run missed", job, said, (), Rate(len(missed), len(due)), missed[0])
     for job, runs in sorted(ran.items()):
         failed = [at for at, status in runs if status != "done"]
