@@ -26,6 +26,7 @@ from driftwatch.api_pages import add_pages
 from driftwatch.config import Api
 from driftwatch.errors import DriftwatchError, RecordsRefused, SourceError
 from driftwatch.metrics import exposition
+from driftwatch.pages.rendering import warm_up
 from driftwatch.pages.session import Sessions
 from driftwatch.show import as_json
 from driftwatch.sources import Source
@@ -247,7 +248,12 @@ def start_server(daemon: Daemon, settings: Api) -> Callable[[], None]:
         create_app(daemon, settings), log_level="warning", access_log=False, limit_concurrency=64, timeout_keep_alive=5
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="http", daemon=True)
+
+    def serve() -> None:
+        warm_up()
+        server.run(sockets=[listener])
+
+    thread = threading.Thread(target=serve, name="http", daemon=True)
     thread.start()
 
     def stop() -> None:

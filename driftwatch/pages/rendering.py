@@ -107,6 +107,13 @@ def render_login(watch: Watch, viewer: Viewer, following: str, *, wrong: str = "
     return render("login.html", watch, viewer, "", next=following, wrong=wrong, name=name)
 
 
+def warm_up() -> None:
+    """Read the templates before anybody waits for a page."""
+    environment = _environment()
+    for name in environment.list_templates(filter_func=lambda name: "/" not in name):
+        environment.get_template(name)
+
+
 def figure_of(value: float | None, kind: str) -> str:
     """What a check of ``kind`` measured, for a person.
 
