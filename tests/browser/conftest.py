@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "/browser/" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.process)
+            item.add_marker(pytest.mark.timeout(300))  # one test opens twenty pages, perhaps beside other work
 
 
 @pytest.fixture(scope="module")

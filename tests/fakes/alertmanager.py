@@ -1,6 +1,6 @@
 """An Alertmanager on loopback: its API version 2, strict where the real one is, with its memory for open alerts.
 
-It answers as release 0.28 does: what the OpenAPI description forbids is 400, 415 or 422 with a code and a message, what
+It answers as the real one does (tests/contract/test_alertmanager.py compares them): what the OpenAPI description forbids is 400, 415 or 422 with a code and a message, what
 its own checks forbid is 400 with a sentence, and the other alerts of the same request are kept all the same.
 """
 
@@ -169,7 +169,7 @@ def _checked(number: int, posted: Any) -> None:
         if name in posted and not (isinstance(posted[name], str) and _TIME.fullmatch(posted[name])):
             raise Wrong(400, 400, f'parsing alerts body from "" failed, because parsing time "{posted[name]}"')
     url = posted.get("generatorURL", "")
-    if not isinstance(url, str) or (url and not urlsplit(url).scheme):
+    if not isinstance(url, str) or (url and not (urlsplit(url).scheme or url.startswith("/"))):
         raise Wrong(422, 601, f'{number}.generatorURL in body must be of type uri: "{url}"')
 
 
