@@ -1,6 +1,6 @@
 """An Alertmanager on loopback: its API version 2, strict where the real one is, with its memory for open alerts.
 
-It answers as the real one does (tests/contract/test_alertmanager.py compares them): what the OpenAPI description forbids
+It answers as the real one does, with which tests compare it: what the OpenAPI description forbids
 is 400, 415 or 422 with a code and a message, what its own checks forbid is 400 with a sentence, and the other alerts of
 the same request are kept all the same.
 """
