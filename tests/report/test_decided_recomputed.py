@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from driftwatch.reported import NotSeen, Rate
 from tests.fakes.four_weeks import BLIND, BROKE, DAY, END, HOUR, INCIDENT, LAST, MENDED, WARNING
 from tests.report.conftest import History
+from tests.report.test_traffic_recomputed import is_rate
 
 MICROS = 1_000_000
 
@@ -164,7 +165,8 @@ def test_a_topic_that_was_seen_every_day_is_told_once_with_its_largest_share(his
     assert found.words == ("roaming", "spain", "sim")
     assert (found.share.k, found.share.n) == (round(largest["share"] * n), n)
     assert (found.first, found.last, found.looks) == (told[0][0], told[-1][0], len(told))
-    assert (found.before, found.share.low is not None) == (0.01, True)
+    assert found.before == 0.01
+    assert is_rate(found.share, found.share.k, n)
 
 
 def test_the_examples_of_a_topic_are_redacted_and_those_that_are_not_kept_have_no_text(history: History) -> None:
@@ -183,6 +185,11 @@ def test_the_probes_of_the_week_are_told_at_their_last_and_at_their_worst(histor
     assert (index.runs, stored.runs) == (7, 6)
     assert (stored.bad.k, stored.bad.n, stored.worst.k, stored.worst.n) == (0, 60, 6, 60)
     assert stored.by["de"].n == 20
+    shares = [
+        each for one in index.looked for each in (one.bad, one.worst, *one.by.values(), *(d.rate for d in one.days))
+    ]
+    assert len(shares) > 20
+    assert all(is_rate(each, each.k, each.n) for each in shares)
     assert [(each.rate.k, each.day.day) for each in stored.days] == [
         (0, 26),
         (0, 27),
