@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from driftwatch.delivery import DeliveryContext, notice_of
 from driftwatch.errors import DriftwatchError
+from driftwatch.notify import AFTERWARDS
 from driftwatch.types import Notice
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from driftwatch.store import Store
 
 log = logging.getLogger(__name__)
-
-AFTERWARDS = timedelta(minutes=5)
-"""For how long an end is repeated: a member of a cluster may have missed it."""
 
 
 @dataclass

@@ -15,6 +15,9 @@ from driftwatch.plugins import Kind
 from driftwatch.reported.announced import Remembered, WeeklyNotice
 from driftwatch.types import Event, Notice
 
+AFTERWARDS = timedelta(minutes=5)
+"""For how long an end is repeated to receivers that forget: a member of a cluster may have missed it."""
+
 
 class Notifier(Kind):
     """The settings that every receiver has."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from driftwatch.errors import DeliveryError, MessageRefused
-from driftwatch.notify import Notifier
+from driftwatch.notify import AFTERWARDS, Notifier
 from driftwatch.notify._episodes import Phase, episode, figures, phases, stamp
 from driftwatch.notify._http import Answer, checked_url, request
 from driftwatch.notify._languages import segment_name
@@ -26,9 +26,6 @@ TIMES = 3
 
 MOST_MEMBERS = 9
 """Of a cluster: they are told one after the other, and a delivery has two minutes."""
-
-AFTERWARDS = timedelta(minutes=5)
-"""For how long an end is repeated."""
 
 SEVERITIES = {True: "critical", False: "warning"}
 """What calls somebody -> the label `severity`."""

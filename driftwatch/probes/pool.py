@@ -22,7 +22,6 @@ from driftwatch.types import Embedder, IndexFacts, ScoredDoc
 
 Vectors = NDArray[np.float32]
 
-FETCHED_AT_ONCE = 256
 EMBEDDED_AT_ONCE = 64
 EF_CONSTRUCTION = ("efConstruction", "ef_construction", "ef_construct", "construction_ef")
 EF_SEARCH = ("efSearch", "ef_search", "hnsw_ef", "search_ef", "ef")
