@@ -85,10 +85,12 @@ class KeptVectors:
         """The vector of each key, shape (n, dimension).
 
         Raises:
-            RetrainError: one is not there: the corpus is not what it was when it was embedded.
+            RetrainError: one is not there: somebody removed files.
         """
         if not self.has(keys).all():
-            raise RetrainError("the documents changed while they were embedded.", remedy="Start it again: it goes on.")
+            raise RetrainError(
+                f"{self.folder}: vectors of some texts are gone.", remedy="Start it again: what lacks is embedded."
+            )
         places = np.searchsorted(self.keys, keys)
         pieces, rows = self.pieces[places], self.rows[places]
         found = np.empty((len(keys), self.dimension), np.float32)

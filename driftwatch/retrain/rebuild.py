@@ -1,8 +1,8 @@
 """The whole corpus embedded anew, into a new index beside the old one.
 
 Two passes over the documents: the first embeds what has no vector yet, the second writes them all into the new index in
-the order of the documents, a shard at a time. Killed anywhere, the next call goes on, and ends with the same index as
-one that was never killed. Memory holds one shard, and what is read ahead.
+the order of the documents, a shard at a time, with what has changed since the first. Killed anywhere, the next call
+goes on, and ends with the same index as one that was never killed. Memory holds one shard, and what is read ahead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from heapq import nsmallest
@@ -70,7 +70,7 @@ class Rebuilt:
     count: int
     """Passages in it."""
     corpus: str
-    """Hash of all passages, in their order."""
+    """Hash of all that were written, in their order; of the same documents it is the same."""
     dimension: int
 
 
@@ -122,19 +122,26 @@ def rebuild(
     ``work`` is where it is kept how far it is; it may go once the index is in use.
 
     Raises:
-        RetrainError: there are no documents, they changed meanwhile, a vector is none, or the disk is full.
+        RetrainError: there are no documents, a vector is none, or the disk is full.
     """
     way = _Way(rate, stopping, progress, clock, wait)
     kept = KeptVectors.opened(work, embedder.fingerprint)
-    corpus = _embed(documents, encode or partial(map, embedder.encode_documents), kept, shard, way)
+    encode = encode or partial(map, embedder.encode_documents)
+    corpus = _embed(documents, encode, kept, shard, way)
     if corpus is None:
         return None
-    state = _State.read(work / WRITTEN, corpus.name, embedder.fingerprint, shard)
-    if state.index is None:
-        state = _write(documents, kept, writer, state, way)
-    if state.index is None:
+    state = _State.read(work / WRITTEN, embedder.fingerprint, shard)
+    if state.whole and state.written != corpus.name:
+        state = state.anew()
+    if not state.whole:
+        state = _write(documents, encode, kept, writer, state, way)
+    if not state.whole:
         return None
-    return Rebuilt(state.index, corpus.count, corpus.name, kept.dimension)
+    if state.index is None:
+        way.tell(Progress("build", state.count, state.count))
+        state = state.said(index=writer.finish())
+    assert state.index is not None
+    return Rebuilt(state.index, state.count, state.written, kept.dimension)
 
 
 def sample(documents: Passages, work: Path, embedder: Embedder, most: int) -> list[tuple[Passage, NDArray[np.float32]]]:
@@ -180,6 +187,11 @@ class _Corpus:
     @property
     def name(self) -> str:
         return str(self.hashed.hexdigest())
+
+    def check(self) -> None:
+        """Raises RetrainError where there was nothing to read."""
+        if self.count == 0:
+            raise RetrainError("there are no documents to embed.", remedy="Check 'index' and 'documents'.")
 
 
 @dataclass(frozen=True)
@@ -246,8 +258,7 @@ def _embed(documents: Passages, encode: Encode, kept: KeptVectors, size: int, wa
     _keep(waiting, reading, total)
     if reading.stopped:
         return None
-    if reading.corpus.count == 0:
-        raise RetrainError("there are no documents to embed.", remedy="Check 'index' and 'documents'.")
+    reading.corpus.check()
     way.embedding(reading.corpus.count, total)
     return reading.corpus
 
@@ -289,46 +300,72 @@ def _check_room(kept: KeptVectors, vectors: NDArray[np.float32], total: int) -> 
 
 @dataclass(frozen=True)
 class _State:
-    """How much of which corpus is in the new index."""
+    """How much is in the new index."""
 
     path: Path
-    what: tuple[str, str, int]
-    """Hash of the corpus, fingerprint of the model, size of a shard."""
+    how: tuple[str, int]
+    """Fingerprint of the model, size of a shard."""
     shards: int = -1
-    """Those that are in it; -1: nothing is, or something of another corpus."""
+    """Those that are in it; -1: nothing is, or nobody knows what."""
+    written: str = ""
+    """Hash of the passages in them."""
+    count: int = 0
+    """Of these passages."""
+    whole: bool = False
+    """All are in it, so that it takes no more."""
     index: Mapping[str, Any] | None = None
-    """Once it is finished."""
+    """Once it can be searched."""
 
     @classmethod
-    def read(cls, path: Path, *what: Any) -> _State:
+    def read(cls, path: Path, fingerprint: str, shard: int) -> _State:
         known = read_json(path) if path.exists() else {}
-        written = known.get("what", [None] * 3)
-        same = written[:2] == [*what[:2]] and (written[2] == what[2] or known["index"] is not None)
-        return cls(path, what, int(known["shards"]), known["index"]) if same else cls(path, what)
+        state = cls(path, (fingerprint, shard))
+        made_by, size = known.get("how", ("", 0))
+        if made_by != fingerprint or (size != shard and not known["whole"]):
+            return state
+        return replace(state, **{name: known[name] for name in ("shards", "written", "count", "whole", "index")})
 
-    def moved(self, shards: int, index: Mapping[str, Any] | None = None) -> _State:
-        """Said on disk, and returned."""
-        write_json(self.path, {"version": 1, "what": self.what, "shards": shards, "index": index})
-        return _State(self.path, self.what, shards, index)
+    def anew(self) -> _State:
+        """Nothing of what there is counts."""
+        return _State(self.path, self.how)
+
+    def said(self, **changed: Any) -> _State:
+        """With what has changed; it is on disk then."""
+        state = replace(self, **changed)
+        write_json(self.path, {"version": 2, **{name: value for name, value in vars(state).items() if name != "path"}})
+        return state
 
 
-def _write(documents: Passages, kept: KeptVectors, writer: Writer, state: _State, way: _Way) -> _State:
-    """Everything is in the index then, and it can be searched; without ``index``: stopped."""
+def _write(documents: Passages, encode: Encode, kept: KeptVectors, writer: Writer, state: _State, way: _Way) -> _State:
+    """Everything is in the index then; without ``whole``: stopped.
+
+    Shards that were written before stay, if they are what the documents still begin with.
+    """
     if state.shards < 0:
         writer.discard()
-        state = state.moved(0)
-    corpus, total = _Corpus(), len(documents)
+        state = state.said(shards=0)
+    corpus, total, before, number = _Corpus(), len(documents), state.shards, -1
     writer.begin(kept.dimension)
-    for number, piece in enumerate(shards(documents, state.what[2])):
+    for number, piece in enumerate(shards(documents, state.how[1])):
         corpus.read(piece)
-        if number < state.shards:
+        if number < before:
+            if number + 1 == before and corpus.name != state.written:
+                break
             continue
-        if way.stopping():
+        if way.stopping() or not _late(piece, encode, kept, way):
             return state
         writer.write(number, piece, kept.vectors(keys_of([each.text for each in piece])))
-        state = state.moved(number + 1)
+        state = state.said(shards=number + 1, written=corpus.name, count=corpus.count)
         way.tell(Progress("write", corpus.count, max(total, corpus.count)))
-    if corpus.name != state.what[0]:
-        raise RetrainError("the documents changed while they were written.", remedy="Start it again: it goes on.")
-    way.tell(Progress("build", corpus.count, corpus.count))
-    return state.moved(state.shards, writer.finish())
+    corpus.check()
+    if corpus.name != state.written:  # what was written before is not what the documents begin with
+        return _write(documents, encode, kept, writer, state.anew(), way)
+    return state.said(whole=True)
+
+
+def _late(piece: Sequence[Passage], encode: Encode, kept: KeptVectors, way: _Way) -> bool:
+    """Embed what has changed since the first pass; False: stopped."""
+    if kept.has(keys_of([each.text for each in piece])).all():
+        return True
+    quiet = replace(way, tell=lambda _: None, sent=0, embedded=0)
+    return _embed(piece, encode, kept, len(piece), quiet) is not None

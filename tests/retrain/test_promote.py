@@ -339,18 +339,28 @@ def test_documents_that_changed_during_the_dual_run_are_in_the_index_that_is_swi
 
 
 def test_documents_that_change_all_the_time_do_not_keep_it_from_ending(world):
+    """Each reading finds one more, also the second one of the same build."""
     world.begin()
     reads = [0]
 
     class Growing(list):
         def __init__(self, index: Any) -> None:
+            super().__init__(DOCUMENTS)
+
+        def __iter__(self):
             reads[0] += 1
-            more = [Passage(f"more-{each}", f"more-{each}", f"more {each}") for each in range(reads[0])]
-            super().__init__([*DOCUMENTS, *more])
+            yield from [
+                *DOCUMENTS,
+                *(Passage(f"more-{each}", f"more-{each}", f"more {each}") for each in range(reads[0])),
+            ]
 
     known = world.until("told", world.means(documents=Growing))
     assert known.caught_up == 2
     assert "documents may have changed" in known.notes[0]
+    current = world.registry.current()
+    assert current is not None
+    new = index_of(current, world.registry.place(WANTED.release), world.index)
+    assert new.facts().count == known.count > len(DOCUMENTS) + 2
 
 
 # --- the dual run --------------------------------------------------------------------------------------------------

@@ -50,6 +50,17 @@ def stopping_after(calls: int) -> Callable[[], bool]:
     return lambda: next(left, True)
 
 
+class Counting:
+    """Never stops; how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def __call__(self) -> bool:
+        self.asked += 1
+        return False
+
+
 def test_every_passage_gets_the_new_models_vector(tmp_path):
     writer, model, corpus = Memory(), Model(), passages()
     done = rebuild(corpus, model, writer, tmp_path, shard=25)
@@ -192,18 +203,85 @@ def test_no_documents_are_an_error(tmp_path):
         rebuild([], Model(), Memory(), tmp_path, shard=25)
 
 
-def test_documents_that_change_between_the_passes_are_an_error(tmp_path):
-    class Changing(list):
-        def __init__(self):
-            super().__init__(passages())
-            self.read = 0
+class Changing(list):
+    """A corpus that is another one each time it is read; the last stays."""
 
-        def __iter__(self):
-            self.read += 1
-            return iter(passages(119) if self.read > 1 else passages())
+    def __init__(self, *readings: Sequence[Passage]) -> None:
+        super().__init__(readings[0])
+        self.left = list(readings)
 
-    with pytest.raises(RetrainError, match="changed while they were written"):
-        rebuild(Changing(), Model(), Memory(), tmp_path, shard=25)
+    def __iter__(self):
+        return iter(self.left.pop(0) if len(self.left) > 1 else self.left[0])
+
+
+def holds(writer: Memory, corpus: Sequence[Passage]) -> bool:
+    """Whether that is what is in it, each with the vector of its text."""
+    vectors = {each.passage_id: Model().encode_documents([each.text])[0].tolist() for each in corpus}
+    return {name: row.tolist() for name, row in writer.rows.items()} == vectors
+
+
+def test_what_changes_between_the_passes_is_embedded_and_the_index_is_what_was_read_last(tmp_path):
+    """Deleted, changed and added: an index that is written to all the time must not keep it from ever being built."""
+    later = [*passages(changed=frozenset({7, 90}))[3:], Passage("doc-new", "doc-new", "a new one")]
+    writer, model = Memory(), Model()
+    done = rebuild(Changing(passages(), later), model, writer, tmp_path, shard=25)
+    assert holds(writer, later)
+    assert len(model.embedded) == len(passages()) + 4
+    again = rebuild(later, Model(), writer, tmp_path, shard=25)
+    assert (again, done.count) == (done, len(later))
+    assert rebuild(passages(), Model(), Memory(), tmp_path, shard=25).corpus != done.corpus
+
+
+@pytest.mark.parametrize("stops_after", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("later", "rewritten"),
+    [
+        (passages(121), False),
+        (passages(changed=frozenset({119})), False),
+        (passages(changed=frozenset({0})), True),
+        (passages()[2:], True),
+        (passages(5), True),
+    ],
+    ids=["added", "changed-at-the-end", "changed-at-the-beginning", "deleted", "hardly-any-left"],
+)
+def test_stopped_while_it_writes_it_goes_on_only_where_what_is_written_still_holds(
+    tmp_path, later, rewritten, stops_after
+):
+    writer = Memory()
+    rebuild(passages(), Model(), Memory(), tmp_path / "counted", shard=25, stopping=(told := Counting()))
+    embedding = told.asked - 6  # it is asked before each shard that is written, too
+    told = stopping_after(embedding + stops_after)
+    assert rebuild(passages(), Model(), writer, tmp_path / "work", shard=25, stopping=told) is None
+    assert len(writer.calls) == 2 + stops_after
+    done = rebuild(later, Model(), writer, tmp_path / "work", shard=25)
+    assert holds(writer, later)
+    assert done.count == len(later)
+    assert ("discard" in writer.calls[2 + stops_after :]) == rewritten
+
+
+def test_killed_while_the_store_builds_it_a_changed_corpus_is_written_anew(tmp_path):
+    class Killed(Memory):
+        def finish(self):
+            super().finish()
+            raise KeyboardInterrupt
+
+    writer = Killed()
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(passages(), Model(), writer, tmp_path, shard=25)
+    again = Memory()
+    assert rebuild(passages(), Model(), again, tmp_path, shard=25) is not None
+    assert again.calls == ["finish"]
+    (tmp_path / "written.json").unlink()
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(passages(), Model(), writer, tmp_path, shard=25)
+    rebuild(passages(121), Model(), again, tmp_path, shard=25)
+    assert again.calls[1] == "discard"
+    assert holds(again, passages(121))
+
+
+def test_documents_that_are_all_gone_when_they_are_written_are_an_error(tmp_path):
+    with pytest.raises(RetrainError, match="no documents to embed"):
+        rebuild(Changing(passages(), []), Model(), Memory(), tmp_path, shard=25)
 
 
 def test_memory_holds_one_shard_of_texts_and_vectors(tmp_path):
