@@ -105,17 +105,28 @@ def _course(steward: Steward, job: str) -> Course:
 
 
 def _until(steward: Steward, course: Course, name: str) -> Stand:
-    """Drive the job until ``name`` is done (empty: all is), it is over, or only a person can go on; says how far."""
+    """Drive the job until ``name`` is done (empty: all is), it is over, a step failed, or only a person can go on; says
+    how far. What failed before is tried again first.
+    """
     told = ""
+    steward.hurry(course, now_utc())
     while True:
         stand = steward.go_on(course, now_utc(), name)
-        if stand.doing == "ask" or not stand.sentence or course.ended is not None:
+        if stand.doing == "ask" or not stand.sentence or course.ended is not None or _failed(course):
             return stand
         line = f"{stand.doing}: {stand.sentence}"
         if line != told:
             print(safe(line), file=sys.stderr)
         told = line
         time.sleep(_LOOK)
+
+
+def _failed(course: Course) -> bool:
+    """Whether a step waits to be tried again."""
+    from driftwatch.retraining.course import STEPS
+    from driftwatch.retraining.steward import again_at
+
+    return any(again_at(course, name) is not None for name in STEPS)
 
 
 def _done(stand: Stand, course: Course, *, json: bool) -> int:
@@ -125,7 +136,7 @@ def _done(stand: Stand, course: Course, *, json: bool) -> int:
     said = f"{stand.doing}: {stand.sentence or course.said(stand.doing) or 'done'}"
     say(json, {"job": stand.job, "step": stand.doing, "said": said, "reports": reports}, f"job {stand.job}, {said}")
     if ended is None:
-        return 0
+        return NO if _failed(course) else 0
     return 0 if ended.how == "promoted" else NO
 
 

@@ -133,7 +133,7 @@ def _stages(course: Course, question: Question | None, ended: Ended | None) -> I
     going = ended is None
     for name, words in STEPS.items():
         state, said = _stage(course, name, question)
-        if not state and going:
+        if going and state in ("", "failed"):  # what failed is tried again, or else the job has ended
             state, going = "going", False
         elif state not in ("done", ""):
             going = False

@@ -10,6 +10,7 @@
     (in the database)    yes or no, and whose                      a person
     steps/promote-1/     re-embedding, the switch; again where     worker
                          something had to be waited for
+    steps/pairs-2/       a step that failed, tried again           worker
     ended.json           what has become of it; it never changes   steward, or a person
 """
 
@@ -90,14 +91,26 @@ class Course:
         return self.training.inside(Path((trained.candidate if trained else "") or CANDIDATE), "candidate")
 
     def step(self, name: Step) -> JobFolder:
-        """The folder of a step, which is kept like a job of its own."""
-        return JobFolder(self.path / "steps" / name)
+        """The folder of a step, which is kept like a job of its own; of one that was tried again, the latest."""
+        return self.tries(name)[-1]
+
+    def tries(self, name: Step) -> list[JobFolder]:
+        """The goes at a step, the first first; one at least, which may not have begun."""
+        return [JobFolder(self.path / "steps" / name), *self._numbered(name)]
+
+    def another(self, name: Step) -> JobFolder:
+        """The next go at a step."""
+        return JobFolder(self.path / "steps" / f"{name}-{len(self.tries(name)) + 1}")
 
     @property
     def attempts(self) -> list[JobFolder]:
         """The goes at promoting it, the first first."""
-        found = [each for each in (self.path / "steps").glob("promote-*") if each.name[8:].isdecimal()]
-        return [JobFolder(each) for each in sorted(found, key=lambda each: int(each.name[8:]))]
+        return self._numbered("promote")
+
+    def _numbered(self, name: str) -> list[JobFolder]:
+        found = {each: each.name[len(name) + 1 :] for each in (self.path / "steps").glob(f"{name}-*")}
+        numbers = {each: int(number) for each, number in found.items() if number.isdecimal()}
+        return [JobFolder(each) for each in sorted(numbers, key=lambda each: numbers[each])]
 
     def attempt(self, number: int) -> JobFolder:
         """One of them."""
@@ -107,11 +120,11 @@ class Course:
     def reached(self) -> str:
         """The step that it is at."""
         for name in ("pairs", "mine"):
-            if self.step(name).outcome is None:
+            if not _is_done(self.step(name)):
                 return name
         if self.training.outcome is None:
             return "train"
-        return "judge" if self.step("judge").outcome is None else "ask or promote"
+        return "ask or promote" if _is_done(self.step("judge")) else "judge"
 
     def said(self, name: str) -> str:
         """What a step said at its end; empty where it has not ended."""
@@ -196,6 +209,10 @@ def courses(folder: Path) -> Iterator[Course]:
 def open_course(folder: Path) -> Course | None:
     """The job that is not over; None: there is none."""
     return next((each for each in courses(folder) if each.ended is None), None)
+
+
+def _is_done(step: JobFolder) -> bool:
+    return step.outcome is not None and step.outcome.outcome == "done"
 
 
 def _read(path: Path) -> dict[str, Any] | None:

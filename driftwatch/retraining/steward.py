@@ -40,8 +40,9 @@ MOST_FINDINGS = 20_000
 """Of one alert: a look an hour for more than two years."""
 
 MOST_FAILURES = 5
+"""Of one step, or of the switch."""
 AGAIN = timedelta(minutes=10)
-"""After a first failure of the switch; twice as long after the second, and so on."""
+"""After a first failure; twice as long after the second, and so on."""
 
 UNASKED = timedelta(days=30)
 """How long an answer is waited for where nobody is asked in Slack."""
@@ -256,10 +257,20 @@ class Steward:
         """How a step is doing, once it has been started where that is due."""
         folder = course.step(name)
         state = self._polled(folder, now)
-        if state.name not in ("waiting", "lost"):
+        if (due := again_at(course, name)) is not None:
+            if now < due:
+                return State("waiting", f"it is tried again {due:%Y-%m-%d %H:%M} UTC, since it failed: {state.reason}")
+            folder = course.another(name)
+        elif state.name not in ("waiting", "lost"):
             return state
         self._launch(folder, moment, now)
         return self._polled(folder, now)
+
+    def hurry(self, course: Course, now: datetime) -> None:
+        """Try at once what failed and waits to be tried again."""
+        for name in STEPS:
+            if course.ended is None and again_at(course, name) is not None:
+                self._launch(course.another(name), now if name == "judge" else course.began, now)
 
     @staticmethod
     def _polled(folder: JobFolder, now: datetime) -> State:
@@ -343,6 +354,21 @@ class Steward:
         approve = self.settings.approve
         expires, documents = approve.expires if approve else UNASKED, len(corpus_of(self.watch))
         return self.store.approvals.ask(question_of(course, self.watch.service, documents, now, expires))
+
+
+def again_at(course: Course, name: Step) -> datetime | None:
+    """When a step that said itself that it failed is tried again: what it needs may be out of reach for a while.
+
+    None: it did not fail, or too often, or was stopped or killed, or would not: that is for good.
+    """
+    tries = course.tries(name)
+    try:
+        outcome, said = tries[-1].outcome, tries[-1].result
+    except RetrainError:
+        return None
+    if outcome is None or said is None or {outcome.outcome, said.outcome} != {"failed"} or len(tries) >= MOST_FAILURES:
+        return None
+    return None if tries[-1].stopping else outcome.at + AGAIN * len(tries)
 
 
 def _waits(state: State) -> str:

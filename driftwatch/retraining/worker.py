@@ -31,30 +31,43 @@ def steps() -> Mapping[str, Callable[[Work], str]]:
 
 def work_on(work: Work) -> str:
     """Do the step that the folder is named after, and write down how it ended; the outcome."""
-    outcome, reason = "done", ""
-    started = datetime.now(UTC)
-    work.made.mkdir(parents=True, exist_ok=True)
-    try:
-        reason = steps()[work.folder.job_id.partition("-")[0]](work)
-    except TooLittle as error:
-        outcome, reason = "refused", str(error)
-    except DriftwatchError as error:
-        outcome, reason = "failed", str(error)
-    times = {"started": started, "finished": datetime.now(UTC)}
-    content = {"outcome": outcome, "reason": reason, "candidate": MADE if outcome == "done" else "", **times}
-    write_json(work.folder.path / "result.json", {"version": 1, "job_id": work.folder.job_id, **content})
-    return outcome
+    return _ended(work.folder, lambda: _done(work))
 
 
 def main(config: Path, folder: Path, now: datetime) -> int:
     """Do one step; whatever is not its own error ends the process, and is seen in its log."""
-    watch = load_watch(config)
-    course = Course(folder.parents[1])
-    with ExitStack() as stack:
-        store = Store.open(watch.database)
-        stack.callback(store.close)
-        work_on(Work(watch, store, course, JobFolder(folder), now))
+    place = JobFolder(folder)
+
+    def work() -> str:
+        with ExitStack() as stack:
+            watch = load_watch(config)
+            store = Store.open(watch.database)
+            stack.callback(store.close)
+            return _done(Work(watch, store, Course(folder.parents[1]), place, now))
+
+    _ended(place, work)
     return 0
+
+
+def _done(work: Work) -> str:
+    work.made.mkdir(parents=True, exist_ok=True)
+    return steps()[work.folder.job_id.partition("-")[0]](work)
+
+
+def _ended(folder: JobFolder, work: Callable[[], str]) -> str:
+    """Do it, and write down how it ended; the outcome. What failed may be out of reach only now, as a disk may be."""
+    outcome, reason = "done", ""
+    started = datetime.now(UTC)
+    try:
+        reason = work()
+    except TooLittle as error:
+        outcome, reason = "refused", str(error)
+    except (DriftwatchError, OSError) as error:
+        outcome, reason = "failed", str(error)
+    times = {"started": started, "finished": datetime.now(UTC)}
+    content = {"outcome": outcome, "reason": reason, "candidate": MADE if outcome == "done" else "", **times}
+    write_json(folder.path / "result.json", {"version": 1, "job_id": folder.job_id, **content})
+    return outcome
 
 
 if __name__ == "__main__":

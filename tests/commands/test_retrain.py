@@ -114,6 +114,25 @@ def test_a_job_begun_by_hand_with_too_little_ends_with_its_reason_and_exit_code_
     assert course.wanted["reasons"] == ["It was begun by hand."]
 
 
+def test_a_step_that_failed_by_hand_is_said_at_once_and_tried_again_by_the_next_command(
+    shop: Workshop, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    articles = shop.watch.base / "articles.jsonl"
+    away = articles.rename(articles.with_suffix(".away"))
+    assert retrain.pairs(config(shop), json=True) == 1
+    said = printed(capsysbinary)
+    assert said["step"] == "pairs"
+    assert "articles.jsonl" in said["said"]
+    (course,) = courses(shop.steward().folder)
+    assert course.ended is None
+    away.rename(articles)
+    too_few(shop)
+    assert retrain.step(config(shop), "", "", json=True) == 1
+    assert "there are 5 pairs" in printed(capsysbinary)["said"]
+    assert course.ended is not None
+    assert [each.job_id for each in course.tries("pairs")] == ["pairs", "pairs-2"]
+
+
 def test_one_job_at_a_time_is_true_by_hand_too(shop: Workshop) -> None:
     course = shop.begun()
     with pytest.raises(RetrainError, match=f"{course.job_id} is not over.*reject --job {course.job_id}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from driftwatch.retrain.dataset import write_json
+from driftwatch.retraining import worker
 from driftwatch.retraining.worker import steps, work_on
 from tests.fakes.jobs import until
 from tests.fakes.workshop import NOW, Workshop, kill, questions, write_lines
@@ -67,6 +69,31 @@ def test_an_error_that_is_nobodys_purpose_leaves_no_result(shop: Workshop, candi
     with pytest.raises(KeyError):
         work_on(work)
     assert work.folder.result is None
+
+
+def test_a_disk_that_gives_an_error_is_a_failure_with_its_reason(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(worker, "steps", lambda: {"pairs": full})
+    work = shop.work(shop.begun(), "pairs-2")
+    assert work_on(work) == "failed"
+    assert work.folder.result is not None
+    assert "No space left" in work.folder.result.reason
+
+
+def test_a_configuration_that_cannot_be_read_at_the_moment_is_a_failure_with_its_reason(
+    shop: Workshop, tmp_path: Path
+) -> None:
+    folder = shop.begun().step("pairs")
+    folder.path.mkdir(parents=True)
+    shop.watch.path.write_text("retrain: [")
+    assert worker.main(shop.watch.path, folder.path, NOW) == 0
+    assert folder.result is not None
+    assert folder.result.outcome == "failed"
+    assert "driftwatch.yaml" in folder.result.reason
 
 
 @pytest.mark.process
