@@ -37,7 +37,10 @@ _RELEASES = "releases"
 _JOBS = "jobs"
 _RESULT = "result.json"
 _BEGUN, _ENDED = "wanted.json", "ended.json"
-"""When a job was begun, and how it ended: what the next one must wait for, whatever the disk has room for."""
+_STAYS = (_BEGUN, _ENDED, "judgement.json")
+"""When a job was begun, how it ended, and what the gate said: what the next one must wait for, and how often the gate
+was asked before, whatever the disk has room for.
+"""
 
 
 @dataclass(frozen=True)
@@ -316,14 +319,14 @@ def _is_over(place: Path) -> bool:
         return True
     if not (place / _BEGUN).is_file():
         return (place / _RESULT).is_file()
-    return (place / _ENDED).is_file() and any(each.name not in (_BEGUN, _ENDED) for each in place.iterdir())
+    return (place / _ENDED).is_file() and any(each.name not in _STAYS for each in place.iterdir())
 
 
 def _drop(place: Path) -> None:
-    """A release or a job goes; of a job that was begun stays what the next one must wait for."""
+    """A release or a job goes; of a job that was begun stays what the next one must know."""
     if place.parent.name == _JOBS and (place / _BEGUN).is_file():
         for each in place.iterdir():
-            if each.name not in (_BEGUN, _ENDED):
+            if each.name not in _STAYS:
                 shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
         return
     dropped = place.with_name(f".dropped-{place.name}")

@@ -1,4 +1,4 @@
-"""A step that failed is tried again: what it needs may be out of reach for a while, and a job costs weeks of patience."""
+"""A step that failed is tried again: what it needs may be out of reach for a while, and a job costs weeks."""
 
 from __future__ import annotations
 

@@ -309,7 +309,9 @@ def test_cool_down_and_budget_count_by_the_folders_alone(
     assert decision.start is not bool(against)
 
 
-def test_a_disk_that_is_full_forgets_neither_the_cool_down_nor_the_budget(shop: Workshop, candidate: Path) -> None:
+def test_a_disk_that_is_full_forgets_neither_the_cool_down_nor_the_budget_nor_what_the_gate_said(
+    shop: Workshop, candidate: Path
+) -> None:
     course = shop.judged(candidate, passed=False)
     write_json(course.path / "result.json", {"version": 1, "job_id": course.job_id, "outcome": "done"})
     registry = registry_of(shop.watch)
@@ -317,8 +319,9 @@ def test_a_disk_that_is_full_forgets_neither_the_cool_down_nor_the_budget(shop: 
     assert tiny.prune() == ()  # it is not over
     shop.steward().go_on(course, NOW)
     assert tiny.prune() == (course.job_id,)
-    assert sorted(each.name for each in course.path.iterdir()) == ["ended.json", "wanted.json"]
+    assert sorted(each.name for each in course.path.iterdir()) == ["ended.json", "judgement.json", "wanted.json"]
     (past,) = courses(registry.folder)
+    assert not past.judgement.passed
     assert past.as_past().outcome == "refused"
     assert tiny.prune() == ()
 
