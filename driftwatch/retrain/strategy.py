@@ -34,12 +34,12 @@ class Strategy:
     """One sentence for the person who is asked whether to begin."""
     allowed: bool
     epochs: int = 0
-    """Passes over the rows, of every stage together; fewer, where the validation slice stops improving."""
+    """Passes over the rows, of every stage together; fewer, where the validation slice gets clearly worse."""
     learning_rate: float = 0.0
     warmup: float = 0.0
     """The share of a stage's steps in which the learning rate rises to its value."""
     patience: int = 0
-    """Measurements on the validation slice without a better one, after which a stage ends."""
+    """Measurements on the validation slice, one after the other, that are clearly worse, after which a stage ends."""
     negatives: int = 0
     """Hard negatives of a row that are used, at most."""
     curriculum: tuple[tuple[Band, ...], ...] = ()
@@ -54,7 +54,7 @@ class Strategy:
         return (
             f"{self.why} {_count(self.epochs, 'epoch')} at most at a learning rate of {self.learning_rate:.1e}, up to "
             f"{_count(self.negatives, 'hard negative')} a question ({stages}); it stops early after "
-            f"{_count(self.patience, 'measurement')} without gain."
+            f"{_count(self.patience, 'measurement')} that {'is' if self.patience == 1 else 'are'} clearly worse."
         )
 
     @classmethod

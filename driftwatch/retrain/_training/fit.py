@@ -180,6 +180,8 @@ def _finish(place: Path, save: Any, steps: int) -> None:
     draft.replace(place / FINISHED)
     for checkpoint in place.glob("checkpoint-*"):
         shutil.rmtree(checkpoint)
+    for measured in place.glob("measured-*.npy"):
+        measured.unlink()
 
 
 def _ask_base(tuned: Tuned, texts: Texts, validation: Validation, kept: Path) -> dict[str, NDArray[Any]]:

@@ -5,6 +5,7 @@ Imported by a training process alone: torch is loaded with this module.
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from safetensors.torch import load_model, save_model
@@ -26,10 +28,11 @@ from driftwatch.retrain._training.base import Tuned
 from driftwatch.retrain._training.data import Texts
 from driftwatch.retrain._training.guard import NOTHING, Rows
 from driftwatch.retrain._training.progress import Progress, Stopped
-from driftwatch.retrain._training.validation import Validation
+from driftwatch.retrain._training.validation import Validation, kept_at
+from driftwatch.retrain.dataset import write_whole
 
 WEIGHTS = "model.safetensors"
-NDCG = "eval_ndcg"
+NDCG, KEPT = "eval_ndcg", "eval_kept"
 _STEPS_UNMEASURED = 500
 """Optimiser steps after which the validation slice is measured, where an epoch has more."""
 _SECONDS_UNSAVED = 300.0
@@ -61,7 +64,7 @@ def train_stage(
 ) -> int:
     """Train in place, from the last whole checkpoint in ``folder`` where there is one; the optimiser steps taken.
 
-    Where there is a validation, the weights are in the end those that were best on it.
+    Where there is a validation, the weights are in the end the last ones that were not clearly worse on it.
 
     Raises:
         Stopped: the process was asked to end, and a checkpoint holds what was trained.
@@ -73,7 +76,7 @@ def train_stage(
         args=_arguments(tuned, pace, folder, steps, measured=len(validation) > 0),
         train_dataset=_dataset(rows),
         loss=loss,
-        evaluator=_Evaluator(tuned, validation) if len(validation) else None,
+        evaluator=_Evaluator(tuned, validation, folder) if len(validation) else None,
         data_collator=_collator(tuned, texts, rows),
         callbacks=[watch],
     )
@@ -160,7 +163,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_evaluate(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         self._tell(state)
-        if _since_the_best(_measures(state)) >= self._patience:
+        if _since_the_best(_measures(state, KEPT)) >= self._patience:
             control.should_training_stop = True
 
     def on_epoch_end(self, _args: Any, _state: Any, control: Any, **_: Any) -> None:
@@ -184,16 +187,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
 
 class _Evaluator(BaseEvaluator):  # type: ignore[misc]
-    """The validation slice, as the trainer asks for it."""
+    """The validation slice, as the trainer asks for it; what each question measured stays in ``folder``."""
 
-    def __init__(self, tuned: Tuned, validation: Validation) -> None:
+    def __init__(self, tuned: Tuned, validation: Validation, folder: Path) -> None:
         super().__init__()
         self._tuned = tuned
         self._validation = validation
+        self._folder = folder
         self.primary_metric = "ndcg"
 
-    def __call__(self, _model: Any, **_: Any) -> dict[str, float]:
-        return {"ndcg": float(self._validation.measure(self._tuned).mean())}
+    def __call__(self, _model: Any, *, steps: int, **_: Any) -> dict[str, float]:
+        measured = self._validation.measure(self._tuned)
+        packed = io.BytesIO()
+        np.save(packed, measured, allow_pickle=False)
+        write_whole(self._folder / f"measured-{steps:08}.npy", [packed.getvalue()])
+        before = [each for each in sorted(self._folder.glob("measured-*.npy")) if int(each.stem[9:]) < steps]
+        kept = kept_at([np.load(each, allow_pickle=False) for each in before], measured)
+        return {"ndcg": float(measured.mean()), "kept": float(kept)}
 
 
 class _Collator(SentenceTransformerDataCollator):  # type: ignore[misc]
@@ -259,7 +269,7 @@ def _arguments(tuned: Tuned, pace: Pace, folder: Path, steps: int, *, measured: 
         save_steps=every,
         save_total_limit=3,
         load_best_model_at_end=measured,
-        metric_for_best_model=NDCG if measured else None,
+        metric_for_best_model=KEPT if measured else None,
         greater_is_better=True if measured else None,
         logging_steps=max(1, steps * pace.epochs // 200),
         report_to="none",
@@ -269,14 +279,14 @@ def _arguments(tuned: Tuned, pace: Pace, folder: Path, steps: int, *, measured: 
     )
 
 
-def _measures(state: Any) -> list[float]:
-    return [each[NDCG] for each in state.log_history if NDCG in each]
+def _measures(state: Any, name: str = NDCG) -> list[float]:
+    return [each[name] for each in state.log_history if name in each]
 
 
 def _over(checkpoint: Path, patience: int) -> Any:
     """The state of a run that stopped early and was killed before its weights were kept; None of any other."""
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
-    over = state.best_global_step and _since_the_best(_measures(state)) >= patience
+    over = state.best_global_step and _since_the_best(_measures(state, KEPT)) >= patience
     return state if over else None
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from driftwatch.retrain._training.base import Tuned
 from driftwatch.retrain._training.data import Numbered, Texts, pool
 from driftwatch.stats.ir import Measure
+from driftwatch.stats.paired import paired_bootstrap
 
 MEASURE = Measure("nDCG", 10)
 
@@ -46,6 +47,21 @@ class Validation:
 
 NOBODY = Validation((), (), (), np.empty(0, np.int64))
 """Where nothing is chosen."""
+
+
+def kept_at(before: Sequence[NDArray[np.float64]], now: NDArray[np.float64]) -> int:
+    """The number of the measurement ``now`` after those ``before``, each of shape (questions,); -1: it is clearly worse
+    than the best of them.
+
+    A slice of a hundred questions errs by more than a measurement differs from the next, and the highest of several is
+    the luckiest. The learning rate falls to nothing, so a run is best at its end unless it fell past its best by more
+    than chance (paired by question, 95 %).
+    """
+    if not before:
+        return 0
+    best = max(before, key=lambda each: float(each.mean()))
+    _, high = paired_bootstrap(now - best)
+    return -1 if high < 0 else len(before)
 
 
 def validation_of(texts: Texts, rows: Sequence[Numbered], seed: int, dimension: int | None) -> Validation:
