@@ -9,9 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ import pytest
 from driftwatch.embed import EmbedderSettings, TextEmbedder
 from driftwatch.errors import RetrainError
 from driftwatch.retrain._training.progress import Progress, Stopped
+from driftwatch.retrain._training.validation import Validation
 from driftwatch.retrain.dataset import read_json, write_json
 from driftwatch.retrain.settings import Train
 from driftwatch.retrain.strategy import Strategy
@@ -96,6 +99,44 @@ def test_what_validated_trains_when_nothing_is_chosen_by_it_any_more(trained):
     assert int(stages["catch-up"].read_text()) == 4  # 16 that validated and 16 again, two epochs in batches of 16
     assert stages["catch-up"].stat().st_mtime_ns >= (folder / "checkpoints" / "share.json").stat().st_mtime_ns
     assert result["measures"]["steps"] == sum(int(each.read_text()) for each in stages.values())
+
+
+def embedded(state: Mapping[str, Any]) -> Any:
+    """The weights of the words, which every step moves."""
+    return next(value for name, value in state.items() if name.endswith("word_embeddings.weight"))
+
+
+WOBBLES = np.tile([0.2, -0.2], 8)
+GOOD, LUCKY, BAD = np.full(16, 0.8), 0.7 + 0.5 * WOBBLES + np.repeat([0.1, 0.0], 8), np.zeros(16)
+
+
+@pytest.mark.parametrize(
+    ("measured", "kept", "epochs"),
+    [
+        ([LUCKY, GOOD - WOBBLES, GOOD - 0.05, LUCKY - 0.06], 4, 4),
+        ([GOOD, BAD, BAD, GOOD], 1, 3),
+        ([GOOD, BAD, GOOD + WOBBLES - 0.01, BAD], 3, 4),
+    ],
+    ids=["wobbles", "falls", "falls-and-comes-back"],
+)
+def test_the_last_epoch_is_kept_unless_it_is_clearly_worse(model, tmp_path, monkeypatch, measured, kept, epochs):
+    """The luckiest of a few epochs on a few questions is not the best of them."""
+    seen = []
+    script = iter([np.full(16, 0.5), *measured])
+
+    def measure(_validation, tuned, dimension=None):
+        assert dimension is None
+        seen.append(embedded(tuned.model.state_dict()).numpy().copy())
+        return next(script, np.full(16, 0.7))
+
+    monkeypatch.setattr(Validation, "measure", measure)
+    monkeypatch.setattr("driftwatch.retrain._training.fit.best_share", lambda *_: (1.0, {0.0: 0.5, 1.0: 0.7}))
+    monkeypatch.setattr("driftwatch.retrain._training.fit._Run.catch_up", lambda _: 0)
+    folder = write_job(tmp_path, model, TRAIN.model_copy(update={"epochs": 4}))
+    assert run(folder)["outcome"] == "done"
+    assert len(seen) == 1 + epochs
+    np.testing.assert_array_equal(embedded(weights(folder)), seen[kept])
+    assert not list((folder / "checkpoints").rglob("measured-*"))
 
 
 def test_the_candidate_serves_like_any_model(trained):

@@ -14,6 +14,7 @@ from driftwatch.retrain._training import checkpoints
 from driftwatch.retrain._training.blend import choose
 from driftwatch.retrain._training.data import LEAST, Numbered, Texts, numbered, of_bands, pool, read_texts, split
 from driftwatch.retrain._training.guard import NOTHING, Guard, Guide, Rows
+from driftwatch.retrain._training.validation import kept_at
 from driftwatch.retrain.dataset import write_nouns
 from driftwatch.retrained import Passage, Row
 from tests.fakes.tiny_model import task
@@ -219,6 +220,28 @@ def test_with_a_guide_the_loss_is_gists():
 def _no_model():
     """Enough of a model for a loss that is given vectors."""
     return [SimpleNamespace()]
+
+
+def test_of_measurements_that_differ_by_chance_the_last_is_kept():
+    """Ten epochs that are all as good as each other, on eighty questions: the last is not given up for a lucky one."""
+    chance, given_up, another_is_highest = np.random.default_rng(1), 0, 0
+    for _ in range(100):
+        ease = chance.normal(0.65, 0.3, 80)
+        epochs = [np.clip(ease + chance.normal(0, 0.15, 80), 0, 1) for _ in range(10)]
+        given_up += kept_at(epochs[:-1], epochs[-1]) < 0
+        another_is_highest += max(range(10), key=lambda each: epochs[each].mean()) != 9
+    assert another_is_highest > 80
+    assert given_up <= 20  # not five in a hundred: it is compared with the luckiest of nine
+
+
+def test_a_measurement_that_fell_by_more_than_chance_is_not_kept():
+    chance = np.random.default_rng(2)
+    best, between = np.clip(chance.normal(0.7, 0.2, 80), 0, 1), np.clip(chance.normal(0.6, 0.2, 80), 0, 1)
+    fallen = np.clip(best - 0.15 + chance.normal(0, 0.1, 80), 0, 1)
+    assert kept_at([], fallen) == 0
+    assert kept_at([best], fallen) == -1
+    assert kept_at([best, between], fallen) == -1  # against the best of them, wherever it was
+    assert kept_at([best, fallen], best) == 2
 
 
 def test_a_blend_is_chosen_on_the_curve_and_not_on_one_lucky_point():
