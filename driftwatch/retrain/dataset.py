@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, fields
@@ -13,7 +14,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
 from driftwatch.retrain.folders import sync
@@ -132,6 +135,13 @@ def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """One array as ``numpy.load`` reads it, whole or not at all."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_whole(path, [buffer.getvalue()])
 
 
 def _plain(name: str, value: Any) -> Any:

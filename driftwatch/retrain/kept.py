@@ -10,7 +10,6 @@ A key knows its text and the model, nothing of places. So whatever changes in th
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain.dataset import write_whole
+from driftwatch.retrain.dataset import write_array
 
 Keys = NDArray[np.bytes_]
 """dtype S16."""
@@ -76,8 +75,8 @@ class KeptVectors:
 
     def add(self, keys: Keys, vectors: NDArray[np.float32]) -> None:
         """One more piece: both files whole, the keys last."""
-        self._write(self._path(self.count + 1), vectors)
-        self._write(self._path(self.count + 1, ".keys"), keys)
+        write_array(self._path(self.count + 1), vectors)
+        write_array(self._path(self.count + 1, ".keys"), keys)
         self.count += 1
         self._merge(keys, self.count)
 
@@ -113,11 +112,6 @@ class KeptVectors:
                 self.open.clear()
             self.open[number] = np.load(self._path(number), mmap_mode="r")
         return self.open[number]
-
-    def _write(self, path: Path, rows: NDArray[np.float32] | Keys) -> None:
-        buffer = io.BytesIO()
-        np.save(buffer, rows, allow_pickle=False)
-        write_whole(path, [buffer.getvalue()])
 
     def _merge(self, keys: Keys, piece: int) -> None:
         """The first vector of a text stays the one that counts."""

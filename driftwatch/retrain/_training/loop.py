@@ -5,7 +5,6 @@ Imported by a training process alone: torch is loaded with this module.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from driftwatch.retrain._training.data import Texts
 from driftwatch.retrain._training.guard import NOTHING, Rows
 from driftwatch.retrain._training.progress import Progress, Stopped
 from driftwatch.retrain._training.validation import Validation, kept_at
-from driftwatch.retrain.dataset import write_whole
+from driftwatch.retrain.dataset import write_array
 
 WEIGHTS = "model.safetensors"
 NDCG, KEPT = "eval_ndcg", "eval_kept"
@@ -198,9 +197,7 @@ class _Evaluator(BaseEvaluator):  # type: ignore[misc]
 
     def __call__(self, _model: Any, *, steps: int, **_: Any) -> dict[str, float]:
         measured = self._validation.measure(self._tuned)
-        packed = io.BytesIO()
-        np.save(packed, measured, allow_pickle=False)
-        write_whole(self._folder / f"measured-{steps:08}.npy", [packed.getvalue()])
+        write_array(self._folder / f"measured-{steps:08}.npy", measured)
         before = [each for each in sorted(self._folder.glob("measured-*.npy")) if int(each.stem[9:]) < steps]
         kept = kept_at([np.load(each, allow_pickle=False) for each in before], measured)
         return {"ndcg": float(measured.mean()), "kept": float(kept)}

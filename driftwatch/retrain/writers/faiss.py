@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import orjson
 from numpy.typing import NDArray
 
 from driftwatch.errors import RetrainError
-from driftwatch.retrain.dataset import write_whole
+from driftwatch.retrain.dataset import write_array, write_whole
 from driftwatch.retrain.folders import sync
 from driftwatch.retrain.manifests import settings_of
 from driftwatch.retrained import Passage
@@ -62,9 +61,7 @@ class Writing:
         """Two files, the vectors first."""
         if self._file.exists():
             return
-        buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(vectors, dtype=np.float32), allow_pickle=False)
-        write_whole(self._parts / f"{number:08}.npy", [buffer.getvalue()])
+        write_array(self._parts / f"{number:08}.npy", np.ascontiguousarray(vectors, dtype=np.float32))
         write_whole(self._parts / f"{number:08}.json", [orjson.dumps([each.parent for each in passages])])
 
     def finish(self) -> Mapping[str, Any]:
