@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from driftwatch import tracing
@@ -57,8 +58,8 @@ class Service:
         daemon.store.weekly.reclaim(datetime.now(UTC))
         self.scheduler: Any = None
         self.tellers: list[threading.Thread] = []
-        self.in_hand = {ASKING: threading.Lock(), READING: threading.Lock()}
-        """Held while a work thread has a job in hand."""
+        self.in_hand = {name: threading.Lock() for name in (ASKING, READING, PULSE)}
+        """Held while a work thread has something in hand."""
         self.coming: Watch | None = None
         """A new configuration that waits for the jobs in hand."""
         self.clock = _clock()
@@ -66,9 +67,7 @@ class Service:
 
     def run(self) -> int:
         """Work until SIGTERM or SIGINT; the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.daemon.stop.set())
-        signal.signal(signal.SIGHUP, lambda *_: self.reload_wanted.set())
+        self.heed_signals()
         self.start()
         while not self.daemon.stop.wait(0.25):
             if self.reload_wanted.is_set() or self.daemon.released.is_set():
@@ -80,6 +79,21 @@ class Service:
             self.follow_clock()
         return self.finish()
 
+    def heed_signals(self) -> None:
+        """SIGTERM and SIGINT end the work, SIGHUP reads the configuration again.
+
+        A handler runs in the main thread, in the midst of whatever that does: if that is a wait for the event which the
+        handler sets, both wait for ever. So a handler only puts into a queue that bears it, and a thread reads that.
+        """
+        heard: SimpleQueue[int] = SimpleQueue()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda number, _frame: heard.put(number))
+        threading.Thread(target=self._heed, args=[heard], name="signals", daemon=True).start()
+
+    def _heed(self, heard: SimpleQueue[int]) -> None:
+        while True:
+            (self.reload_wanted if heard.get() == signal.SIGHUP else self.daemon.stop).set()
+
     def start(self) -> None:
         """Start the scheduler and one worker for each receiver."""
         from apscheduler.executors.pool import ThreadPoolExecutor
@@ -89,7 +103,7 @@ class Service:
         # scheduler, and no hour is skipped or doubled. What must survive a restart is in our own tables.
         self.scheduler = BackgroundScheduler(
             timezone=UTC,
-            executors={name: ThreadPoolExecutor(1) for name in (READING, ASKING, PULSE)},
+            executors={name: ThreadPoolExecutor(1) for name in self.in_hand},
             job_defaults={"coalesce": True, "misfire_grace_time": None, "max_instances": 1},
         )
         self._schedule()
@@ -135,12 +149,15 @@ class Service:
                 self.daemon.pulse.rest(f"job {job.name}")
 
     def _beat(self) -> None:
-        self.daemon.leading = self.lead.still_held()
-        if not self.daemon.leading:
-            log.error("another driftwatch took over the database; stopping")
-            self.exit_code = 1
-            self.daemon.stop.set()
-        self.daemon.pulse.beat("scheduler")
+        with self.in_hand[PULSE]:
+            if self.daemon.stop.is_set():
+                return  # the lead is given up, and with it the connection that is asked
+            self.daemon.leading = self.lead.still_held()
+            if not self.daemon.leading:
+                log.error("another driftwatch took over the database; stopping")
+                self.exit_code = 1
+                self.daemon.stop.set()
+            self.daemon.pulse.beat("scheduler")
 
     def _start_tellers(self) -> None:
         self.tellers = [

@@ -32,7 +32,7 @@ class Running:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "driftwatch.cli", "run"],
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONFAULTHANDLER": "1"},
                 stderr=log,
                 stdout=log,
             )
@@ -55,7 +55,12 @@ class Running:
     def stop(self) -> tuple[int, float]:
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20), time.monotonic() - started
+        try:
+            return self.process.wait(20), time.monotonic() - started
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)  # which shows where each thread is
+            self.process.wait()
+            raise AssertionError(self.said()) from None
 
 
 @pytest.fixture

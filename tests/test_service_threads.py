@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -79,6 +80,33 @@ def until(holds: Callable[[], object], seconds: float = 10) -> None:
 
 def counted(service: Service) -> int:
     return service.daemon.store.traffic.line_counts().get("live", 0)
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """The handlers of the tests are there again afterwards."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_in_the_midst_of_a_wait_for_its_event_is_heard(service: Service, number: signal.Signals):
+    event = service.reload_wanted if number == signal.SIGHUP else service.daemon.stop
+    service.heed_signals()
+    with event._cond:  # held for moments of every wait, by the very thread that runs the handler
+        signal.raise_signal(number)
+        assert not event.is_set()
+    assert event.wait(5)
+
+
+def test_who_stops_does_not_look_for_the_lead_again(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(service, "lead", None)  # to look would raise
+    service.daemon.stop.set()
+    service._beat()
+    assert service.exit_code == 0
 
 
 def test_the_log_is_read_while_canaries_wait_for_a_slow_service(tmp_path: Path, service: Service):

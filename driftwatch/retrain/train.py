@@ -287,7 +287,7 @@ def _end_by_signal(progress: Progress) -> None:
     """SIGTERM and SIGINT end training after the step that runs, and everything else at once."""
 
     def asked(_number: int, _frame: Any) -> None:
-        progress.asked_to_end.set()
+        progress.asked_to_end = True
         if progress.between_steps:
             raise Stopped
 

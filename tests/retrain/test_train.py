@@ -76,7 +76,7 @@ class StopAt:
     def now(self) -> datetime:
         self.left -= 1
         if self.left == 0 and self.progress is not None:
-            self.progress.asked_to_end.set()
+            self.progress.asked_to_end = True
         return NOW
 
     def take(self, progress: Progress) -> None:

@@ -150,7 +150,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, _args: Any, state: Any, control: Any, **_: Any) -> None:
         self._tell(state)
-        self.ended = self._progress.asked_to_end.is_set()
+        self.ended = self._progress.asked_to_end
         if self.ended or time.monotonic() - self._saved >= self._seconds:
             control.should_save = True
         if self.ended:

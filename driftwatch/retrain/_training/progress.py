@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from threading import Event
 
 from driftwatch.retrain.dataset import write_json
 
@@ -35,8 +34,9 @@ class Progress:
         self._stage = ""
         self._began = self._written = clock()
         self._first = 0
-        self.asked_to_end = Event()
-        """Set from a signal: the step that runs is finished, a checkpoint written, and training ends."""
+        self.asked_to_end = False
+        """Set from a signal: the step that runs is finished, a checkpoint written, and training ends. No event, whose
+        lock a second signal could wait for in the midst of the first."""
         self.between_steps = True
         """Whether ending at once loses nothing: no optimiser step has been taken since the last checkpoint."""
 
@@ -56,7 +56,7 @@ class Progress:
         Raises:
             Stopped: the process was asked to end.
         """
-        if self.asked_to_end.is_set():
+        if self.asked_to_end:
             raise Stopped
 
     def _write(self, step: int, steps: int, epoch: float, loss: float | None, measure: float | None) -> None:
