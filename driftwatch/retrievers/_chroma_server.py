@@ -6,7 +6,6 @@ Chroma's own client waits for an answer without end, and asks before it can be t
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from driftwatch.errors import RetrieverError
 from driftwatch.retrievers._chroma import Answer
 from driftwatch.retrievers._exchange import Trouble, exchange, without
+from driftwatch.retrievers._lent import Lent
 
 if TYPE_CHECKING:
     import httpx
@@ -42,8 +42,7 @@ class Server:
     name: str
     timeout: float
     """Seconds."""
-    _client: httpx.Client | None = None
-    _turn: Any = field(default_factory=threading.Lock)
+    _lent: Lent[httpx.Client] = field(default_factory=Lent)
 
     @property
     def origin(self) -> str:
@@ -72,11 +71,11 @@ class Server:
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The JSON that a path below the database answers."""
-        client = self._connected()
         base = f"/api/v2/tenants/{quote(self.tenant, safe='')}/databases/{quote(self.database, safe='')}"
-        request = client.build_request(method, f"{self.origin}{base}/{path}", json=body)
         try:
-            return exchange(client, request, timeout=self.timeout, max_body=_LARGEST)
+            with self._lent.use(self._connected) as client:
+                request = client.build_request(method, f"{self.origin}{base}/{path}", json=body)
+                return exchange(client, request, timeout=self.timeout, max_body=_LARGEST)
         except Trouble as trouble:
             words = str(trouble).replace("'token' or 'auth'", "'token'").replace("Set 'url'", "Set 'host' and 'ssl'")
             words = words.partition(". Ask for less, or raise")[0]  # there is no such setting here
@@ -84,29 +83,23 @@ class Server:
             raise RetrieverError(f"{self.shown}: {words}.", remedy=_remedy(words)) from None
 
     def close(self) -> None:
-        """Close the connections."""
-        with self._turn:
-            if self._client is not None:
-                self._client.close()
-            self._client = None
+        """Close the connections, once nobody asks by them."""
+        self._lent.close()
 
     def _connected(self) -> httpx.Client:
         import httpx
 
-        with self._turn:
-            if self._client is None:
-                logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
-                headers = {"User-Agent": "driftwatch", "Accept": "application/json"}
-                if self.token:
-                    scheme = "" if self.token_header.startswith("X-") else "Bearer "
-                    headers[self.token_header] = f"{scheme}{self.token}"
-                self._client = httpx.Client(
-                    headers=headers,
-                    timeout=self.timeout,
-                    follow_redirects=False,  # never: a redirect may lead to another host, and the token would go along
-                    trust_env=self.host not in _LOOPBACK,  # a proxy does not know this machine's own services
-                )
-            return self._client
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request at INFO
+        headers = {"User-Agent": "driftwatch", "Accept": "application/json"}
+        if self.token:
+            scheme = "" if self.token_header.startswith("X-") else "Bearer "
+            headers[self.token_header] = f"{scheme}{self.token}"
+        return httpx.Client(
+            headers=headers,
+            timeout=self.timeout,
+            follow_redirects=False,  # never: a redirect may lead to another host, and the token would go along
+            trust_env=self.host not in _LOOPBACK,  # a proxy does not know this machine's own services
+        )
 
 
 @dataclass(frozen=True)

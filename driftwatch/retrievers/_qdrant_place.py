@@ -14,6 +14,7 @@ import orjson
 
 from driftwatch.errors import DriftwatchError, MissingExtra, RetrieverError
 from driftwatch.retrievers._exchange import shown
+from driftwatch.retrievers._lent import Lent
 
 _MOST = 300
 """Characters of what a server says that are shown."""
@@ -25,8 +26,7 @@ class Place:
     def __init__(self, url: str | None, path: Path | None, key: str | None, collection: str, timeout: float) -> None:
         self.url, self.path, self.key, self.timeout = url, path, key, timeout
         self.shown = f"the collection '{collection}' " + (f"in {path}" if path else f"at {url}")
-        self._client: Any = None
-        self._opening = threading.Lock()
+        self._lent: Lent[Any] = Lent()
         self._turn = threading.RLock() if path else nullcontext()
         """The local mode is not made for several threads."""
 
@@ -46,7 +46,8 @@ class Place:
             raise MissingExtra("qdrant-client", "qdrant", "The retriever 'qdrant'") from None
         with self._turn:
             try:
-                yield self._opened()
+                with self._lent.use(self._opened) as client:
+                    yield client
             except (ApiException, QdrantException) as error:
                 raise self._told(error) from None
             except DriftwatchError:
@@ -60,16 +61,11 @@ class Place:
 
     def close(self) -> None:
         """Let go of connections, and of the folder once nobody reads it."""
-        with self._turn, self._opening:
-            if self._client is not None:
-                self._client.close()
-                self._client = None
+        with self._turn:
+            self._lent.close()
 
     def _opened(self) -> Any:
-        with self._opening:
-            if self._client is None:
-                self._client = self._folder(self.path) if self.path else self._server()
-            return self._client
+        return self._folder(self.path) if self.path else self._server()
 
     def _server(self) -> Any:
         from qdrant_client import QdrantClient

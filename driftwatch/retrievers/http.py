@@ -22,6 +22,7 @@ from driftwatch.plugins import Settings
 from driftwatch.retrievers import Retriever
 from driftwatch.retrievers._answer import Path, Shape, Unreadable
 from driftwatch.retrievers._exchange import Streak, Trouble, exchange, shown, without
+from driftwatch.retrievers._lent import Lent
 from driftwatch.retrievers._reached import TRIAL, describe
 from driftwatch.retrievers._template import check_placeholders, filled, filled_url, substitutes
 from driftwatch.schedule import Duration
@@ -102,8 +103,8 @@ class Http(Retriever):
     max_body: Size = 10_000_000
     """The largest answer that is read."""
 
-    _client: httpx.Client | None = PrivateAttr(default=None)
-    _client_lock: Any = PrivateAttr(default_factory=threading.Lock)
+    _lent: Any = PrivateAttr(default_factory=Lent)
+    """One client, with its connections kept open between runs."""
     _stopping: Any = PrivateAttr(default_factory=threading.Event)
 
     @field_validator("url")
@@ -149,12 +150,15 @@ class Http(Retriever):
             if streak.is_hopeless or self._stopping.is_set():
                 return Reply(None, error=last_words[-1] if last_words else "stopped before it was asked")
             try:
-                return self._ask(query, streak)
+                return self._ask(client, query, streak)
             except Trouble as trouble:
                 last_words.append(self._without_secrets(str(trouble)))
                 return Reply(None, error=last_words[-1])
 
-        with ThreadPoolExecutor(min(self.concurrency, max(1, len(queries))), "driftwatch-http") as threads:
+        with (
+            self._lent.use(self._new_client) as client,
+            ThreadPoolExecutor(min(self.concurrency, max(1, len(queries))), "driftwatch-http") as threads,
+        ):
             return list(threads.map(ask, queries))
 
     def reach(self) -> str:
@@ -165,14 +169,11 @@ class Http(Retriever):
         return f"{self._shown_url} answered {describe(reply, self.score_kind)}"
 
     def close(self) -> None:
-        """Stop what is being asked and close the connections."""
+        """Ask nothing more, and close the connections: those in use when they have their answer, or its timeout."""
         self._stopping.set()
-        with self._client_lock:
-            if self._client is not None:
-                self._client.close()
-            self._client = None
+        self._lent.close()
 
-    def _ask(self, query: Query, streak: Streak) -> Reply:
+    def _ask(self, client: httpx.Client, query: Query, streak: Streak) -> Reply:
         """One query, again while that may help.
 
         Raises:
@@ -181,7 +182,7 @@ class Http(Retriever):
         for attempt in range(self.retries + 1):
             began = time.perf_counter()
             try:
-                reply = self._answer(query)
+                reply = self._answer(client, query)
             except Trouble as trouble:
                 is_last = attempt == self.retries or not trouble.again or streak.is_failing
                 if is_last or self._stopping.wait(_backoff(attempt, trouble.wait)):
@@ -197,8 +198,7 @@ class Http(Retriever):
             )
         raise AssertionError("the last attempt returns or raises")
 
-    def _answer(self, query: Query) -> Reply:
-        client = self._opened()
+    def _answer(self, client: httpx.Client, query: Query) -> Reply:
         request = self._request(client, query)
         answer = exchange(client, request, timeout=self.timeout.total_seconds(), max_body=self.max_body)
         try:
@@ -250,13 +250,6 @@ class Http(Retriever):
     @cached_property
     def _shown_url(self) -> str:
         return f"{self._method} {urlsplit(self.url)._replace(query='', fragment='').geturl()}"
-
-    def _opened(self) -> httpx.Client:
-        """The one client, with its connections kept open between runs."""
-        with self._client_lock:
-            if self._client is None:
-                self._client = self._new_client()
-            return self._client
 
     def _new_client(self) -> httpx.Client:
         import httpx

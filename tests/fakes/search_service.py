@@ -82,6 +82,10 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     service: SearchService
 
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.service.connections += 1
+        super().process_request(request, client_address)
+
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no news here."""
 
@@ -91,6 +95,7 @@ class SearchService:
 
     def __init__(self, port: int = 0) -> None:
         self.asked: list[Asked] = []
+        self.connections = 0
         self.stopped = threading.Event()
         self._acts: list[Act] = [answers()]
         self._lock = threading.Lock()
