@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Quiet to the errors: extra wheel folders that pip is configured with may be out of reach, which is harmless.
 INSTALL := $(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 
+# Tests start hundreds of programs, and each would compile the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test check promises bench docs image-test clean
 
