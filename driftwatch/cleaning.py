@@ -21,9 +21,12 @@ def clean(text: str, limit: int) -> str:
     >>> clean("a\x1b[31m b\u202e\n c", 80)
     'a b c'
     """
+    text = text[: 8 * limit + 200]
+    if text.isascii() and text.isprintable():  # most is: nothing of the below is in it
+        return cut(" ".join(text.split()), limit)
     kept: list[str] = []
     marks = 0
-    for char in _ESCAPE_SEQUENCE.sub("", text[: 8 * limit + 200]):
+    for char in _ESCAPE_SEQUENCE.sub("", text):
         category = unicodedata.category(char)
         marks = marks + 1 if category in ("Mn", "Me") else 0
         if marks > _MARKS_IN_A_ROW:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,12 +32,22 @@ MONDAY = datetime(2026, 11, 2, 8, tzinfo=UTC)
 MORE = "timezone: Europe/Berlin\nreport: {every: mon 08:00, keep: 52 weeks, evidently: false}\n"
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of the four weeks, to be copied."""
+    path = tmp_path_factory.mktemp("filled") / "driftwatch.db"
+    store = Store.open(f"sqlite:///{path}", lasting=False)
+    four_weeks.fill(store)
+    store.close()
+    return path
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[Watch, Store]]:
+def world(tmp_path: Path, filled: Path) -> Iterator[tuple[Watch, Store]]:
     """The four weeks, behind a configuration."""
     watch = make_world(tmp_path, RECALL, EMPTY, SCORES, more=MORE)
+    shutil.copy(filled, watch.database.removeprefix("sqlite:///"))
     store = Store.open(watch.database, lasting=False)
-    four_weeks.fill(store)
     yield watch, store
     store.close()
 
@@ -53,6 +64,7 @@ def test_the_report_of_the_week_that_is_over_is_made_and_kept(world: tuple[Watch
     assert Reports(watch.state).week("2026-W44") == made.week
 
 
+@pytest.mark.process
 def test_what_is_kept_is_drawn_again_from_its_numbers_to_the_byte(world: tuple[Watch, Store]) -> None:
     watch, store = world
     first = make(watch, store, "2026-W44", MONDAY)
@@ -63,6 +75,7 @@ def test_what_is_kept_is_drawn_again_from_its_numbers_to_the_byte(world: tuple[W
     assert _content(again) == before
 
 
+@pytest.mark.process
 def test_a_report_is_made_anew_from_the_store_where_that_is_asked_for(world: tuple[Watch, Store]) -> None:
     watch, store = world
     made = make(watch, store, "2026-W44", MONDAY)
@@ -259,12 +272,14 @@ def test_the_summary_says_what_the_week_was_and_where_the_report_is(world: tuple
     assert "kept in" in said
 
 
+@pytest.mark.process
 def test_json_is_the_week_itself(world: tuple[Watch, Store]) -> None:
     for arguments in (("--json",), ("--format", "json")):
         content = json.loads(_run(world[0], "--week", "2026-W44", *arguments))
         assert (content["version"], content["name"], content["complete"]) == (1, "2026-W44", True)
 
 
+@pytest.mark.process
 def test_a_report_is_written_where_it_is_wanted_in_the_form_of_its_name(
     world: tuple[Watch, Store], tmp_path: Path
 ) -> None:
@@ -274,6 +289,7 @@ def test_a_report_is_written_where_it_is_wanted_in_the_form_of_its_name(
     assert not list(tmp_path.glob("*.draft"))
 
 
+@pytest.mark.process
 def test_kept_reports_are_listed(world: tuple[Watch, Store]) -> None:
     watch, _ = world
     assert "No report is kept yet" in _list(watch)

@@ -12,9 +12,9 @@ from driftwatch.retrain import export
 from driftwatch.retrain.dataset import read_json
 from tests.fakes.packaged_model import NEEDED
 from tests.fakes.tiny_model import task, tiny_model
+from tests.needs import needs
 
-for package in ("onnx", "onnxruntime", "sentence_transformers"):
-    pytest.importorskip(package, reason="exporting is not installed (extra 'onnx')")
+needs("onnx", "onnxruntime", "sentence_transformers", reason="exporting is not installed (extra 'onnx')")
 pytestmark = pytest.mark.process
 
 

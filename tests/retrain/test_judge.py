@@ -10,8 +10,9 @@ import pytest
 
 from driftwatch.errors import EmbedError, RetrainError
 from driftwatch.retrain._judge import load_judge
+from tests.needs import needs
 
-pytest.importorskip("sentence_transformers")
+needs("sentence_transformers", reason="sentence-transformers is not installed (extra 'embed')")
 pytestmark = [pytest.mark.process, pytest.mark.filterwarnings("default::DeprecationWarning")]
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "router", "reset", "invoice", "how", "do", "i", "the", "button"]

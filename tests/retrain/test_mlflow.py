@@ -13,9 +13,10 @@ from driftwatch.retrain.mlflow import Aliases
 from driftwatch.retrain.registry import Registry
 from driftwatch.retrain.telling import teller
 from tests.fakes.mlflow import MlflowServer
+from tests.needs import needs
 from tests.retrain.test_registry import NOW, filled, manifest
 
-pytest.importorskip("mlflow", reason="mlflow-skinny is not installed (extra 'mlflow')")
+needs("mlflow", reason="mlflow-skinny is not installed (extra 'mlflow')")
 
 
 @pytest.fixture

@@ -33,9 +33,10 @@ from driftwatch.retrained import Pair, Passage
 from driftwatch.retraining.preparing import vectors_of
 from tests.fakes.jobs import NOW, new_job, until
 from tests.fakes.tiny_model import THINGS, task, tiny_model, write_job
+from tests.needs import needs
 
-pytest.importorskip("ray", reason="Ray is not installed (extra 'ray')")
-pytest.importorskip("datasets", reason="training is not installed (extra 'retrain')")
+needs("ray", reason="Ray is not installed (extra 'ray')")
+needs("datasets", reason="training is not installed (extra 'retrain')")
 pytestmark = [
     pytest.mark.process,
     pytest.mark.slow,  # nodes take their time, and must not wait for other tests

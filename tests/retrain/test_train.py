@@ -28,9 +28,9 @@ from driftwatch.retrain.strategy import Strategy
 from driftwatch.retrain.train import BUSY, DONE, FAILED, Busy, main, run, surroundings
 from driftwatch.retrained import Asked, Row
 from tests.fakes.tiny_model import task, tiny_model, write_job
+from tests.needs import needs
 
-pytest.importorskip("datasets", reason="training is not installed (extra 'retrain')")
-pytest.importorskip("sentence_transformers", reason="training is not installed (extra 'retrain')")
+needs("datasets", "sentence_transformers", reason="training is not installed (extra 'retrain')")
 pytestmark = pytest.mark.process
 
 TRAIN = Train(epochs=10, learning_rate=1e-2, batch_size=16, device="cpu")

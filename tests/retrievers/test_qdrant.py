@@ -17,11 +17,12 @@ from driftwatch.types import Query
 from tests.fakes.search_service import answers, hang, html, reset, status
 from tests.fakes.vectors import HashEmbedder
 
-pytest.importorskip("qdrant_client", reason="qdrant-client is not installed (extra 'qdrant')")
 pytest.importorskip("qdrant_edge", reason="qdrant-edge-py is not installed (extra 'test')")
 
 from tests.fakes.qdrant_server import QdrantServer
+from tests.needs import needs
 
+needs("qdrant_client", reason="qdrant-client is not installed (extra 'qdrant')")
 pytestmark = pytest.mark.process
 
 SIZE, WIDTH = 2000, 32

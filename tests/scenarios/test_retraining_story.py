@@ -12,9 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("datasets", reason="training is not installed (extra 'retrain')")
-pytest.importorskip("faiss", reason="faiss is not installed (extra 'embed')")
-
 from driftwatch.config import load_watch
 from driftwatch.config.release import registry_of
 from driftwatch.daemon import Daemon, open_embedder
@@ -25,7 +22,10 @@ from driftwatch.retraining.steward import Steward
 from driftwatch.store import Store
 from tests.fakes.mismatch import Shop, base_model, shop, write_config, write_shop
 from tests.fakes.tiny_model import tiny_model
+from tests.needs import needs
 
+needs("datasets", reason="training is not installed (extra 'retrain')")
+needs("faiss", reason="faiss is not installed (extra 'embed')")
 pytestmark = [pytest.mark.process, pytest.mark.timeout(1800)]
 
 START = datetime(2026, 6, 1, tzinfo=UTC)
