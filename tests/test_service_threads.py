@@ -109,6 +109,29 @@ def test_who_stops_does_not_look_for_the_lead_again(service: Service, monkeypatc
     assert service.exit_code == 0
 
 
+def test_a_database_that_no_longer_answers_does_not_hold_up_the_end(service: Service, monkeypatch: pytest.MonkeyPatch):
+    ended: list[int] = []
+    monkeypatch.setattr("driftwatch.service.os._exit", ended.append)
+    monkeypatch.setattr("driftwatch.service.logging.shutdown", lambda: None)
+    monkeypatch.setattr("driftwatch.service.GRACE", 1.2)
+    asked, answers = threading.Event(), threading.Event()
+
+    class Lead:
+        def still_held(self) -> bool:
+            asked.set()
+            return answers.wait(20)
+
+    monkeypatch.setattr(service, "lead", Lead())
+    GATE.set()
+    service.start()
+    assert asked.wait(10)
+    service.daemon.stop.set()
+    service.finish()
+    service.scheduler = None  # it is shut down
+    answers.set()
+    assert ended == [0]
+
+
 def test_the_log_is_read_while_canaries_wait_for_a_slow_service(tmp_path: Path, service: Service):
     service.start()
     assert ASKED.wait(10)
