@@ -317,6 +317,6 @@ def test_a_second_look_at_the_same_baseline_is_quick():
     current = runs_window(run([None, 2, 5, 1] * 50, TODAY))
     check = canary(measure="nDCG@10")
     first = check.judge(current, reference, None)
-    start = time.perf_counter()
+    start = time.process_time()
     assert check.judge(current, reference, None) == first
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1

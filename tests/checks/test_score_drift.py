@@ -148,6 +148,6 @@ def test_a_second_look_at_a_fortnight_is_quick():
     window = sample_window(scores(2_000, 0.69))
     check = score_drift()
     first = check.judge(window, reference, None)
-    start = time.perf_counter()
+    start = time.process_time()
     assert check.judge(window, reference, None) == first
-    assert time.perf_counter() - start < 0.05
+    assert time.process_time() - start < 0.05
