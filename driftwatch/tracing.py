@@ -83,7 +83,7 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
     global _record
     stopped = threading.Event()
     try:
-        provider = _provider(f"{endpoint.rstrip('/')}{_PATH}", headers, service_name, stopped)
+        provider, exporter = _provider(f"{endpoint.rstrip('/')}{_PATH}", headers, service_name, stopped)
     except ImportError:
         raise _missing() from None
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would say with every batch what we say once
@@ -100,6 +100,8 @@ def export(endpoint: str, headers: Mapping[str, str], service_name: str) -> Call
         last = threading.Thread(target=provider.shutdown, name="last spans", daemon=True)
         last.start()
         last.join(LAST_WORDS)
+        if last.is_alive():
+            exporter.shutdown()  # else it goes on trying, up to half a minute for all that is queued
 
     _record = record
     return stop
@@ -137,7 +139,9 @@ def _missing() -> MissingExtra:
     return MissingExtra("opentelemetry-exporter-otlp-proto-http", "otel", "exporting spans")
 
 
-def _provider(endpoint: str, headers: Mapping[str, str], service_name: str, stopped: threading.Event) -> Any:
+def _provider(
+    endpoint: str, headers: Mapping[str, str], service_name: str, stopped: threading.Event
+) -> tuple[Any, SpanExporter]:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -147,7 +151,7 @@ def _provider(endpoint: str, headers: Mapping[str, str], service_name: str, stop
     named = Resource.create({"service.name": service_name, "service.version": __version__})
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(_SaidOnce(exporter, stopped)))
-    return provider
+    return provider, exporter
 
 
 class _SaidOnce:

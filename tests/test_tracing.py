@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 from driftwatch import tracing
 from driftwatch.config.sections import OpenTelemetry
 from driftwatch.errors import MissingExtra
+from tests.fakes.jobs import until
 from tests.fakes.otlp import FakeCollector, facts_of
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +129,7 @@ def test_a_collector_that_takes_nothing_delays_nobody_and_is_said_once(
     began = time.monotonic()
     stop()
     assert time.monotonic() - began < tracing.LAST_WORDS + 1
+    until(lambda: not [each for each in threading.enumerate() if "spans" in each.name or "Otel" in each.name], 10)
     assert worked < 10
     assert [record.levelname for record in caplog.records].count("WARNING") <= 1
     assert {record.name.partition(".")[0] for record in caplog.records} <= {"driftwatch"}
