@@ -45,8 +45,9 @@ check: $(VENV)/.ready  ## what a commit must pass: format, lint, types, layers, 
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 2 -m $(FAST) --hypothesis-profile quick $(PYTEST)
 
-promises: $(VENV)/.ready  ## the slow tests, and the promises that the benchmarks assert
+promises: $(VENV)/.ready  ## the slow tests, examples drawn anew, and the promises that the benchmarks assert
 	$(BIN)/pytest -m slow --timeout 1800 $(PYTEST)
+	$(BIN)/pytest -n 2 -m 'hypothesis and not slow' --hypothesis-profile explore $(PYTEST)
 	$(MAKE) bench
 
 bench: $(VENV)/.ready  ## every benchmark, the bare alternative timed beside it
