@@ -30,8 +30,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # each processor has tests of its own: 
 # No deadlines: machines are small and noisy, and time is measured in benchmarks/. `make test` says the same of the same
 # tree; `make check` and `make promises` draw other examples each time.
 settings.register_profile("default", deadline=None, derandomize=True)
-settings.register_profile(QUICK, deadline=None, max_examples=10)
-settings.register_profile("explore", deadline=None)
+settings.register_profile(QUICK, deadline=None, derandomize=False, max_examples=10)
+settings.register_profile("explore", deadline=None, derandomize=False)
 settings.load_profile("default")
 
 POSTGRES_USER = "driftwatch"
