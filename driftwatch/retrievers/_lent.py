@@ -57,6 +57,6 @@ class Lent(Generic[Client]):
         """Close the client now, or once the last who uses it is done; whoever comes next gets a new one."""
         with self._lock:
             opened, self._current = self._current, None
-            is_left = opened is not None and not opened.users
-        if opened is not None and is_left:
-            opened.client.close()
+            if opened is None or opened.users:
+                return
+        opened.client.close()

@@ -103,7 +103,7 @@ class Http(Retriever):
     max_body: Size = 10_000_000
     """The largest answer that is read."""
 
-    _lent: Any = PrivateAttr(default_factory=Lent)
+    _lent: Lent[httpx.Client] = PrivateAttr(default_factory=Lent)
     """One client, with its connections kept open between runs."""
     _stopping: Any = PrivateAttr(default_factory=threading.Event)
 

@@ -72,6 +72,21 @@ def until(ready: Callable[[], Any], seconds: float = 30.0) -> Any:
     return found
 
 
+def lives(pid: int) -> bool:
+    """Whether there is such a process, and it is not one that has ended and is only not yet waited for."""
+    import psutil
+
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def gone(pid: int) -> bool:
+    """Waits until it is: who was killed is there for a moment."""
+    return bool(until(lambda: not lives(pid)))
+
+
 def driven(job: Any, trainer: Any, now: datetime = NOW) -> Any:
     """The state in which ``job`` is over, after as many steps as it takes; ``now`` stands still."""
     from driftwatch.retrain.trainers import step

@@ -28,7 +28,7 @@ from driftwatch.retrievers.faiss import Faiss
 from driftwatch.retrievers.python import Python
 from driftwatch.retrievers.qdrant import Qdrant
 from tests.fakes.dies import killed
-from tests.fakes.jobs import until
+from tests.fakes.jobs import gone
 from tests.fakes.rebuilt import OLD_WIDTH, WIDTH, Model, corpus_file, faiss_index, passages
 from tests.retrain.test_registry import NOW, manifest
 
@@ -445,13 +445,6 @@ def test_a_program_sees_no_secrets_and_no_shell(world, monkeypatch):
 
 
 @pytest.mark.process
-def is_gone(process: int) -> bool:
-    try:
-        return " Z " in Path(f"/proc/{process}/stat").read_text()
-    except OSError:
-        return True
-
-
 def test_a_program_that_hangs_is_ended_with_what_it_started(world):
     from driftwatch.retrain.telling import Hook
 
@@ -466,7 +459,7 @@ def test_a_program_that_hangs_is_ended_with_what_it_started(world):
     assert current is not None
     with pytest.raises(DriftwatchError, match="took longer than 0:00:03"):
         hook(current, None)
-    until(lambda: is_gone(int(pid.read_text())))  # who was killed is there for a moment
+    assert gone(int(pid.read_text()))
 
 
 def test_last_words_are_cut_and_printable(world):

@@ -27,7 +27,7 @@ from driftwatch.retrain.trainers import poll, start, step, stop
 from driftwatch.retrain.trainers._places import places
 from driftwatch.retrain.trainers.command import environment
 from tests.fakes import jobs
-from tests.fakes.jobs import MINUTE, NOW, Daemons, driven, fake_command, new_job, runs, until
+from tests.fakes.jobs import MINUTE, NOW, Daemons, driven, fake_command, gone, lives, new_job, runs, until
 
 pytestmark = pytest.mark.process
 
@@ -57,17 +57,6 @@ def pid_of_trainer(job: JobFolder) -> int:
 
 def pid_of_keeper(job: JobFolder) -> int:
     return int(until(lambda: (job.path / "job.lock").read_text()).split()[-1])
-
-
-def lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def gone(pid: int) -> bool:
-    return bool(until(lambda: not lives(pid)))
 
 
 def killed(pid: int) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
+import pytest
+
 from driftwatch.retrievers._lent import Lent
 
 
@@ -56,9 +58,13 @@ def test_who_comes_after_the_close_gets_a_new_client_that_is_closed_by_itself():
 
 def test_what_breaks_while_it_is_used_leaves_it_to_the_others():
     lent: Lent[Client] = Lent()
-    try:
-        with lent.use(Client) as client:
+    client = Client()
+
+    def broken() -> None:
+        with lent.use(lambda: client):
             lent.close()
-            raise ValueError
-    except ValueError:
-        assert client.closed == 1
+            raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        broken()
+    assert client.closed == 1
